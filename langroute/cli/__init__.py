@@ -1,0 +1,64 @@
+"""What can be done from the terminal?
+
+The only part of langroute that prints or reads environment variables. Each command lives in its own module and is imported
+when it is called, so that `langroute --help` is quick and a missing extra harms only the commands that need it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from langroute._version import __version__
+from langroute.errors import LangrouteError
+
+COMMANDS = {
+    "local": ("langroute.cli.local", "local", "Fetch, start, list and stop local models."),
+    "demo": ("langroute.cli.demo", "demo", "Run a coding agent on local models: cheap, frontier and routed."),
+    "explain": ("langroute.cli.explain", "explain", "Say why a route was chosen."),
+    "analyze": ("langroute.cli.learn", "analyze", "Find where the money goes."),
+    "fit": ("langroute.cli.learn", "fit", "Fit a routing policy on recorded outcomes."),
+    "replay": ("langroute.cli.learn", "replay", "Say what a policy would have done on recorded traffic."),
+    "export": ("langroute.cli.ledger", "export", "Write a ledger as traffic, one JSON object a line."),
+    "report": ("langroute.cli.report", "report", "Show what was spent and what came of it."),
+    "dashboard": ("langroute.cli.report", "dashboard", "Serve the report as a live page on loopback."),
+    "review": ("langroute.cli.review", "review", "Rate decisions worth a person's look."),
+    "check": ("langroute.cli.check", "check", "Exit with an error on drift, budget burn or a drop in success."),
+    "cache": ("langroute.cli.cache", "cache", "Look into the response cache, and purge it."),
+}
+"""Command name → module, attribute, first line of its help."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="langroute")
+def cli() -> None:
+    """Send each step of an agent to the cheapest model that will do, and prove that quality held."""
+
+
+def main() -> None:
+    """Run the command line; errors of our own tree end in one line and exit code 2."""
+    try:
+        cli()
+    except LangrouteError as error:
+        click.echo(f"langroute: {error}", err=True)
+        sys.exit(2)

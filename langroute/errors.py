@@ -1,0 +1,129 @@
+"""What can go wrong, and what should the caller do about it?
+
+```text
+LangrouteError (Exception)
+├── ConfigurationError (ValueError)      the router was built wrongly; raised when it is built
+│   ├── UnknownRouteError (LookupError)  a name that is no route of this router
+│   └── DuplicateRouteError              two routes share a name
+├── InputError (ValueError)              this call was made wrongly
+├── NoEligibleRouteError (LookupError)   every route fell out; each with its reason
+├── RouteFailedError (RuntimeError)      every route that was tried failed; each with its error
+├── AnswerRejectedError (RuntimeError)   no answer was accepted, and the policy forbids the best of them
+├── BudgetExceededError (RuntimeError)   a hard limit was reached
+├── MissingExtraError (ImportError)      an optional package is not installed; says which
+├── DataError (ValueError)               a file, row or stored value is broken; says where
+├── PolicyFormatError (DataError)        a policy directory cannot be read
+├── LedgerError (RuntimeError)           the ledger cannot be opened or read
+├── CacheError (RuntimeError)            the cache cannot be opened
+└── LocalModelError (RuntimeError)       a local model cannot be fetched, started or found
+
+LangrouteWarning (UserWarning)
+├── UnknownPriceWarning                  a route has no price; its cost is None
+├── DegradedWarning                      something inside langroute failed; the default route answered
+└── ConfigurationWarning                 it works, but probably not as meant
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+class LangrouteError(Exception):
+    """Base of every error that langroute raises itself."""
+
+
+class ConfigurationError(LangrouteError, ValueError):
+    """The router was built wrongly. Raised when it is built, never in the middle of a call."""
+
+
+class UnknownRouteError(ConfigurationError, LookupError):
+    """A name that is no route of this router."""
+
+    def __init__(self, route: str, known: Iterable[str], where: str = "") -> None:
+        self.route = route
+        self.known = tuple(known)
+        place = f" in {where}" if where else ""
+        super().__init__(f"Unknown route {route!r}{place}. Known routes: {', '.join(self.known)}.")
+
+
+class DuplicateRouteError(ConfigurationError):
+    """Two routes share a name."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        super().__init__(f"Two routes are named {route!r}. Give each route its own name.")
+
+
+class InputError(LangrouteError, ValueError):
+    """This call was made wrongly, whatever route would take it."""
+
+
+class NoEligibleRouteError(LangrouteError, LookupError):
+    """Every route fell out before the policy was asked."""
+
+    def __init__(self, rejected: Mapping[str, str]) -> None:
+        self.rejected = dict(rejected)
+        lines = "".join(f"\n  {name}: {reason}" for name, reason in self.rejected.items())
+        super().__init__(f"No route can take this step:{lines}\nAdd a route that can, or relax the limit named above.")
+
+
+class RouteFailedError(LangrouteError, RuntimeError):
+    """Every route that was tried failed. The last failure is the cause (`__cause__`)."""
+
+    def __init__(self, failures: Iterable[tuple[str, BaseException]]) -> None:
+        self.failures = tuple(failures)
+        lines = "".join(f"\n  {name}: {type(error).__name__}: {error}" for name, error in self.failures)
+        super().__init__(f"Every route that was tried failed:{lines}")
+
+
+class AnswerRejectedError(LangrouteError, RuntimeError):
+    """No answer was accepted, and the policy forbids to return the best of them."""
+
+
+class BudgetExceededError(LangrouteError, RuntimeError):
+    """A hard limit was reached, so no call was made."""
+
+
+class MissingExtraError(LangrouteError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(f"{purpose} needs {package!r}. Install it with: pip install 'langroute[{extra}]'")
+
+
+class DataError(LangrouteError, ValueError):
+    """A file, row or stored value is broken. The message says where."""
+
+
+class PolicyFormatError(DataError):
+    """A policy directory is truncated, damaged or made by a newer version."""
+
+
+class LedgerError(LangrouteError, RuntimeError):
+    """The ledger cannot be opened or read."""
+
+
+class CacheError(LangrouteError, RuntimeError):
+    """The cache cannot be opened."""
+
+
+class LocalModelError(LangrouteError, RuntimeError):
+    """A local model cannot be fetched, started or found."""
+
+
+class LangrouteWarning(UserWarning):
+    """Base of every warning that langroute gives."""
+
+
+class UnknownPriceWarning(LangrouteWarning):
+    """A route has no known price; its cost is `None`, never 0. Given once for each route."""
+
+
+class DegradedWarning(LangrouteWarning):
+    """Something inside langroute failed and the default route answered. Given once for each cause."""
+
+
+class ConfigurationWarning(LangrouteWarning):
+    """The configuration works, but probably not as it was meant."""
