@@ -253,7 +253,8 @@ def usage_from_provider(raw: Mapping[str, Any]) -> Usage:
     if "promptTokenCount" in raw or "prompt_token_count" in raw:
         thoughts = number(raw, "thoughtsTokenCount", "thoughts_token_count")
         return Usage(
-            number(raw, "promptTokenCount", "prompt_token_count") + number(raw, "toolUsePromptTokenCount", "tool_use_prompt_token_count"),
+            number(raw, "promptTokenCount", "prompt_token_count")
+            + number(raw, "toolUsePromptTokenCount", "tool_use_prompt_token_count"),
             number(raw, "candidatesTokenCount", "candidates_token_count") + thoughts,
             cache_read=number(raw, "cachedContentTokenCount", "cached_content_token_count"),
             reasoning=thoughts,
