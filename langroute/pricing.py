@@ -37,8 +37,8 @@ def price_from(value: Price | Mapping[str, Any] | None, where: str = "price") ->
         ConfigurationError: A rate is negative or not a number, or a field is unknown.
 
     Example:
-        >>> price_from({"input": 3, "output": 15})
-        Price(input=3.0, output=15.0, cache_read=None, cache_write=None, cache_write_1h=None, per_call=0.0, per_second=0.0, above=())
+        >>> price_from({"input": 3, "output": 15}) == Price(input=3.0, output=15.0)
+        True
     """
     if value is None:
         return None

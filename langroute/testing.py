@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -17,7 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import Field, PrivateAttr, SkipValidation
+from pydantic import Field, SkipValidation
 
 
 class ScriptedModel(BaseChatModel):
@@ -45,7 +44,6 @@ class ScriptedModel(BaseChatModel):
 
     temperature: float | None = None
     max_tokens: int | None = None
-    _turn: Any = PrivateAttr(default_factory=count)
 
     def __init__(self, *replies: Any, **kwargs: Any) -> None:
         if replies:
@@ -73,7 +71,7 @@ class ScriptedModel(BaseChatModel):
 
     def _next(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> AIMessage:
         self.calls.append((list(messages), {**kwargs, **({"stop": stop} if stop else {})}))
-        reply = self.replies[min(next(self._turn), len(self.replies) - 1)]
+        reply = self.replies[min(len(self.calls), len(self.replies)) - 1]
         if callable(reply):
             reply = reply(messages)
         if isinstance(reply, BaseException):

@@ -1,0 +1,435 @@
+"""How does a router look like any other chat model?"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.base import RunnableBinding
+from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
+
+from langroute.binding import BOUND, BoundTools, asked_in
+from langroute.calling import GenerateHost, ModelHost, Models
+from langroute.drivers import adrive, astream, drive, marked, stream
+from langroute.eligibility import Limits
+from langroute.errors import ConfigurationError, InputError
+from langroute.events import aannounce, announce
+from langroute.explain import explain
+from langroute.records import Decision
+from langroute.router import Router
+from langroute.routes import build_routes, resolve
+from langroute.runs import read_config
+from langroute.structured import RoutedStructured
+
+SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
+"""Call arguments that every provider takes; the router's own are handed to whichever model is chosen."""
+
+
+class ChatRouter(BaseChatModel):
+    """A chat model that sends each call to the cheapest of its models that will do.
+
+    Drop it in wherever a chat model goes. Everything works through it as through the model it chose, and
+    `message.response_metadata["langroute"]` says which one that was, why, and what it cost.
+
+    Args:
+        routes: `{name: chat model, model name or Route}`, cheapest first, or a sequence of named `Route`s.
+        policy: Chooses among the eligible routes.
+        verifier: What an answer must pass that the policy may still reject.
+        default: The route that answers when the policy fails; the last one where none is given.
+        baseline: The route that savings are stated against.
+        ledger: Keeps the decisions; in memory where none is given.
+        hooks: Hear of every decision and outcome.
+        prices: USD per million tokens by `provider:model`, model name or route name, over the built-in list.
+        pin: The only route to use.
+        exclude: Routes not to use.
+        min_tier: Lowest tier to use.
+        labels: Labels every route must have.
+        temperature, max_tokens, timeout, stop: Handed to whichever model is chosen.
+        max_retries: Tries of the same route after an error that may pass; for the default policy.
+
+    Raises:
+        ConfigurationError: Something of this is wrong.
+
+    Example:
+        >>> from langroute.policies.fixed import Fixed
+        >>> from langroute.testing import ScriptedModel
+        >>> model = ChatRouter({"cheap": ScriptedModel("Hello."), "frontier": ScriptedModel("Good day.")}, policy=Fixed("cheap"))
+        >>> answer = model.invoke("Say hello.")
+        >>> answer.content, answer.response_metadata["langroute"]["route"]
+        ('Hello.', 'cheap')
+    """
+
+    routes: SkipValidation[Any]
+    policy: SkipValidation[Any] = None
+    verifier: SkipValidation[Any] = None
+    default: str | None = None
+    baseline: str | None = None
+    ledger: SkipValidation[Any] = None
+    hooks: SkipValidation[Any] = ()
+    prices: SkipValidation[Any] = None
+    pin: str | None = None
+    exclude: SkipValidation[Any] = ()
+    min_tier: str | None = None
+    labels: SkipValidation[Any] = ()
+    max_attempts: int | None = None
+    inspector: SkipValidation[Any] = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    stop: list[str] | None = Field(default=None, alias="stop_sequences")
+    max_retries: int | None = None
+    streaming: bool | None = None
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
+    _router: Any = PrivateAttr(default=None)
+    _models: Any = PrivateAttr(default=None)
+    _siblings: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    def __init__(self, routes: Any = None, /, **kwargs: Any) -> None:
+        if routes is not None:
+            if "routes" in kwargs:
+                raise ConfigurationError("Give the routes once: as the first argument or as `routes=`.")
+            kwargs["routes"] = routes
+        known = {*type(self).model_fields, *(field.alias for field in type(self).model_fields.values() if field.alias)}
+        for name in kwargs:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ConfigurationError(f"ChatRouter has no argument {name!r}.{hint}")
+        kwargs["routes"] = build_routes(kwargs.get("routes", {}), kwargs.get("prices"))
+        super().__init__(**kwargs)
+        self._build()
+
+    def _build(self) -> None:
+        limits = Limits.of(
+            {"route": self.pin, "exclude": self.exclude or None, "min_tier": self.min_tier, "labels": self.labels or None}
+        )
+        self._router = Router(
+            self.routes,
+            policy=self.policy,
+            verifier=self.verifier,
+            default=self.default,
+            baseline=self.baseline,
+            ledger=self.ledger,
+            hooks=self.hooks,
+            prices=self.prices,
+            limits=limits,
+            max_attempts=self.max_attempts,
+            inspector=self.inspector,
+            max_retries=self.max_retries,
+        )
+        # A copy made at run time by `configurable_fields` shares what was learned and recorded.
+        self.policy, self.ledger, self.inspector = self._router.policy, self._router.ledger, self._router.inspector
+        update = {"cache": self.cache, "output_version": self.output_version, "streaming": self.streaming}
+        given = {name: value for name, value in update.items() if value is not None}
+        if self.disable_streaming:
+            given["disable_streaming"] = self.disable_streaming
+        self._models = Models(given)
+        self._siblings = {}
+
+    # What it is ------------------------------------------------------------------------------------------------------
+
+    @property
+    def router(self) -> Router:
+        """The router behind the model."""
+        return self._router  # type: ignore[no-any-return]
+
+    @property
+    def _llm_type(self) -> str:
+        return "langroute"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        routes = {name: getattr(route.model, "_identifying_params", repr(route.model)) for name, route in self.routes.items()}
+        return {"routes": routes, "policy": self._router.policy_name, "version": self._router.policy_version}
+
+    def _strongest(self) -> Any:
+        return self.routes[self._router.default].model
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        model = self._strongest()
+        if not isinstance(model, BaseChatModel):
+            model = super()
+        params = dict(model._get_ls_params(stop=stop, **kwargs))
+        params.setdefault("ls_model_name", "langroute")
+        for name, key in (("temperature", "ls_temperature"), ("max_tokens", "ls_max_tokens"), ("stop", "ls_stop")):
+            if getattr(self, name) is not None and name not in kwargs:
+                params[key] = getattr(self, name)
+        return params
+
+    def _resolve_model_profile(self) -> Any:
+        """What all routes share: every one can do it, and the smallest limit holds."""
+        profiles = [getattr(route.model, "profile", None) for route in self.routes.values()]
+        if not all(profiles):
+            return None
+        shared: dict[str, Any] = {}
+        for key in set.intersection(*(set(profile) for profile in profiles)):
+            values = [profile[key] for profile in profiles]
+            if all(isinstance(value, bool) for value in values):
+                shared[key] = all(values)
+            elif all(isinstance(value, int) for value in values):
+                shared[key] = min(values)
+        return shared or None
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None, **kwargs: Any) -> int:
+        """Count tokens as the default route's model does."""
+        return self._strongest().get_num_tokens_from_messages(messages, tools=tools, **kwargs)  # type: ignore[no-any-return]
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Tokens as the default route's model has them."""
+        return self._strongest().get_token_ids(text)  # type: ignore[no-any-return]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> ChatRouter:
+        """A copy with other settings; models, policy and ledger are shared."""
+        if deep:
+            raise ConfigurationError("A router's models hold connections and cannot be copied deeply; use model_copy(update=...).")
+        copy = super().model_copy(update=update)
+        copy.__dict__.pop("_serialized", None)
+        copy.routes = build_routes(copy.routes, copy.prices)
+        copy._build()
+        return copy
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__pydantic_private__"] = None
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        object.__setattr__(self, "__pydantic_private__", {"_router": None, "_models": None, "_siblings": {}})
+        self._build()
+
+    # Calling ---------------------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        input: Any,
+        config: RunnableConfig,
+        kwargs: Mapping[str, Any],
+        *,
+        host: type[ModelHost] = ModelHost,
+        schema: Any = None,
+    ) -> tuple[Generator[Any, Any, Any], Any]:
+        """A plan for one call, and the host that carries it out. For hosts; others call `invoke` and the like."""
+        messages = input if isinstance(input, list) and input and isinstance(input[0], BaseMessage) else self._read(input)
+        arguments = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None} if self._has_settings() else {}
+        configurable = config.get("configurable")
+        router = self._router
+        if configurable:
+            arguments.update({name: configurable[name] for name in SETTINGS if name in configurable})
+            if isinstance(named := configurable.get("model"), str):
+                router = self._named(named)
+        for name, value in kwargs.items():
+            if value is not None or name != "stop":
+                arguments[name] = value
+        bound = arguments.pop(BOUND, None)
+        if bound is not None:
+            arguments.pop("tools", None)
+            arguments.pop("tool_choice", None)
+        elif arguments.get("tools"):
+            named_choice = {"tool_choice": arguments.pop("tool_choice")} if "tool_choice" in arguments else {}
+            bound = BoundTools(arguments.pop("tools"), named_choice)
+        run = read_config(config, router.limits)
+        request = router.request(messages, asked_in(arguments, bound, schema), run)
+        return router.plan(request, run), host(self._models, config, arguments, bound, self._own(), self.rate_limiter)
+
+    def _read(self, input: Any) -> list[BaseMessage]:
+        try:
+            return self._convert_input(input).to_messages()
+        except (ValueError, NotImplementedError) as error:
+            if input is None or input == []:
+                raise InputError("There is no message to answer. Give at least one.") from error
+            raise
+
+    def _has_settings(self) -> bool:
+        return not (self.temperature is None and self.max_tokens is None and self.timeout is None and self.stop is None)
+
+    def _own(self) -> dict[str, Any]:
+        own = {"callbacks": self.callbacks, "tags": self.tags}
+        mine = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
+        return {key: value for key, value in {**own, "metadata": mine}.items() if value}
+
+    def _named(self, model: str) -> Router:
+        """The router for a call that names its model, in the way of `init_chat_model`."""
+        if model in self.routes:
+            return self._pinned(model)
+        for name, route in self.routes.items():
+            if model in (route.info.model, f"{route.info.provider}:{route.info.model}"):
+                return self._pinned(name)
+        if model not in self._siblings:
+            self._siblings[model] = Router({model: resolve(model, model)}, ledger=self.ledger, hooks=self.hooks, prices=self.prices)
+        return self._siblings[model]  # type: ignore[no-any-return]
+
+    def _pinned(self, route: str) -> Router:
+        if route not in self._siblings:
+            self._siblings[route] = self.model_copy(update={"pin": route})._router
+        return self._siblings[route]  # type: ignore[no-any-return]
+
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> Any:
+        """Answer with the model that the policy chose."""
+        config = ensure_config(config)
+        result = drive(*self.open(input, config, {**kwargs, "stop": stop}))
+        announce(result.decision, config)
+        return marked(result.message, result)
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> Any:
+        """Answer with the model that the policy chose, awaited."""
+        config = ensure_config(config)
+        result = await adrive(*self.open(input, config, {**kwargs, "stop": stop}))
+        await aannounce(result.decision, config)
+        return marked(result.message, result)
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Stream the model that the policy chose; the last chunk carries the decision."""
+        config = ensure_config(config)
+        plan, host = self.open(input, config, {**kwargs, "stop": stop})
+        yield from stream(plan, host, lambda decision: announce(decision, config))
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """Stream the model that the policy chose, awaited; the last chunk carries the decision."""
+        config = ensure_config(config)
+        plan, host = self.open(input, config, {**kwargs, "stop": stop})
+        ended: list[Decision] = []
+        async for chunk in astream(plan, host, ended.append):
+            if ended:
+                await aannounce(ended.pop(), config)
+            yield chunk
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: Any = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer each list of messages with a decision of its own."""
+        config = _config(callbacks, tags, metadata, run_name, run_id)
+        results = [drive(*self.open(one, dict(config), {**kwargs, "stop": stop}, host=GenerateHost)) for one in messages]
+        return _combined(results)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: Any = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer each list of messages with a decision of its own, at once."""
+        config = _config(callbacks, tags, metadata, run_name, run_id)
+        plans = [self.open(one, dict(config), {**kwargs, "stop": stop}, host=GenerateHost) for one in messages]
+        return _combined(await asyncio.gather(*(adrive(*plan) for plan in plans)))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # Reached only by code that calls this private method itself: every public entry point goes to the chosen model.
+        return ChatResult(generations=[ChatGeneration(message=self.invoke(messages, stop=stop, **kwargs))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        # Its presence tells LangChain that the model streams.
+        for chunk in self.stream(messages, stop=stop, **kwargs):
+            yield ChatGenerationChunk(message=chunk)
+
+    # Declaring -------------------------------------------------------------------------------------------------------
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools to whichever model will be chosen."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        bound = BoundTools(tools, kwargs)
+        shown = {"tools": bound.shown, **({"tool_choice": tool_choice} if tool_choice is not None else {})}
+        return self.bind(**shown, **{BOUND: bound})
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """Answer in a schema, in the way of whichever model will be chosen."""
+        return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": include_raw, **kwargs})
+
+    def configurable_fields(self, **kwargs: Any) -> Any:
+        """Let a config change fields of the router at run time; tools bound afterwards keep seeing the change."""
+        plain: Any = super().configurable_fields(**kwargs)
+        return ConfigurableRouter(default=plain.default, fields=plain.fields)
+
+    # Looking back ----------------------------------------------------------------------------------------------------
+
+    def explain(self, what: Any = None) -> str:
+        """Say in a few lines why a route was chosen and what was rejected.
+
+        Args:
+            what: A message that came from this router, a decision or its id; the latest decision where nothing is given.
+        """
+        return explain(what, self.ledger)
+
+
+class ConfigurableRouter(RunnableConfigurableFields):
+    """A router whose fields a config may change at run time.
+
+    LangChain's own class binds tools to the default model and forgets the config afterwards; here they are bound to this
+    runnable, which picks the model when it is called.
+    """
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
+        """Bind tools to whichever model will be configured and chosen."""
+        bound: Any = self.default.bind_tools(tools, **kwargs)  # type: ignore[attr-defined]
+        return RunnableBinding(bound=self, kwargs=bound.kwargs)
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
+        """Answer in a schema, in the way of whichever model will be configured and chosen."""
+        return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": include_raw, **kwargs})
+
+
+def _config(callbacks: Any, tags: Any, metadata: Any, run_name: Any, run_id: Any) -> RunnableConfig:
+    given = {"callbacks": callbacks, "tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+    return ensure_config({key: value for key, value in given.items() if value})  # type: ignore[arg-type, return-value]
+
+
+def _combined(results: Sequence[Any]) -> LLMResult:
+    """One result for several lists of messages, with the models' own words about tokens where they all come from one."""
+    for result in results:
+        marked(result.message, result)
+    outputs: list[LLMResult] = [result.output for result in results]
+    if len(outputs) == 1:
+        return outputs[0]
+    return LLMResult(
+        generations=[generation for output in outputs for generation in output.generations],
+        llm_output={"langroute": [output.llm_output or {} for output in outputs]},
+        run=[run for output in outputs for run in output.run or ()] or None,
+    )

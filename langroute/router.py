@@ -1,0 +1,556 @@
+"""Which route next, and when is it enough? The plan, once, as a generator without I/O.
+
+A host (chat model, node, middleware) asks the router for a plan, and a driver (`drivers.py`) carries out what the plan yields:
+calls, checks, questions to a policy, waits. Sync, async and streaming thus run one logic.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter, time
+from typing import Any
+from uuid import uuid4
+
+from langroute.context import current_task
+from langroute.eligibility import NO_LIMITS, Eligibility, Limits
+from langroute.errors import (
+    ConfigurationError,
+    DegradedWarning,
+    InputError,
+    NoEligibleRouteError,
+    UnknownPriceWarning,
+    UnknownRouteError,
+)
+from langroute.ledger.memory import MemoryLedger
+from langroute.policies.default import default_policy
+from langroute.pricing import cost, price_of, usage_of
+from langroute.records import Attempt, Decision, Outcome, Request, Selection, Verdict, best_attempt
+from langroute.routes import BuiltRoute, build_routes
+from langroute.runs import Run
+from langroute.steps import Inspector, tool_tokens
+from langroute.verifiers import as_verifiers, default_verifiers, score_of
+
+
+@dataclass(slots=True)
+class Call:
+    """Ask a route. Answered with a `Reply`."""
+
+    route: BuiltRoute
+    selection: Selection
+    request: Request
+    decision_id: str
+    index: int
+    """0 for the first attempt."""
+
+
+@dataclass(slots=True)
+class Check:
+    """Verify an attempt. Answered with the verdicts."""
+
+    verifiers: Sequence[Any]
+    request: Request
+    attempt: Attempt
+    earlier: Sequence[Attempt]
+    """The attempts before it."""
+
+
+@dataclass(slots=True)
+class Consult:
+    """Ask a policy that may have to call something. Answered with a `Selection` or `None`; its errors are thrown in."""
+
+    policy: Any
+    request: Request
+    attempts: Sequence[Attempt]
+
+
+@dataclass(slots=True)
+class Wait:
+    """Sleep. Answered with nothing."""
+
+    seconds: float
+
+
+Effect = Call | Check | Consult | Wait
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came of a call."""
+
+    message: Any = None
+    error: BaseException | None = None
+    latency_s: float = 0.0
+    first_token_s: float | None = None
+    streamed: bool = False
+    """Something of it reached the caller already."""
+
+    cache: str | None = None
+    parsed: Any = None
+    output: Any = None
+    """What the host returns, where that is more than the message."""
+
+
+@dataclass(slots=True)
+class Result:
+    """A finished plan."""
+
+    decision: Decision
+    message: Any = None
+    parsed: Any = None
+    output: Any = None
+    index: int = -1
+    """Which attempt was kept."""
+
+    error: BaseException | None = None
+    """Why there is no message; the driver raises it."""
+
+    @property
+    def answer(self) -> str:
+        """The message as text."""
+        text = getattr(self.message, "text", self.message)
+        return str(text() if callable(text) and not isinstance(text, str) else text)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks for beside its messages; made once for each set of bound tools."""
+
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: Any = None
+    tools_tokens: int = 0
+    schema: Any = None
+    max_tokens: int | None = None
+
+    @property
+    def forced(self) -> bool:
+        """A tool call is demanded."""
+        return self.tool_choice not in (None, "auto", "none", False)
+
+
+NOTHING = Asked()
+
+
+def asked_for(
+    tools: Sequence[Mapping[str, Any]] = (), tool_choice: Any = None, schema: Any = None, max_tokens: int | None = None
+) -> Asked:
+    """Work out what a call asks for.
+
+    Example:
+        >>> asked_for(tool_choice="any").forced
+        True
+    """
+    return Asked(tuple(tools), tool_choice, tool_tokens(tools) if tools else 0, schema, max_tokens)
+
+
+class Router:
+    """Routes, a policy, verifiers and a ledger: all that a host needs to answer a step.
+
+    Args:
+        routes: `{name: chat model, model name or Route}`, cheapest first, or a sequence of named `Route`s.
+        policy: Chooses among the eligible routes; a sensible default where none is given.
+        verifier: What a tentative answer must pass: a verifier, a callable or several; by default not empty, tool calls and
+            structured output valid.
+        default: The route that answers when the policy fails; the last one where none is given.
+        baseline: The route that savings are stated against; `default` where none is given.
+        ledger: Keeps the decisions; in memory where none is given.
+        hooks: Hear of every decision and outcome.
+        prices: The user's own prices, by `provider:model`, model name or route name.
+        limits: What no call may do.
+        max_attempts: Stops a policy that never does.
+        max_retries: Tries of the same route after an error that may pass; for the default policy.
+        inspector: Tells what kind of step a call is.
+
+    Raises:
+        ConfigurationError: Something of this is wrong.
+
+    Example:
+        >>> from langroute.testing import ScriptedModel
+        >>> router = Router({"small": ScriptedModel("Hm."), "large": ScriptedModel("42")}, default="large")
+        >>> router.default
+        'large'
+    """
+
+    def __init__(
+        self,
+        routes: Any,
+        *,
+        policy: Any = None,
+        verifier: Any = None,
+        default: str | None = None,
+        baseline: str | None = None,
+        ledger: Any = None,
+        hooks: Iterable[Any] = (),
+        prices: Mapping[str, Any] | None = None,
+        limits: Limits = NO_LIMITS,
+        max_attempts: int | None = None,
+        max_retries: int | None = None,
+        inspector: Inspector | None = None,
+    ) -> None:
+        self.routes = build_routes(routes, prices)
+        self.infos = tuple(route.info for route in self.routes.values())
+        self.default = self._known(default, "default") or self.infos[-1].name
+        self.baseline = self._known(baseline, "baseline") or self.default
+        if policy is not None and not callable(getattr(policy, "select", None)):
+            raise ConfigurationError(f"A policy has a method `select(request, attempts)`; {type(policy).__name__} has none.")
+        if max_attempts is not None and max_attempts < 1:
+            raise ConfigurationError(f"max_attempts is at least 1, not {max_attempts}.")
+        self.policy = (
+            policy
+            if policy is not None
+            else default_policy(self.infos, **({} if max_retries is None else {"retries": max_retries}))
+        )
+        for name in _named_routes(self.policy):
+            self._known(name, "the policy")
+        self.policy_name = str(getattr(self.policy, "name", None) or type(self.policy).__name__)
+        self.policy_version = str(getattr(self.policy, "version", None) or "")
+        self.verifiers = default_verifiers() if verifier is None else as_verifiers(verifier)
+        self.ledger = MemoryLedger() if ledger is None else ledger
+        self.hooks = tuple(hooks)
+        self.limits = limits
+        self.max_attempts = max_attempts or 2 * len(self.routes) + 4
+        self.inspector = inspector or Inspector()
+        self._eligibility = Eligibility(self.infos)
+        self._eligibility.check(limits)
+        self._asynchronous = callable(getattr(self.policy, "aselect", None))
+        self._listeners = tuple(hear for hook in (self.policy, *self.hooks) if callable(hear := getattr(hook, "on_decision", None)))
+        self._warned: set[str] = set()
+        self._prices: dict[tuple[str, str], Any] = {}
+
+    def _known(self, name: str | None, where: str) -> str | None:
+        if name is not None and name not in self.routes:
+            raise UnknownRouteError(name, self.routes, where)
+        return name
+
+    def request(self, messages: Sequence[Any], asked: Asked = NOTHING, run: Run | None = None) -> Request:
+        """Inspect a step and find the routes that may take it.
+
+        Args:
+            messages: The history that would be sent.
+            asked: Tools, schema and the like.
+            run: What the config says; see `read_config`.
+
+        Raises:
+            InputError: There is no message.
+            NoEligibleRouteError: Every route fell out; each with its reason.
+            UnknownRouteError: The caller named a route that does not exist.
+        """
+        if not messages:
+            raise InputError("There is no message to answer. Give at least one.")
+        metadata: Mapping[str, Any] = {} if run is None else run.metadata
+        tags = () if run is None else tuple(run.tags)
+        limits = self.limits if run is None else run.limits
+        step = self.inspector.inspect(
+            messages,
+            tools=asked.tools,
+            tools_tokens=asked.tools_tokens,
+            response_schema=asked.schema,
+            metadata=metadata,
+            tags=tags,
+            task=current_task(),
+        )
+        routes, rejected = self._eligibility.eligible(
+            step.signals,
+            tools=bool(asked.tools),
+            forced_tool=asked.forced,
+            structured=asked.schema is not None,
+            max_tokens=asked.max_tokens,
+            limits=limits,
+        )
+        if not routes:
+            raise NoEligibleRouteError(rejected)
+        default = self.default if self.default not in rejected else routes[-1].name
+        return Request(
+            messages,
+            step,
+            routes,
+            default,
+            asked.tools,
+            asked.tool_choice,
+            asked.schema,
+            tags,
+            metadata,
+            rejected,
+            asked.max_tokens,
+        )
+
+    def plan(self, request: Request, run: Run | None = None) -> Generator[Effect, Any, Result]:
+        """Yield what has to be done for a step; return the result.
+
+        Whatever happens, the decision is recorded once: also when the caller cancels or a graph interrupts.
+        """
+        begun, waited = perf_counter(), 0.0
+        decision_id = uuid4().hex
+        started_at = time()
+        attempts: list[Attempt] = []
+        problems: list[str] = []
+        reply = Reply()
+        outputs: list[Reply] = []
+        while True:
+            selection = None
+            if not (attempts and attempts[-1].streamed and not attempts[-1].ok):
+                if self._asynchronous:
+                    asking = perf_counter()
+                    try:
+                        selection = yield Consult(self.policy, request, tuple(attempts))
+                    except Exception as error:  # noqa: BLE001 - whatever a policy raises, the call goes on
+                        selection = self._rescue(request, attempts, error, problems)
+                    waited += perf_counter() - asking
+                else:
+                    try:
+                        selection = self.policy.select(request, attempts)
+                    except Exception as error:  # noqa: BLE001
+                        selection = self._rescue(request, attempts, error, problems)
+                selection = self._allowed(request, attempts, selection, problems)
+            if selection is None:
+                break
+            if selection.wait_s > 0:
+                yield Wait(selection.wait_s)
+                waited += selection.wait_s
+            route = self.routes[selection.route]
+            try:
+                reply = yield Call(route, selection, request, decision_id, len(attempts))
+            except BaseException as error:
+                # Cancelled or interrupted in the middle: not ours to handle, but ours to record.
+                attempts.append(Attempt(selection, error=error, error_type=type(error).__name__))
+                self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
+                raise
+            waited += reply.latency_s
+            attempt = self._attempt(route, selection, reply)
+            if selection.tentative and attempt.ok and self.verifiers:
+                checking = perf_counter()
+                verdicts = yield Check(self.verifiers, request, attempt, tuple(attempts))
+                waited += perf_counter() - checking
+                problems.extend(f"verifier {verdict.verifier} failed: {verdict.error}" for verdict in verdicts if verdict.error)
+                attempt = _verified(attempt, verdicts)
+            attempts.append(attempt)
+            outputs.append(reply)
+        decision = self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
+        kept = best_attempt(attempts)
+        if kept is None:
+            return Result(decision, error=_failure(attempts))
+        index = next(place for place, attempt in enumerate(attempts) if attempt is kept)
+        reply = outputs[index]
+        return Result(decision, reply.message, reply.parsed, reply.output, index)
+
+    def choose(self, request: Request, run: Run | None = None) -> Result:
+        """Select a route and record the decision, without calling it: for edges and other hosts that do the work themselves."""
+        begun, problems = perf_counter(), []
+        started_at = time()
+        try:
+            selection = self.policy.select(request, ())
+        except Exception as error:  # noqa: BLE001
+            selection = self._rescue(request, (), error, problems)
+        selection = self._allowed(request, [], selection, problems)
+        attempt = Attempt(selection or Selection(request.default or self.default))
+        decision = self._finish(request, run, uuid4().hex, [attempt], problems, started_at, perf_counter() - begun, 0.0)
+        return Result(decision)
+
+    # What a policy may not do to a call -----------------------------------------------------------------------------
+
+    def _rescue(self, request: Request, attempts: Sequence[Attempt], error: Exception, problems: list[str]) -> Selection | None:
+        cause = f"policy {self.policy_name} failed: {type(error).__name__}: {error}"
+        self.degraded(cause, problems)
+        return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
+
+    def _allowed(
+        self, request: Request, attempts: Sequence[Attempt], selection: Selection | None, problems: list[str]
+    ) -> Selection | None:
+        if selection is None:
+            if attempts:
+                return None
+            cause = f"policy {self.policy_name} selected nothing"
+        elif not isinstance(selection, Selection):
+            cause = f"policy {self.policy_name} returned a {type(selection).__name__}, not a Selection"
+        elif not any(route.name == selection.route for route in request.routes):
+            reason = request.rejected.get(selection.route, "no such route")
+            cause = f"policy {self.policy_name} selected {selection.route!r}, which is not eligible: {reason}"
+        elif len(attempts) >= self.max_attempts:
+            cause = f"policy {self.policy_name} did not stop after {len(attempts)} attempts"
+            self.degraded(cause, problems)
+            return None
+        else:
+            return selection
+        self.degraded(cause, problems)
+        return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
+
+    def _default(self, request: Request, attempts: Sequence[Attempt], cause: str) -> Selection | None:
+        route = request.default or request.routes[-1].name
+        if any(attempt.route == route for attempt in attempts):
+            return None
+        return Selection(route, f"default route; {cause}")
+
+    def degraded(self, cause: str, problems: list[str]) -> None:
+        """Note that something inside langroute failed, and warn once about it."""
+        problems.append(cause)
+        self._warn(cause, DegradedWarning, f"{cause}. The call went on without it.")
+
+    def _warn(self, key: str, category: type[Warning], text: str) -> None:
+        if key not in self._warned and len(self._warned) < 1000:
+            self._warned.add(key)
+            warnings.warn(text, category, stacklevel=6)
+
+    # What a call came to --------------------------------------------------------------------------------------------
+
+    def _attempt(self, route: BuiltRoute, selection: Selection, reply: Reply) -> Attempt:
+        message, error = reply.message, reply.error
+        usage = usage_of(message) if message is not None else None
+        metadata = getattr(message, "response_metadata", None) or {}
+        served = metadata.get("model_name") or metadata.get("model")
+        return Attempt(
+            selection,
+            message,
+            None,
+            (),
+            error,
+            type(error).__name__ if error is not None else None,
+            usage,
+            self._cost(route, usage, reply, served),
+            reply.latency_s,
+            reply.first_token_s,
+            served,
+            finish_reason(metadata),
+            reply.cache,
+            reply.parsed,
+            reply.streamed,
+        )
+
+    def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None) -> float | None:
+        if reply.cache is not None:
+            return 0.0
+        price = route.info.price
+        if price is None and served:
+            # The name that was asked for is unknown; the one that was served may not be.
+            price = price_of(served, route.info.provider)
+        if reply.error is not None and usage is None:
+            # A provider bills no request that it refused; of one that broke off half-way nobody knows.
+            refused = not reply.streamed and "timeout" not in type(reply.error).__name__.lower()
+            return 0.0 if refused else cost(price, None, reply.latency_s)
+        if price is None:
+            name = route.info.model or route.name
+            self._warn(
+                f"price:{route.name}",
+                UnknownPriceWarning,
+                f"No price is known for route {route.name!r} ({name}): its cost is reported as unknown. "
+                "Give it with Route(..., price={'input': ..., 'output': ...}) or prices={...}, in USD per million tokens.",
+            )
+        return cost(price, usage, reply.latency_s)
+
+    def _baseline_cost(self, kept: Attempt | None) -> float | None:
+        if kept is None:
+            return None
+        if kept.route == self.baseline and kept.cache is None:
+            return kept.cost_usd
+        price = self.routes[self.baseline].info.price
+        if price is None or price.per_second:
+            # Nobody knows how long the baseline would have taken.
+            return None
+        return cost(price, kept.usage)
+
+    def _finish(
+        self,
+        request: Request,
+        run: Run | None,
+        decision_id: str,
+        attempts: Sequence[Attempt],
+        problems: Sequence[str],
+        started_at: float,
+        elapsed: float,
+        waited: float,
+    ) -> Decision:
+        kept = best_attempt(attempts)
+        costs = [attempt.cost_usd for attempt in attempts]
+        costs.extend(verdict.cost_usd for attempt in attempts for verdict in attempt.verdicts)
+        last = kept or (attempts[-1] if attempts else None)
+        decision = Decision(
+            id=decision_id,
+            step=request.step,
+            route=kept.route if kept is not None else None,
+            attempts=tuple(attempts),
+            reason=last.selection.reason if last is not None else "",
+            policy=self.policy_name,
+            policy_version=self.policy_version,
+            rejected=request.rejected,
+            cache=(kept.cache if kept is not None else None) or "miss",
+            tier=self.routes[kept.route].info.tier if kept is not None else None,
+            model=kept.model if kept is not None else None,
+            cost_usd=None if None in costs else sum(costs),  # type: ignore[arg-type]
+            baseline_cost_usd=self._baseline_cost(kept),
+            baseline_route=self.baseline,
+            overhead_s=max(0.0, elapsed - waited),
+            problems=tuple(problems),
+            started_at=started_at,
+            run_id=_run_id(kept),
+            parent_run_id=run.parent_run_id if run is not None else None,
+            tags=request.tags,
+            metadata=request.metadata,
+            switch_cost_usd=last.selection.switch_cost_usd if last is not None else None,
+        )
+        try:
+            self.ledger.record(decision)
+        except Exception as error:  # noqa: BLE001 - a ledger that is down costs no answer
+            self._warn(
+                f"ledger:{type(error).__name__}", DegradedWarning, f"The ledger failed: {error}. The call went on without it."
+            )
+        for hear in self._listeners:
+            try:
+                hear(decision)
+            except Exception as error:  # noqa: BLE001, PERF203
+                self._warn(f"hook:{hear!r}", DegradedWarning, f"A hook failed: {type(error).__name__}: {error}")
+        return decision
+
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Tell the ledger, the policy and the hooks how a task or a decision went."""
+        self.ledger.record_outcome(outcome)
+        for hook in (self.policy, *self.hooks):
+            if callable(hear := getattr(hook, "on_outcome", None)):
+                hear(outcome)
+
+
+def _named_routes(policy: Any) -> Iterable[str]:
+    """Routes that a policy says it will select, where it says so (`routes_named`)."""
+    named = getattr(policy, "routes_named", None)
+    return named() if callable(named) else ()
+
+
+def _verified(attempt: Attempt, verdicts: tuple[Verdict, ...]) -> Attempt:
+    from dataclasses import replace
+
+    return replace(attempt, verdicts=tuple(verdicts), score=score_of(verdicts))
+
+
+def _failure(attempts: Sequence[Attempt]) -> BaseException:
+    """One failed attempt raises what the model raised, so that the caller's own handlers work; several, ours with all of them."""
+    from langroute.errors import RouteFailedError
+
+    failures = [(attempt.route, attempt.error) for attempt in attempts if attempt.error is not None]
+    if len({route for route, _ in failures}) == 1:
+        return failures[-1][1]
+    error = RouteFailedError(failures)
+    error.__cause__ = failures[-1][1]
+    return error
+
+
+def _run_id(kept: Attempt | None) -> str | None:
+    """The chat-model run of an attempt; LangChain writes it into the message's id unless the provider gave one."""
+    found = getattr(kept.answer, "id", None) if kept is not None else None
+    if isinstance(found, str):
+        for prefix in ("lc_run--", "run--"):
+            if found.startswith(prefix):
+                return found[len(prefix) :][:36]
+    return None
+
+
+def finish_reason(metadata: Mapping[str, Any]) -> str | None:
+    """Why a model stopped, in whatever way its provider says so.
+
+    Example:
+        >>> finish_reason({"stop_reason": "end_turn"})
+        'end_turn'
+    """
+    reason = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("done_reason")
+    if reason is None and "status" in metadata:
+        details = metadata.get("incomplete_details")
+        reason = (details.get("reason") if isinstance(details, Mapping) else None) or metadata["status"]
+    return str(reason) if reason is not None else None

@@ -1,0 +1,64 @@
+"""What do LangChain's config and LangGraph's metadata say about this call?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langroute.eligibility import NO_LIMITS, Limits
+
+LIMIT_KEYS = ("route", "exclude", "min_tier", "labels")
+_PREFIXED = tuple(f"langroute_{key}" for key in LIMIT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The surroundings of a call, as its config tells them."""
+
+    metadata: Mapping[str, Any]
+    tags: Sequence[str] = ()
+    limits: Limits = NO_LIMITS
+    run_id: str | None = None
+    parent_run_id: str | None = None
+
+
+def read_config(config: Mapping[str, Any], limits: Limits = NO_LIMITS) -> Run:
+    """Read a config that `ensure_config` has completed.
+
+    LangGraph's keys (`langgraph_node`, `langgraph_checkpoint_ns`, `thread_id`, …) reach a model in `metadata`, and in the
+    callback manager where the caller's own config replaced the metadata.
+
+    Args:
+        config: A runnable config.
+        limits: Limits of the router itself; the call's add to them.
+
+    Raises:
+        InputError: A limit is not a name or names.
+    """
+    callbacks = config.get("callbacks")
+    metadata = config.get("metadata") or {}
+    parent = None
+    if callbacks is not None and not isinstance(callbacks, list):
+        inherited = getattr(callbacks, "inheritable_metadata", None)
+        if inherited:
+            metadata = {**inherited, **(getattr(callbacks, "metadata", None) or {}), **metadata}
+        parent = getattr(callbacks, "parent_run_id", None)
+    configurable = config.get("configurable") or {}
+    if configurable and "thread_id" not in metadata and configurable.get("thread_id"):
+        metadata = {**metadata, "thread_id": configurable["thread_id"]}
+    if any(key in configurable for key in LIMIT_KEYS) or any(key in configurable or key in metadata for key in _PREFIXED):
+        limits = _joined(limits, configurable, metadata)
+    run_id = config.get("run_id")
+    return Run(metadata, config.get("tags") or (), limits, str(run_id) if run_id else None, str(parent) if parent else None)
+
+
+def _joined(limits: Limits, configurable: Mapping[str, Any], metadata: Mapping[str, Any]) -> Limits:
+    prefixed = {key: metadata[key] for key in _PREFIXED if key in metadata}
+    call = Limits.of(prefixed, configurable)
+    return Limits(
+        route=call.route or limits.route,
+        exclude=limits.exclude | call.exclude,
+        min_tier=call.min_tier or limits.min_tier,
+        labels=limits.labels | call.labels,
+    )
