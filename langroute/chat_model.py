@@ -228,9 +228,7 @@ class ChatRouter(BaseChatModel):
             arguments.update({name: configurable[name] for name in SETTINGS if name in configurable})
             if isinstance(named := configurable.get("model"), str):
                 router = self._named(named)
-        for name, value in kwargs.items():
-            if value is not None or name != "stop":
-                arguments[name] = value
+        arguments.update(kwargs)
         bound = arguments.pop(BOUND, None)
         if bound is not None:
             arguments.pop("tools", None)
@@ -279,7 +277,7 @@ class ChatRouter(BaseChatModel):
     ) -> Any:
         """Answer with the model that the policy chose."""
         config = ensure_config(config)
-        result = drive(*self.open(input, config, {**kwargs, "stop": stop}))
+        result = drive(*self.open(input, config, _with(kwargs, stop)))
         announce(result.decision, config)
         return marked(result.message, result)
 
@@ -288,7 +286,7 @@ class ChatRouter(BaseChatModel):
     ) -> Any:
         """Answer with the model that the policy chose, awaited."""
         config = ensure_config(config)
-        result = await adrive(*self.open(input, config, {**kwargs, "stop": stop}))
+        result = await adrive(*self.open(input, config, _with(kwargs, stop)))
         await aannounce(result.decision, config)
         return marked(result.message, result)
 
@@ -297,15 +295,15 @@ class ChatRouter(BaseChatModel):
     ) -> Iterator[Any]:
         """Stream the model that the policy chose; the last chunk carries the decision."""
         config = ensure_config(config)
-        plan, host = self.open(input, config, {**kwargs, "stop": stop})
-        yield from stream(plan, host, lambda decision: announce(decision, config))
+        plan, host = self.open(input, config, _with(kwargs, stop))
+        return stream(plan, host, lambda decision: announce(decision, config))
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Stream the model that the policy chose, awaited; the last chunk carries the decision."""
         config = ensure_config(config)
-        plan, host = self.open(input, config, {**kwargs, "stop": stop})
+        plan, host = self.open(input, config, _with(kwargs, stop))
         ended: list[Decision] = []
         async for chunk in astream(plan, host, ended.append):
             if ended:
@@ -326,7 +324,7 @@ class ChatRouter(BaseChatModel):
     ) -> LLMResult:
         """Answer each list of messages with a decision of its own."""
         config = _config(callbacks, tags, metadata, run_name, run_id)
-        results = [drive(*self.open(one, dict(config), {**kwargs, "stop": stop}, host=GenerateHost)) for one in messages]
+        results = [drive(*self.open(one, dict(config), _with(kwargs, stop), host=GenerateHost)) for one in messages]
         return _combined(results)
 
     async def agenerate(
@@ -343,7 +341,7 @@ class ChatRouter(BaseChatModel):
     ) -> LLMResult:
         """Answer each list of messages with a decision of its own, at once."""
         config = _config(callbacks, tags, metadata, run_name, run_id)
-        plans = [self.open(one, dict(config), {**kwargs, "stop": stop}, host=GenerateHost) for one in messages]
+        plans = [self.open(one, dict(config), _with(kwargs, stop), host=GenerateHost) for one in messages]
         return _combined(await asyncio.gather(*(adrive(*plan) for plan in plans)))
 
     def _generate(
@@ -414,6 +412,10 @@ class ConfigurableRouter(RunnableConfigurableFields):
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
         """Answer in a schema, in the way of whichever model will be configured and chosen."""
         return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": include_raw, **kwargs})
+
+
+def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:
+    return kwargs if stop is None else {**kwargs, "stop": stop}
 
 
 def _config(callbacks: Any, tags: Any, metadata: Any, run_name: Any, run_id: Any) -> RunnableConfig:

@@ -114,8 +114,13 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                 tally = stage.begin(effect)
                 try:
                     for chunk in host.stream(effect):
-                        if (ready := tally.add(chunk)) is not None:
-                            yield ready
+                        tally.add(chunk)
+                        if tally.ends_with(chunk):
+                            chunk = _last(plan, tally, chunk, ended)
+                        if not tally.tentative:
+                            yield chunk
+                    if tally.ended:
+                        return
                 except BaseException as error:
                     if passes_through(error):
                         plan.throw(error)
@@ -141,8 +146,13 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                 tally = stage.begin(effect)
                 try:
                     async for chunk in host.astream(effect):
-                        if (ready := tally.add(chunk)) is not None:
-                            yield ready
+                        tally.add(chunk)
+                        if tally.ends_with(chunk):
+                            chunk = _last(plan, tally, chunk, ended)
+                        if not tally.tentative:
+                            yield chunk
+                    if tally.ended:
+                        return
                 except BaseException as error:
                     if passes_through(error):
                         plan.throw(error)
@@ -205,55 +215,53 @@ def _answered(result: Result) -> Result:
 
 @dataclass(slots=True)
 class _Tally:
-    """One streamed attempt: what it has shown, and what it adds up to."""
+    """One streamed attempt: what it adds up to. It stands in for the message where nobody needs its text."""
 
     tentative: bool
     begun: float = field(default_factory=perf_counter)
     first: float | None = None
     chunks: list[Any] = field(default_factory=list)
-    pending: Any = None
-    """A chunk that may be the last, kept until it is known."""
+    """Held back while the attempt may still be rejected."""
 
-    shown: bool = False
+    output: Any = None
+    """The latest chunk where it is no message: structured output as far as it got."""
+
     error: BaseException | None = None
+    ended: bool = False
     id: str | None = None
     usage_metadata: Any = None
     response_metadata: dict[str, Any] = field(default_factory=dict)
-    tool_calls: bool = False
 
-    def add(self, chunk: Any) -> Any | None:
-        """Take a chunk; return one that may be shown now."""
+    def add(self, chunk: Any) -> None:
+        """Count a chunk."""
         if self.first is None:
             self.first = perf_counter() - self.begun
             self.id = getattr(chunk, "id", None)
         if self.tentative:
             self.chunks.append(chunk)
-            return None
+        if not isinstance(chunk, BaseMessage):
+            self.output = chunk
+            return
         if usage := getattr(chunk, "usage_metadata", None):
             self.usage_metadata = add_usage(self.usage_metadata, usage) if self.usage_metadata else usage
-        if metadata := getattr(chunk, "response_metadata", None):
-            self.response_metadata.update(metadata)
-        ready, self.pending = self.pending, None
-        if not isinstance(chunk, AIMessageChunk) or chunk.chunk_position == "last":
-            self.pending = chunk
-        elif ready is None:
-            ready = chunk
-        else:
-            ready, self.pending = ready, chunk
-        self.shown = self.shown or ready is not None
-        return ready
+        if chunk.response_metadata:
+            self.response_metadata.update(chunk.response_metadata)
 
-    def reply(self, caught: Any) -> Reply:
+    def ends_with(self, chunk: Any) -> bool:
+        """The chunk is the last one, and what it belongs to can no longer be rejected."""
+        if self.tentative or self.ended or not isinstance(chunk, BaseMessage):
+            return False
+        return not isinstance(chunk, AIMessageChunk) or chunk.chunk_position == "last"
+
+    def reply(self, caught: Any = None) -> Reply:
         """What the attempt came to; `caught` is its raw message where the chunks are something else."""
         message: Any = caught
-        output = None
-        if caught is not None:
-            output = self.chunks[-1] if self.chunks else self.pending
-        elif self.first is not None:
+        if caught is None and self.first is not None:
             message = merged(self.chunks) if self.tentative else self
-        if self.error is not None and message is self and not self.usage_metadata:
+        if self.error is not None and caught is None and not self.usage_metadata:
             message = None
-        return Reply(message, self.error, perf_counter() - self.begun, self.first, self.shown, parsed=output)
+        shown = self.first is not None and not self.tentative
+        return Reply(message, self.error, perf_counter() - self.begun, self.first, shown, parsed=self.output)
 
 
 class _Stage:
@@ -270,19 +278,32 @@ class _Stage:
     def rest(self, result: Result) -> Iterator[Any]:
         """What was held back of the kept attempt; the last chunk carries the decision."""
         tally = self.tallies[result.index]
-        chunks = tally.chunks if tally.tentative else [tally.pending] if tally.pending is not None else []
-        carried = mark(result.decision)
-        if chunks and not isinstance(chunks[-1], BaseMessage):
+        chunks = tally.chunks
+        if tally.output is not None:
             yield from chunks
-            return
-        if not chunks or (not tally.tentative and getattr(chunks[-1], "chunk_position", "last") != "last"):
-            yield from chunks
-            yield AIMessageChunk(content="", id=tally.id, response_metadata={KEY: carried}, chunk_position="last")
-            return
-        yield from chunks[:-1]
-        last = chunks[-1].model_copy()
-        last.response_metadata = {**last.response_metadata, KEY: carried}
-        yield last
+        elif chunks:
+            yield from chunks[:-1]
+            yield _carrying(chunks[-1], result)
+        else:
+            yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
+
+
+def _last(plan: Plan, tally: _Tally, chunk: Any, ended: Ended) -> Any:
+    """End the plan as soon as the last chunk is there, so that this chunk can carry the decision."""
+    try:
+        plan.send(tally.reply())
+    except StopIteration as stop:
+        tally.ended = True
+        if ended is not None:
+            ended(stop.value.decision)
+        return _carrying(chunk, stop.value)
+    raise RuntimeError("a plan went on after its answer was shown")
+
+
+def _carrying(chunk: Any, result: Result) -> Any:
+    last = chunk.model_copy()
+    last.response_metadata = {**last.response_metadata, KEY: mark(result.decision)}
+    return last
 
 
 def merged(chunks: list[Any]) -> BaseMessage:

@@ -6,6 +6,7 @@ calls, checks, questions to a policy, waits. Sync, async and streaming thus run 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ class Asked:
 
 
 NOTHING = Asked()
+OURS = ("langroute", "langchain_core", "langchain", "langgraph", "contextlib", "concurrent", "asyncio", "threading")
+"""Packages whose frames a warning does not point at."""
 
 
 def asked_for(
@@ -289,7 +292,7 @@ class Router:
         outputs: list[Reply] = []
         while True:
             selection = None
-            if not (attempts and attempts[-1].streamed and not attempts[-1].ok):
+            if not (attempts and attempts[-1].streamed):
                 if self._asynchronous:
                     asking = perf_counter()
                     try:
@@ -389,7 +392,7 @@ class Router:
     def _warn(self, key: str, category: type[Warning], text: str) -> None:
         if key not in self._warned and len(self._warned) < 1000:
             self._warned.add(key)
-            warnings.warn(text, category, stacklevel=6)
+            warnings.warn(text, category, stacklevel=_callers_level())
 
     # What a call came to --------------------------------------------------------------------------------------------
 
@@ -506,6 +509,14 @@ class Router:
         for hook in (self.policy, *self.hooks):
             if callable(hear := getattr(hook, "on_outcome", None)):
                 hear(outcome)
+
+
+def _callers_level() -> int:
+    """How many frames up the code stands that called LangChain or us."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _named_routes(policy: Any) -> Iterable[str]:
