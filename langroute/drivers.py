@@ -67,7 +67,7 @@ def drive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = _step(plan, effect)
+                effect = _resume(plan, _do(effect))
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -93,7 +93,7 @@ async def adrive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = await _astep(plan, effect)
+                effect = _resume(plan, await _ado(effect))
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -128,7 +128,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = _step(plan, effect)
+                effect = _resume(plan, _do(effect))
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -160,7 +160,7 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = await _astep(plan, effect)
+                effect = _resume(plan, await _ado(effect))
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -169,36 +169,43 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
         yield chunk
 
 
-def _step(plan: Plan, effect: Effect) -> Effect:
-    if isinstance(effect, Check):
-        return plan.send(run(effect.verifiers, effect.request, effect.attempt, effect.earlier))
-    if isinstance(effect, Consult):
-        return _consulted(plan, lambda: effect.policy.select(effect.request, effect.attempts))
-    if isinstance(effect, Wait):
-        time.sleep(effect.seconds)
-    return plan.send(None)
+class _Raised:
+    """Stands for an error that is thrown into the plan, which decides what a failing policy means."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
-async def _astep(plan: Plan, effect: Effect) -> Effect:
+def _do(effect: Effect) -> Any:
     if isinstance(effect, Check):
-        return plan.send(await arun(effect.verifiers, effect.request, effect.attempt, effect.earlier))
+        return run(effect.verifiers, effect.request, effect.attempt, effect.earlier)
     if isinstance(effect, Consult):
         try:
-            selection = await effect.policy.aselect(effect.request, effect.attempts)
-        except Exception as error:  # noqa: BLE001 - the plan decides what a failing policy means
-            return plan.throw(error)
-        return plan.send(selection)
+            return effect.policy.select(effect.request, effect.attempts)
+        except Exception as error:  # noqa: BLE001
+            return _Raised(error)
+    if isinstance(effect, Wait):
+        time.sleep(effect.seconds)
+    return None
+
+
+async def _ado(effect: Effect) -> Any:
+    if isinstance(effect, Check):
+        return await arun(effect.verifiers, effect.request, effect.attempt, effect.earlier)
+    if isinstance(effect, Consult):
+        try:
+            return await effect.policy.aselect(effect.request, effect.attempts)
+        except Exception as error:  # noqa: BLE001
+            return _Raised(error)
     if isinstance(effect, Wait):
         await asyncio.sleep(effect.seconds)
-    return plan.send(None)
+    return None
 
 
-def _consulted(plan: Plan, ask: Callable[[], Any]) -> Effect:
-    try:
-        selection = ask()
-    except Exception as error:  # noqa: BLE001 - the plan decides what a failing policy means
-        return plan.throw(error)
-    return plan.send(selection)
+def _resume(plan: Plan, value: Any) -> Effect:
+    return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
 
 
 def _caught(host: Host) -> Any:

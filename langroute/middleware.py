@@ -1,0 +1,161 @@
+"""How does an agent made by `create_agent` route every one of its model calls?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables.config import ensure_config, var_child_runnable_config
+
+from langroute.adapt import adapt, adapt_kwargs
+from langroute.binding import BoundTools
+from langroute.calling import NOSTREAM, Models
+from langroute.chat_model import ChatRouter
+from langroute.drivers import adrive, drive, marked
+from langroute.errors import MissingExtraError
+from langroute.events import aannounce, announce
+from langroute.router import Asked, Call, Reply, Result, asked_for
+from langroute.runs import read_config
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+except ImportError as error:  # pragma: no cover - needs an environment without langchain
+    raise MissingExtraError("langchain", "agents", "RouterMiddleware") from error
+
+
+class _AgentHost:
+    """Calls the rest of the agent's middleware, and its model, with the chosen model in the request."""
+
+    __slots__ = ("config", "handler", "models", "request")
+
+    def __init__(self, models: Models, request: Any, handler: Callable[[Any], Any], config: Mapping[str, Any]) -> None:
+        self.models, self.request, self.handler, self.config = models, request, handler, config
+
+    def _ready(self, call: Call) -> tuple[Any, Any]:
+        """The request for the chosen model, and the config that its run is made under."""
+        request, route = self.request, call.route
+        target = self.models.target(route)
+        adapted = adapt(call.request.messages, target)
+        messages, system = list(adapted.messages), request.system_message
+        if system is not None:
+            system, messages = messages[0], messages[1:]
+        model = self.models.of(route, without_thinking=adapted.disable_thinking)
+        settings = adapt_kwargs({**route.kwargs, **request.model_settings}, target)
+        changed = {"tool_choice": request.tool_choice}
+        if request.tool_choice is not None:
+            changed = adapt_kwargs(changed, target)
+        request = request.override(
+            model=model, messages=messages, system_message=system, model_settings=settings, tool_choice=changed.get("tool_choice")
+        )
+        tags = [*(self.config.get("tags") or ()), f"langroute:{route.name}"]
+        if call.selection.tentative:
+            tags.append(NOSTREAM)
+        config = {
+            **self.config,
+            "tags": tags,
+            "metadata": {
+                **(self.config.get("metadata") or {}),
+                "langroute_route": route.name,
+                "langroute_decision_id": call.decision_id,
+                "langroute_attempt": call.index,
+                "langroute_step_kind": call.request.step.kind,
+            },
+        }
+        return request, config
+
+    def call(self, call: Call) -> Reply:
+        request, config = self._ready(call)
+        token = var_child_runnable_config.set(config)
+        try:
+            return _reply(self.handler(request))
+        finally:
+            var_child_runnable_config.reset(token)
+
+    async def acall(self, call: Call) -> Reply:
+        request, config = self._ready(call)
+        token = var_child_runnable_config.set(config)
+        try:
+            return _reply(await self.handler(request))
+        finally:
+            var_child_runnable_config.reset(token)
+
+
+def _reply(response: Any) -> Reply:
+    inner = getattr(response, "model_response", response)
+    if isinstance(inner, AIMessage):
+        return Reply(inner, output=response)
+    message = next((found for found in inner.result if isinstance(found, AIMessage)), None)
+    return Reply(message, parsed=inner.structured_response, output=response)
+
+
+class RouterMiddleware(AgentMiddleware):  # type: ignore[type-arg]
+    """Routes every model call of an agent. Put it first in the list, so that what follows works for the model that was chosen.
+
+    Args:
+        routes: Routes as `ChatRouter` takes them, or a `ChatRouter`.
+        router: What else a `ChatRouter` takes: `policy`, `verifier`, `ledger`, …
+
+    Example:
+        >>> from langchain.agents import create_agent
+        >>> from langroute.testing import ScriptedModel
+        >>> cheap, frontier = ScriptedModel("Hi."), ScriptedModel("Good day.")
+        >>> agent = create_agent(frontier, middleware=[RouterMiddleware({"cheap": cheap, "frontier": frontier}, pin="cheap")])
+        >>> agent.invoke({"messages": "Hello?"})["messages"][-1].content
+        'Hi.'
+    """
+
+    def __init__(self, routes: Any, **router: Any) -> None:
+        super().__init__()
+        self.model = routes if isinstance(routes, ChatRouter) and not router else ChatRouter(routes, **router)
+        self.tools = []
+        self._asked: dict[tuple[Any, ...], tuple[Any, Asked]] = {}
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]) -> Any:
+        """Answer the request with the model that the policy chose."""
+        plan, host, config = self._open(request, handler)
+        result = drive(plan, host)
+        announce(result.decision, config)
+        return _response(result)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> Any:
+        """The same, awaited."""
+        plan, host, config = self._open(request, handler)
+        result = await adrive(plan, host)
+        await aannounce(result.decision, config)
+        return _response(result)
+
+    def _open(self, request: Any, handler: Any) -> tuple[Any, _AgentHost, Mapping[str, Any]]:
+        config = ensure_config()
+        messages = request.messages
+        if request.system_message is not None:
+            messages = [request.system_message, *messages]
+        router = self.model.router
+        run = read_config(config, router.limits)
+        step = router.request(messages, self._asked_for(request), run)
+        return router.plan(step, run), _AgentHost(self.model._models, request, handler, config), config
+
+    def _asked_for(self, request: Any) -> Asked:
+        """What the request asks for beside its messages; an agent's tools are the same at every step."""
+        form = request.response_format
+        key = (*map(id, request.tools), id(form), str(request.tool_choice), request.model_settings.get("max_tokens"))
+        found = self._asked.get(key)
+        if found is None:
+            bound = BoundTools(request.tools, {})
+            schema = getattr(form, "schema", form)
+            asked = asked_for(bound.asked.tools, request.tool_choice, schema, request.model_settings.get("max_tokens"))
+            if len(self._asked) > 256:
+                self._asked.clear()
+            # The tools are kept with it: their ids are the key.
+            found = self._asked[key] = ((list(request.tools), form), asked)
+        return found[1]
+
+
+def _response(result: Result) -> Any:
+    marked(result.message, result)
+    return result.output
+
+
+__all__ = ["RouterMiddleware"]
