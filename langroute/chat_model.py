@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.configurable import RunnableConfigurableFields
-from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
 from langroute.binding import BOUND, BoundTools, asked_in
 from langroute.calling import GenerateHost, ModelHost, Models
@@ -32,6 +32,16 @@ from langroute.structured import RoutedStructured
 
 SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
 """Call arguments that every provider takes; the router's own are handed to whichever model is chosen."""
+
+
+class _Core:
+    """What a chat router works with; made anew whenever its fields change."""
+
+    __slots__ = ("models", "own", "router", "settings", "siblings")
+
+    def __init__(self, router: Router, models: Models, settings: dict[str, Any], own: dict[str, Any]) -> None:
+        self.router, self.models, self.settings, self.own = router, models, settings, own
+        self.siblings: dict[str, Router] = {}
 
 
 class ChatRouter(BaseChatModel):
@@ -90,9 +100,9 @@ class ChatRouter(BaseChatModel):
     streaming: bool | None = None
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
-    _router: Any = PrivateAttr(default=None)
-    _models: Any = PrivateAttr(default=None)
-    _siblings: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    if TYPE_CHECKING:
+        _core: _Core
 
     def __init__(self, routes: Any = None, /, **kwargs: Any) -> None:
         if routes is not None:
@@ -113,7 +123,7 @@ class ChatRouter(BaseChatModel):
         limits = Limits.of(
             {"route": self.pin, "exclude": self.exclude or None, "min_tier": self.min_tier, "labels": self.labels or None}
         )
-        self._router = Router(
+        router = Router(
             self.routes,
             policy=self.policy,
             verifier=self.verifier,
@@ -128,20 +138,28 @@ class ChatRouter(BaseChatModel):
             max_retries=self.max_retries,
         )
         # A copy made at run time by `configurable_fields` shares what was learned and recorded.
-        self.policy, self.ledger, self.inspector = self._router.policy, self._router.ledger, self._router.inspector
+        self.policy, self.ledger, self.inspector = router.policy, router.ledger, router.inspector
         update = {"cache": self.cache, "output_version": self.output_version, "streaming": self.streaming}
         given = {name: value for name, value in update.items() if value is not None}
         if self.disable_streaming:
             given["disable_streaming"] = self.disable_streaming
-        self._models = Models(given)
-        self._siblings = {}
+        settings = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None}
+        own = {"callbacks": self.callbacks, "tags": self.tags}
+        own["metadata"] = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
+        # Not a pydantic private attribute: those cost a microsecond for each look, and there are several in every call.
+        self.__dict__["_core"] = _Core(router, Models(given), settings, {key: value for key, value in own.items() if value})
 
     # What it is ------------------------------------------------------------------------------------------------------
 
     @property
     def router(self) -> Router:
         """The router behind the model."""
-        return self._router  # type: ignore[no-any-return]
+        return self._core.router
+
+    @property
+    def models(self) -> Models:
+        """The routes' models as this router calls them."""
+        return self._core.models
 
     @property
     def _llm_type(self) -> str:
@@ -150,10 +168,10 @@ class ChatRouter(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         routes = {name: getattr(route.model, "_identifying_params", repr(route.model)) for name, route in self.routes.items()}
-        return {"routes": routes, "policy": self._router.policy_name, "version": self._router.policy_version}
+        return {"routes": routes, "policy": self._core.router.policy_name, "version": self._core.router.policy_version}
 
     def _strongest(self) -> Any:
-        return self.routes[self._router.default].model
+        return self.routes[self._core.router.default].model
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         model = self._strongest()
@@ -200,12 +218,10 @@ class ChatRouter(BaseChatModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        state["__pydantic_private__"] = None
-        return state
+        return {**state, "__dict__": {key: value for key, value in state["__dict__"].items() if key != "_core"}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        object.__setattr__(self, "__pydantic_private__", {"_router": None, "_models": None, "_siblings": {}})
         self._build()
 
     # Calling ---------------------------------------------------------------------------------------------------------
@@ -220,25 +236,26 @@ class ChatRouter(BaseChatModel):
         schema: Any = None,
     ) -> tuple[Generator[Any, Any, Any], Any]:
         """A plan for one call, and the host that carries it out. For hosts; others call `invoke` and the like."""
+        core = self._core
         messages = input if isinstance(input, list) and input and isinstance(input[0], BaseMessage) else self._read(input)
-        arguments = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None} if self._has_settings() else {}
-        configurable = config.get("configurable")
-        router = self._router
+        arguments = {**core.settings, **kwargs}
+        configurable, router = config.get("configurable"), core.router
         if configurable:
-            arguments.update({name: configurable[name] for name in SETTINGS if name in configurable})
+            arguments.update({name: configurable[name] for name in SETTINGS if name in configurable and name not in kwargs})
             if isinstance(named := configurable.get("model"), str):
                 router = self._named(named)
-        arguments.update(kwargs)
-        bound = arguments.pop(BOUND, None)
-        if bound is not None:
-            arguments.pop("tools", None)
-            arguments.pop("tool_choice", None)
-        elif arguments.get("tools"):
-            named_choice = {"tool_choice": arguments.pop("tool_choice")} if "tool_choice" in arguments else {}
-            bound = BoundTools(arguments.pop("tools"), named_choice)
+        bound = None
+        if arguments:
+            bound = arguments.pop(BOUND, None)
+            if bound is not None:
+                arguments.pop("tools", None)
+                arguments.pop("tool_choice", None)
+            elif arguments.get("tools"):
+                choice = {"tool_choice": arguments.pop("tool_choice")} if "tool_choice" in arguments else {}
+                bound = BoundTools(arguments.pop("tools"), choice)
         run = read_config(config, router.limits)
         request = router.request(messages, asked_in(arguments, bound, schema), run)
-        return router.plan(request, run), host(self._models, config, arguments, bound, self._own(), self.rate_limiter)
+        return router.plan(request, run), host(core.models, config, arguments, bound, core.own, self.rate_limiter)
 
     def _read(self, input: Any) -> list[BaseMessage]:
         try:
@@ -248,14 +265,6 @@ class ChatRouter(BaseChatModel):
                 raise InputError("There is no message to answer. Give at least one.") from error
             raise
 
-    def _has_settings(self) -> bool:
-        return not (self.temperature is None and self.max_tokens is None and self.timeout is None and self.stop is None)
-
-    def _own(self) -> dict[str, Any]:
-        own = {"callbacks": self.callbacks, "tags": self.tags}
-        mine = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
-        return {key: value for key, value in {**own, "metadata": mine}.items() if value}
-
     def _named(self, model: str) -> Router:
         """The router for a call that names its model, in the way of `init_chat_model`."""
         if model in self.routes:
@@ -263,14 +272,16 @@ class ChatRouter(BaseChatModel):
         for name, route in self.routes.items():
             if model in (route.info.model, f"{route.info.provider}:{route.info.model}"):
                 return self._pinned(name)
-        if model not in self._siblings:
-            self._siblings[model] = Router({model: resolve(model, model)}, ledger=self.ledger, hooks=self.hooks, prices=self.prices)
-        return self._siblings[model]  # type: ignore[no-any-return]
+        if model not in self._core.siblings:
+            self._core.siblings[model] = Router(
+                {model: resolve(model, model)}, ledger=self.ledger, hooks=self.hooks, prices=self.prices
+            )
+        return self._core.siblings[model]  # type: ignore[no-any-return]
 
     def _pinned(self, route: str) -> Router:
-        if route not in self._siblings:
-            self._siblings[route] = self.model_copy(update={"pin": route})._router
-        return self._siblings[route]  # type: ignore[no-any-return]
+        if route not in self._core.siblings:
+            self._core.siblings[route] = self.model_copy(update={"pin": route}).router
+        return self._core.siblings[route]  # type: ignore[no-any-return]
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any

@@ -52,7 +52,10 @@ class Hook(Protocol):
 
 @runtime_checkable
 class Ledger(Protocol):
-    """Keep decisions and outcomes. `record` and `record_outcome` return at once and lose nothing that was flushed."""
+    """Keep decisions and outcomes. `record` and `record_outcome` return at once and lose nothing that was flushed.
+
+    A ledger whose attribute `keeps_text` is true is handed decisions with the answers in them; others without.
+    """
 
     def record(self, decision: Decision) -> None:
         """Keep a decision."""

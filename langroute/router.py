@@ -218,6 +218,8 @@ class Router:
         self._eligibility.check(limits)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
         self._listeners = tuple(hear for hook in (self.policy, *self.hooks) if callable(hear := getattr(hook, "on_decision", None)))
+        # What nobody asked to keep is let go here, before anybody hears of the decision.
+        self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
         self._warned: set[str] = set()
         self._prices: dict[tuple[str, str], Any] = {}
 
@@ -470,7 +472,7 @@ class Router:
             id=decision_id,
             step=request.step,
             route=kept.route if kept is not None else None,
-            attempts=tuple(attempts),
+            attempts=tuple(attempts) if self._keeps_text else tuple([attempt.without_text() for attempt in attempts]),
             reason=last.selection.reason if last is not None else "",
             policy=self.policy_name,
             policy_version=self.policy_version,

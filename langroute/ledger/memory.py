@@ -30,10 +30,9 @@ class MemoryLedger:
         self._lock = Lock()
 
     def record(self, decision: Decision) -> None:
-        """Keep a decision, without what was said in it."""
-        kept = decision.without_text()
+        """Keep a decision. The router leaves out what was said in it, because this ledger does not ask for it."""
         with self._lock:
-            self._decisions[decision.id] = kept
+            self._decisions[decision.id] = decision
             if len(self._decisions) > self.max_decisions:
                 self._decisions.popitem(last=False)
 
