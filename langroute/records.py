@@ -277,6 +277,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """What an error means for what to do next."""
+
+    kind: str
+    """`rate_limited`, `overloaded`, `server_error`, `timeout`, `connection`, `broken_stream`, `context_overflow`, `auth`,
+    `quota`, `content_filter`, `unsupported`, `bad_request`, `parsing` or `unknown`."""
+
+    retry_same: bool = False
+    """The same call may work a little later."""
+
+    retry_elsewhere: bool = True
+    """Another route may answer."""
+
+    cool_down: bool = False
+    """The route should rest for a while."""
+
+    retry_after_s: float | None = None
+    """How long the provider asked to wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one route.
 
@@ -314,6 +335,9 @@ class Attempt:
     streamed: bool = False
     """Tokens of this attempt reached the caller before it ended."""
 
+    failure: Failure | None = None
+    """What the error means for what to do next."""
+
     @property
     def route(self) -> str:
         """Name of the route that was tried."""
@@ -339,6 +363,7 @@ class Attempt:
             finish_reason=self.finish_reason,
             cache=self.cache,
             streamed=self.streamed,
+            failure=self.failure,
         )
 
 

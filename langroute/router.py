@@ -24,6 +24,7 @@ from langroute.errors import (
     UnknownPriceWarning,
     UnknownRouteError,
 )
+from langroute.failures import classify
 from langroute.ledger.memory import MemoryLedger
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, usage_of
@@ -419,6 +420,7 @@ class Router:
             reply.cache,
             reply.parsed,
             reply.streamed,
+            classify(error) if error is not None else None,
         )
 
     def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None) -> float | None:

@@ -1,0 +1,92 @@
+"""What do policies that hold other policies share?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection
+
+
+class Wrapper:
+    """A policy around another one: what the router tells it, the inner one hears too.
+
+    A wrapper around a policy that must call something gets an `aselect` of its own where it defines `_around`.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        from langroute.errors import ConfigurationError
+
+        if not callable(getattr(policy, "select", None)):
+            raise ConfigurationError(f"{type(self).__name__} goes around a policy; {type(policy).__name__} has no `select`.")
+        self.policy = policy
+        if callable(getattr(policy, "aselect", None)):
+            # Only then: the router asks a policy that has `aselect` through its driver, which costs more.
+            self.aselect = self._aselect
+
+    @property
+    def name(self) -> str:
+        """This policy and the one inside."""
+        return f"{type(self).__name__}({getattr(self.policy, 'name', None) or type(self.policy).__name__})"
+
+    @property
+    def version(self) -> str:
+        """The inner policy's version."""
+        return str(getattr(self.policy, "version", None) or "")
+
+    def routes_named(self) -> Iterable[str]:
+        """Routes that the policy selects by name."""
+        named = getattr(self.policy, "routes_named", None)
+        return named() if callable(named) else ()
+
+    def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        """Select by what is known already, else ask the inner policy."""
+        known, found = self.before(request, attempts)
+        return found if known else self.after(request, attempts, self.policy.select(request, attempts))
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        known, found = self.before(request, attempts)
+        return found if known else self.after(request, attempts, await self.policy.aselect(request, attempts))
+
+    def before(self, request: Request, attempts: Sequence[Attempt]) -> tuple[bool, Selection | None]:
+        """Whether the inner policy need not be asked, and what the answer is then."""
+        return False, None
+
+    def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
+        """What becomes of the inner policy's selection."""
+        return selection
+
+    def on_decision(self, decision: Decision) -> None:
+        """Hear of a decision."""
+        hear = getattr(self.policy, "on_decision", None)
+        if callable(hear):
+            hear(decision)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Hear of an outcome."""
+        hear = getattr(self.policy, "on_outcome", None)
+        if callable(hear):
+            hear(outcome)
+
+
+def route_or_tier(name: str, request: Request) -> RouteInfo | None:
+    """The eligible route of that name; else of that tier, or the nearest stronger one; `None` for a name that is neither.
+
+    Example:
+        >>> routes = (RouteInfo("small", "cheap", 0), RouteInfo("large", "frontier", 1))
+        >>> route_or_tier("balanced", Request("Hi.", routes=routes)).name
+        'large'
+    """
+    from langroute.records import TIERS
+
+    for route in request.routes:
+        if route.name == name:
+            return route
+    for route in request.routes:
+        if route.tier == name:
+            return route
+    if name in TIERS:
+        level = TIERS.index(name)
+        stronger = [route for route in request.routes if route.tier in TIERS and TIERS.index(route.tier) > level]
+        return stronger[0] if stronger else request.routes[-1] if request.routes else None
+    return None

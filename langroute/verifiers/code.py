@@ -1,0 +1,76 @@
+"""Does the code in an answer compile?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from langroute.records import Attempt, Request, Verdict
+from langroute.verifiers.base import text_of
+
+_FENCE = re.compile(r"```([\w+#.-]*)[^\n]*\n(.*?)```", re.DOTALL)
+
+
+def _python(source: str) -> str | None:
+    try:
+        compile(source, "<answer>", "exec")
+    except (SyntaxError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _json(source: str) -> str | None:
+    try:
+        json.loads(source)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+CHECKS: dict[str, Callable[[str], str | None]] = {"python": _python, "py": _python, "python3": _python, "json": _json}
+
+
+class CodeCompiles:
+    r"""Every fenced block of code compiles: Python and JSON, other languages where `tree-sitter-language-pack` is installed.
+
+    Args:
+        required: Reject an answer without any code.
+        language: What a block without a language is taken for.
+
+    Example:
+        >>> from langroute.records import Selection
+        >>> fenced = chr(96) * 3 + "python\ndef f(:\n" + chr(96) * 3
+        >>> CodeCompiles().verify(Request("Write f."), Attempt(Selection("small"), fenced)).score
+        0.0
+    """
+
+    name = "code_compiles"
+
+    def __init__(self, *, required: bool = False, language: str = "python") -> None:
+        self.required, self.language = required, language
+
+    def verify(self, request: Request, attempt: Attempt) -> Verdict:
+        """Compile what is fenced."""
+        blocks = _FENCE.findall(text_of(attempt.answer))
+        if not blocks:
+            return Verdict(self.name, 0.0 if self.required else 1.0, "no code" if self.required else "")
+        for language, source in blocks:
+            fault = self._fault((language or self.language).lower(), source)
+            if fault is not None:
+                return Verdict(self.name, 0.0, f"{language or self.language}: {fault}")
+        return Verdict(self.name, 1.0)
+
+    @staticmethod
+    def _fault(language: str, source: str) -> str | None:
+        if language in CHECKS:
+            return CHECKS[language](source)
+        try:
+            from tree_sitter_language_pack import get_parser
+        except ImportError:
+            return None
+        try:
+            parser = get_parser(language)
+        except Exception:  # noqa: BLE001 - a language that nobody can parse is no fault of the answer
+            return None
+        return "syntax error" if parser.parse(source.encode()).root_node.has_error else None
