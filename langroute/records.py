@@ -218,6 +218,9 @@ class Request:
     max_tokens: int | None = None
     """Longest answer the caller asked for."""
 
+    problems: tuple[str, ...] = ()
+    """What failed inside langroute before the policy was asked, and was worked around."""
+
     def __post_init__(self) -> None:
         if isinstance(self.messages, str):
             from langchain_core.messages import HumanMessage

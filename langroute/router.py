@@ -24,11 +24,11 @@ from langroute.errors import (
     UnknownPriceWarning,
     UnknownRouteError,
 )
-from langroute.failures import classify
+from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, usage_of
-from langroute.records import Attempt, Decision, Outcome, Request, Selection, Verdict, best_attempt
+from langroute.records import Attempt, Decision, Outcome, Request, Selection, Step, Verdict, best_attempt
 from langroute.routes import BuiltRoute, build_routes
 from langroute.runs import Run
 from langroute.steps import Inspector, tool_tokens
@@ -92,6 +92,9 @@ class Reply:
     parsed: Any = None
     output: Any = None
     """What the host returns, where that is more than the message."""
+
+    problems: Sequence[str] = ()
+    """What failed in the host and was worked around."""
 
 
 @dataclass(slots=True)
@@ -247,15 +250,22 @@ class Router:
         metadata: Mapping[str, Any] = {} if run is None else run.metadata
         tags = () if run is None else tuple(run.tags)
         limits = self.limits if run is None else run.limits
-        step = self.inspector.inspect(
-            messages,
-            tools=asked.tools,
-            tools_tokens=asked.tools_tokens,
-            response_schema=asked.schema,
-            metadata=metadata,
-            tags=tags,
-            task=current_task(),
-        )
+        problems: list[str] = []
+        try:
+            step = self.inspector.inspect(
+                messages,
+                tools=asked.tools,
+                tools_tokens=asked.tools_tokens,
+                response_schema=asked.schema,
+                metadata=metadata,
+                tags=tags,
+                task=current_task(),
+            )
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's own kind of step may raise anything
+            self.degraded(f"step inspection failed: {type(error).__name__}: {error}", problems)
+            step = Step()
         routes, rejected = self._eligibility.eligible(
             step.signals,
             tools=bool(asked.tools),
@@ -279,6 +289,7 @@ class Router:
             metadata,
             rejected,
             asked.max_tokens,
+            tuple(problems),
         )
 
     def plan(self, request: Request, run: Run | None = None) -> Generator[Effect, Any, Result]:
@@ -290,48 +301,53 @@ class Router:
         decision_id = uuid4().hex
         started_at = time()
         attempts: list[Attempt] = []
-        problems: list[str] = []
+        problems = list(request.problems)
         reply = Reply()
         outputs: list[Reply] = []
-        while True:
-            selection = None
-            if not (attempts and attempts[-1].streamed):
-                if self._asynchronous:
-                    asking = perf_counter()
-                    try:
-                        selection = yield Consult(self.policy, request, tuple(attempts))
-                    except Exception as error:  # noqa: BLE001 - whatever a policy raises, the call goes on
-                        selection = self._rescue(request, attempts, error, problems)
-                    waited += perf_counter() - asking
-                else:
-                    try:
-                        selection = self.policy.select(request, attempts)
-                    except Exception as error:  # noqa: BLE001
-                        selection = self._rescue(request, attempts, error, problems)
-                selection = self._allowed(request, attempts, selection, problems)
-            if selection is None:
-                break
-            if selection.wait_s > 0:
-                yield Wait(selection.wait_s)
-                waited += selection.wait_s
-            route = self.routes[selection.route]
-            try:
-                reply = yield Call(route, selection, request, decision_id, len(attempts))
-            except BaseException as error:
-                # Cancelled or interrupted in the middle: not ours to handle, but ours to record.
-                attempts.append(Attempt(selection, error=error, error_type=type(error).__name__))
+        try:
+            while True:
+                selection = None
+                if not (attempts and attempts[-1].streamed):
+                    if self._asynchronous:
+                        asking = perf_counter()
+                        try:
+                            selection = yield Consult(self.policy, request, tuple(attempts))
+                        except Exception as error:  # noqa: BLE001 - whatever a policy raises, the call goes on
+                            selection = self._rescue(request, attempts, error, problems)
+                        waited += perf_counter() - asking
+                    else:
+                        try:
+                            selection = self.policy.select(request, attempts)
+                        except Exception as error:  # noqa: BLE001
+                            selection = self._rescue(request, attempts, error, problems)
+                    selection = self._allowed(request, attempts, selection, problems)
+                if selection is None:
+                    break
+                if selection.wait_s > 0:
+                    yield Wait(selection.wait_s)
+                    waited += selection.wait_s
+                route = self.routes[selection.route]
+                try:
+                    reply = yield Call(route, selection, request, decision_id, len(attempts))
+                except BaseException as error:
+                    attempts.append(Attempt(selection, error=error, error_type=type(error).__name__))
+                    raise
+                waited += reply.latency_s
+                problems.extend(reply.problems)
+                attempt = self._attempt(route, selection, reply)
+                attempts.append(attempt)
+                outputs.append(reply)
+                if selection.tentative and attempt.ok and self.verifiers:
+                    checking = perf_counter()
+                    verdicts = yield Check(self.verifiers, request, attempt, tuple(attempts[:-1]))
+                    waited += perf_counter() - checking
+                    problems.extend(f"verifier {verdict.verifier} failed: {verdict.error}" for verdict in verdicts if verdict.error)
+                    attempts[-1] = _verified(attempt, verdicts)
+        except BaseException:
+            # Cancelled or interrupted in the middle: not ours to handle, but what was spent is ours to record.
+            if attempts:
                 self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
-                raise
-            waited += reply.latency_s
-            attempt = self._attempt(route, selection, reply)
-            if selection.tentative and attempt.ok and self.verifiers:
-                checking = perf_counter()
-                verdicts = yield Check(self.verifiers, request, attempt, tuple(attempts))
-                waited += perf_counter() - checking
-                problems.extend(f"verifier {verdict.verifier} failed: {verdict.error}" for verdict in verdicts if verdict.error)
-                attempt = _verified(attempt, verdicts)
-            attempts.append(attempt)
-            outputs.append(reply)
+            raise
         decision = self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
         kept = best_attempt(attempts)
         if kept is None:
@@ -342,7 +358,7 @@ class Router:
 
     def choose(self, request: Request, run: Run | None = None) -> Result:
         """Select a route and record the decision, without calling it: for edges and other hosts that do the work themselves."""
-        begun, problems = perf_counter(), []
+        begun, problems = perf_counter(), list(request.problems)
         started_at = time()
         try:
             selection = self.policy.select(request, ())
@@ -356,6 +372,9 @@ class Router:
     # What a policy may not do to a call -----------------------------------------------------------------------------
 
     def _rescue(self, request: Request, attempts: Sequence[Attempt], error: Exception, problems: list[str]) -> Selection | None:
+        if passes_through(error):
+            # A policy may ask a person: LangGraph's interrupt is no failure.
+            raise error
         cause = f"policy {self.policy_name} failed: {type(error).__name__}: {error}"
         self.degraded(cause, problems)
         return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)

@@ -60,7 +60,8 @@ class Sticky(Wrapper):
         if step.kind in SIDE_KINDS:
             return None
         if self.per == "turn":
-            return (step.thread, step.agent, step.signals.turn) if step.thread else None
+            # The nodes of a graph have prompts of their own, so there is no cache to keep between them.
+            return (step.thread, step.agent, step.node, step.signals.turn) if step.thread else None
         if self.per == "thread":
             return (step.thread, step.agent) if step.thread else None
         if self.per == "agent":

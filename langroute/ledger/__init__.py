@@ -1,0 +1,1 @@
+"""Where are decisions and outcomes kept?"""
