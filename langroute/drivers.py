@@ -67,7 +67,7 @@ def drive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = _resume(plan, _do(effect))
+                effect = _done(plan, effect)
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -93,7 +93,7 @@ async def adrive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = _resume(plan, await _ado(effect))
+                effect = await _adone(plan, effect)
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -122,13 +122,16 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     if tally.ended:
                         return
                 except BaseException as error:
+                    if tally.ended:
+                        # The plan is over and its last chunk out: what fails now is the caller's, such as a callback that raises.
+                        raise
                     if passes_through(error):
                         plan.throw(error)
                         raise
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = _resume(plan, _do(effect))
+                effect = _done(plan, effect)
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -154,13 +157,16 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                     if tally.ended:
                         return
                 except BaseException as error:
+                    if tally.ended:
+                        # The plan is over and its last chunk out: what fails now is the caller's, such as a callback that raises.
+                        raise
                     if passes_through(error):
                         plan.throw(error)
                         raise
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = _resume(plan, await _ado(effect))
+                effect = await _adone(plan, effect)
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -176,6 +182,25 @@ class _Raised:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def _done(plan: Plan, effect: Effect) -> Effect:
+    """Do what is no call; the plan hears of it when that is cancelled, so that it records what was spent."""
+    try:
+        value = _do(effect)
+    except BaseException as error:
+        plan.throw(error)
+        raise
+    return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
+
+
+async def _adone(plan: Plan, effect: Effect) -> Effect:
+    try:
+        value = await _ado(effect)
+    except BaseException as error:
+        plan.throw(error)
+        raise
+    return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
 
 
 def _do(effect: Effect) -> Any:
@@ -202,10 +227,6 @@ async def _ado(effect: Effect) -> Any:
     if isinstance(effect, Wait):
         await asyncio.sleep(effect.seconds)
     return None
-
-
-def _resume(plan: Plan, value: Any) -> Effect:
-    return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
 
 
 def _caught(host: Host) -> Any:

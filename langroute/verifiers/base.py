@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from langroute.errors import ConfigurationError
+from langroute.failures import passes_through
 from langroute.records import Attempt, Request, Verdict
 
 
@@ -55,25 +56,13 @@ class Check:
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
         """Call the function."""
         result = self._call(request, attempt)
-        if inspect.isawaitable(result):
-            result = _finished(result)
-        return self._verdict(result)
+        return verdict_from(self.name, _finished(result) if inspect.isawaitable(result) else result)
 
     async def _averify(self, request: Request, attempt: Attempt) -> Verdict:
-        return self._verdict(await self._call(request, attempt))
+        return verdict_from(self.name, await self._call(request, attempt))
 
     def _call(self, request: Request, attempt: Attempt) -> Any:
         return self.function(request, attempt) if self._whole else self.function(attempt.answer)
-
-    def _verdict(self, result: Any) -> Verdict:
-        if isinstance(result, Verdict):
-            return result
-        if isinstance(result, bool) or result is None:
-            return Verdict(self.name, float(bool(result)))
-        score = float(result)
-        if not 0 <= score <= 1:
-            raise ValueError(f"a score is from 0 to 1, not {score}")
-        return Verdict(self.name, score)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
@@ -88,13 +77,14 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 def _finished(awaitable: Any) -> Any:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     async def wait() -> Any:
         return await awaitable
 
     # A thread of its own: the caller's may have a running loop.
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, wait()).result()
+        return pool.submit(copy_context().run, asyncio.run, wait()).result()
 
 
 def as_verifiers(given: Any) -> tuple[Any, ...]:
@@ -143,12 +133,13 @@ def name_of(verifier: Any) -> str:
 def run(verifiers: Sequence[Any], request: Request, attempt: Attempt, earlier: Sequence[Attempt] = ()) -> tuple[Verdict, ...]:
     """Ask verifiers in order; the first that rejects outright ends it, so that a paid judge comes after free checks.
 
-    A verifier that raises rejects nothing: its verdict has the error and counts for nothing.
+    A verifier that raises, or answers with anything but a verdict, rejects nothing: its verdict has the error and counts for nothing.
     """
     verdicts: list[Verdict] = []
     for verifier in verifiers:
         try:
-            verdict = _ask(verifier.verify, verifier, request, attempt, earlier)
+            answer = _ask(verifier.verify, verifier, request, attempt, earlier)
+            verdict = verdict_from(name_of(verifier), _finished(answer) if inspect.isawaitable(answer) else answer)
         except Exception as error:  # noqa: BLE001 - a broken check is no broken answer
             verdict = _broken(verifier, error)
         verdicts.append(verdict)
@@ -163,12 +154,10 @@ async def arun(
     """The same, awaited."""
     verdicts: list[Verdict] = []
     for verifier in verifiers:
-        awaited = getattr(verifier, "averify", None)
+        method = getattr(verifier, "averify", None) or verifier.verify
         try:
-            if awaited is not None:
-                verdict = await _ask(awaited, verifier, request, attempt, earlier)
-            else:
-                verdict = _ask(verifier.verify, verifier, request, attempt, earlier)
+            answer = _ask(method, verifier, request, attempt, earlier)
+            verdict = verdict_from(name_of(verifier), await answer if inspect.isawaitable(answer) else answer)
         except Exception as error:  # noqa: BLE001
             verdict = _broken(verifier, error)
         verdicts.append(verdict)
@@ -182,7 +171,30 @@ def _ask(method: Callable[..., Any], verifier: Any, request: Request, attempt: A
     return method(request, attempt, earlier) if getattr(verifier, "compares", False) else method(request, attempt)
 
 
+def verdict_from(name: str, result: Any) -> Verdict:
+    """A verdict from what a check returned: a `Verdict`, a truth, or a score from 0 to 1.
+
+    Raises:
+        ValueError: It is a number, but no score.
+        TypeError: It is none of these.
+
+    Example:
+        >>> verdict_from("short", True).score
+        1.0
+    """
+    if isinstance(result, bool):
+        return Verdict(name, float(result))
+    # A check that returns nothing said nothing: the `TypeError` is reported, and the answer is not rejected.
+    score = result.score if isinstance(result, Verdict) else float(result)
+    if not 0 <= score <= 1:
+        raise ValueError(f"a score is from 0 to 1, not {score}")
+    return result if isinstance(result, Verdict) else Verdict(name, score)
+
+
 def _broken(verifier: Any, error: Exception) -> Verdict:
+    if passes_through(error):
+        # A verifier may ask a person: LangGraph's interrupt is no failure.
+        raise error
     return Verdict(name_of(verifier), 1.0, error=f"{type(error).__name__}: {error}")
 
 
