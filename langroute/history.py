@@ -79,7 +79,7 @@ class History:
 
     __slots__ = (
         "agents_text", "audio", "calls", "contents", "edit_calls", "edited", "edits", "errors_in_row", "facts", "families", "files",
-        "has_system", "images", "opening", "pending", "previous", "repeats", "round_error", "seen", "since_edit", "tokens",
+        "has_system", "images", "opening", "pending", "previous", "repeats", "round_error", "round_good", "seen", "since_edit", "tokens",
         "tool_results", "turn", "turn_steps", "turn_tokens", "vocabulary",
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ class History:
         """A new user turn: what is counted in turns starts again."""
         self.facts, self.turn_tokens = facts, tokens
         self.turn_steps = self.tool_results = self.edits = self.since_edit = self.errors_in_row = self.repeats = 0
-        self.edited, self.round_error, self.pending = False, 0.0, False
+        self.edited, self.round_error, self.round_good, self.pending = False, 0.0, False, False
         self.calls: dict[str, int] = {}
         self.edit_calls: dict[str, int] = {}
 
@@ -187,9 +187,16 @@ class History:
 
     def _round_ends(self) -> None:
         """Another round of tool calls begins: how did the last one go?"""
-        if self.pending:
-            self.errors_in_row = self.errors_in_row + 1 if self.round_error >= 0.5 else 0
-        self.round_error = 0.0
+        self.errors_in_row = self._row()
+        self.round_error, self.round_good = 0.0, False
+
+    def _row(self) -> int:
+        """Failed rounds up to now. Reading a file or saving one in between proves nothing: only what ran and went well ends the row."""
+        if not self.pending:
+            return self.errors_in_row
+        if self.round_error >= 0.5:
+            return self.errors_in_row + 1
+        return 0 if self.round_good else self.errors_in_row
 
     def _result(self, message: ToolMessage) -> None:
         self.tool_results += 1
@@ -197,6 +204,7 @@ class History:
         bad = failure_of(message.status, block_text(message.content), family)
         # Of parallel calls the worst counts: a good one does not make up for it.
         self.round_error = max(self.round_error, bad)
+        self.round_good = self.round_good or (bad < 0.5 and family not in ("read", "edit"))
 
     def _blocks(self, content: Any) -> int:
         if not isinstance(content, list):
@@ -228,9 +236,6 @@ class History:
 
     def signals(self, depth: int, tools_tokens: int) -> Signals:
         """What was seen, as a record."""
-        row = self.errors_in_row
-        if self.pending and self.round_error >= 0.5:
-            row += 1
         facts = self.facts
         return Signals(
             self.tokens + tools_tokens,
@@ -246,7 +251,7 @@ class History:
             self.turn_steps,
             self.tool_results,
             self.round_error if self.pending else 0.0,
-            row,
+            self._row(),
             self.repeats if self.pending else 0,
             self.edits,
             self.since_edit if self.edited else None,

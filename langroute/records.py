@@ -135,7 +135,7 @@ class Signals:
     """How bad the latest tool results are: 0 fine, 1 failed."""
 
     errors_in_row: int = 0
-    """Rounds of tool calls in a row, up to now, in which something failed."""
+    """Rounds of tool calls in a row, up to now, in which something failed; rounds that only read or edit do not end the row."""
 
     repeats: int = 0
     """How often the latest tool call was already made, with the same arguments, in this turn."""
