@@ -132,7 +132,7 @@ class History:
 
     def _take(self, message: Any) -> None:
         if not isinstance(message, BaseMessage):
-            raise InputError(f"A history is made of LangChain messages; there is a {type(message).__name__} in it.")
+            raise InputError(f"A history is made of LangChain messages; there is a {type(message).__name__!r} object in it.")
         content = message.content
         tokens = PER_MESSAGE + (text_tokens(content) if isinstance(content, str) else self._blocks(content))
         if isinstance(message, HumanMessage):
@@ -299,7 +299,10 @@ class Reader:
 
     def read(self, messages: Sequence[Any]) -> History:
         """The history of these messages. Give it back with `keep` when done, so that it can grow."""
-        contents = [id(getattr(message, "content", None)) for message in messages]
+        try:
+            contents = [id(message.content) for message in messages]
+        except AttributeError as error:
+            raise InputError(f"A history is made of LangChain messages: {error}.") from error
         key = self._key(messages)
         history = self._known.pop(key, None)
         if history is None or not history.grows_to(messages, contents):

@@ -180,7 +180,7 @@ def test_nothing_is_kept_alive() -> None:
 
 def test_what_is_no_message_is_said_to_be_none() -> None:
     """An error of our own tree, with the type that was found."""
-    with pytest.raises(InputError, match="a dict in it"):
+    with pytest.raises(InputError, match="'dict' object"):
         Reader().read([{"role": "user", "content": "Hi."}])
 
 
