@@ -27,7 +27,7 @@ class BoundTools:
         self.shown = [_openai_form(tool) for tool in self.tools]
         schema = _schema_of(self.kwargs.get("response_format"))
         self.asked = asked_for([tool for tool in self.shown if "function" in tool], self.kwargs.get("tool_choice"), schema)
-        self._bound: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._bound: dict[str, tuple[Any, Any, dict[str, Any]]] = {}
 
     def for_model(self, name: str, model: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """What to call, and with which arguments, so that the tools are bound to this route's model.
@@ -38,15 +38,16 @@ class BoundTools:
             kwargs: The arguments of `bind_tools`, made fit for the model's provider.
         """
         found = self._bound.get(name)
-        if found is None:
+        # A router with other fields, such as one that a config made, calls other copies of its models.
+        if found is None or found[0] is not model:
             bound = model.bind_tools(self.tools, **kwargs)
             if isinstance(model, BaseChatModel) and isinstance(bound, RunnableBinding) and bound.bound is model:
                 # Calling the model itself with the binding's arguments saves a layer of runnables at every step.
-                found = (model, dict(bound.kwargs))
+                found = (model, model, dict(bound.kwargs))
             else:
-                found = (bound, {})
+                found = (model, bound, {})
             self._bound[name] = found
-        return found
+        return found[1], found[2]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bound": {}}

@@ -153,8 +153,13 @@ class ModelHost:
         model, messages, config, kwargs = self.ready(call)
         if self.limiter is not None:
             await self.limiter.aacquire(blocking=True)
-        async for chunk in model.astream(messages, config, **kwargs):
-            yield chunk
+        chunks = model.astream(messages, config, **kwargs)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            if (close := getattr(chunks, "aclose", None)) is not None:
+                await close()
 
 
 class GenerateHost(ModelHost):

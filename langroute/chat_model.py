@@ -237,7 +237,7 @@ class ChatRouter(BaseChatModel):
     ) -> tuple[Generator[Any, Any, Any], Any]:
         """A plan for one call, and the host that carries it out. For hosts; others call `invoke` and the like."""
         core = self._core
-        messages = input if isinstance(input, list) and input and isinstance(input[0], BaseMessage) else self._read(input)
+        messages = input if isinstance(input, list) and input and _only_messages(input) else self._read(input)
         arguments = {**core.settings, **kwargs}
         configurable, router = config.get("configurable"), core.router
         if configurable:
@@ -321,6 +321,26 @@ class ChatRouter(BaseChatModel):
                 await aannounce(ended.pop(), config)
             yield chunk
 
+    def stream_events(self, input: Any, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        """Stream events of the model that the policy chose; with `version="v3"`, its content blocks."""
+        if version != "v3":
+            return super().stream_events(input, config, version=version, **kwargs)
+        from langroute.content_events import EventsHost, events
+
+        config = ensure_config(config)
+        plan, host = self.open(input, config, kwargs, host=EventsHost)
+        return events(plan, host, config)
+
+    def astream_events(self, input: Any, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        """The same, awaited."""
+        if version != "v3":
+            return super().astream_events(input, config, version=version, **kwargs)
+        from langroute.content_events import EventsHost, aevents
+
+        config = ensure_config(config)
+        plan, host = self.open(input, config, kwargs, host=EventsHost)
+        return aevents(plan, host, config)
+
     def generate(
         self,
         messages: list[list[BaseMessage]],
@@ -334,8 +354,11 @@ class ChatRouter(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer each list of messages with a decision of its own."""
-        config = _config(callbacks, tags, metadata, run_name, run_id)
-        results = [drive(*self.open(one, dict(config), _with(kwargs, stop), host=GenerateHost)) for one in messages]
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        results = []
+        for one, config in zip(messages, configs, strict=True):
+            results.append(drive(*self.open(one, config, _with(kwargs, stop), host=GenerateHost)))
+            announce(results[-1].decision, config)
         return _combined(results)
 
     async def agenerate(
@@ -351,9 +374,14 @@ class ChatRouter(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer each list of messages with a decision of its own, at once."""
-        config = _config(callbacks, tags, metadata, run_name, run_id)
-        plans = [self.open(one, dict(config), _with(kwargs, stop), host=GenerateHost) for one in messages]
-        return _combined(await asyncio.gather(*(adrive(*plan) for plan in plans)))
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+
+        async def one(asked: list[BaseMessage], config: RunnableConfig) -> Any:
+            result = await adrive(*self.open(asked, config, _with(kwargs, stop), host=GenerateHost))
+            await aannounce(result.decision, config)
+            return result
+
+        return _combined(await asyncio.gather(*(one(*pair) for pair in zip(messages, configs, strict=True))))
 
     def _generate(
         self,
@@ -425,13 +453,21 @@ class ConfigurableRouter(RunnableConfigurableFields):
         return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": include_raw, **kwargs})
 
 
+def _only_messages(input: list[Any]) -> bool:
+    """Nothing needs converting. An agent's history has many messages of few types, so each type is looked at once."""
+    return all(issubclass(kind, BaseMessage) for kind in set(map(type, input)))
+
+
 def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:
     return kwargs if stop is None else {**kwargs, "stop": stop}
 
 
-def _config(callbacks: Any, tags: Any, metadata: Any, run_name: Any, run_id: Any) -> RunnableConfig:
+def _configs(count: int, callbacks: Any, tags: Any, metadata: Any, run_name: Any, run_id: Any) -> list[RunnableConfig]:
+    """A config for each list of messages; the run id belongs to the first, as in LangChain."""
     given = {"callbacks": callbacks, "tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
-    return ensure_config({key: value for key, value in given.items() if value})  # type: ignore[arg-type, return-value]
+    first = ensure_config({key: value for key, value in given.items() if value})  # type: ignore[arg-type]
+    rest: Any = {key: value for key, value in first.items() if key != "run_id"}
+    return [first, *(dict(rest) for _ in range(count - 1))][:count]  # type: ignore[list-item]
 
 
 def _combined(results: Sequence[Any]) -> LLMResult:

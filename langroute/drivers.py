@@ -106,7 +106,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
     Raises:
         Exception: What the model raised, where no route answered or one broke off after its first token.
     """
-    stage = _Stage()
+    stage = _Stage(getattr(host, "events", False))
     try:
         effect = next(plan)
         while True:
@@ -116,7 +116,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     for chunk in host.stream(effect):
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk = _last(plan, tally, chunk, ended)
+                            chunk = _last(plan, tally, chunk, _caught(host), ended)
                         if not tally.tentative:
                             yield chunk
                     if tally.ended:
@@ -141,17 +141,18 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
 
 async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> AsyncIterator[Any]:
     """The same as `stream`, awaiting what has to be awaited."""
-    stage = _Stage()
+    stage = _Stage(getattr(host, "events", False))
     try:
         effect = next(plan)
         while True:
             if type(effect) is Call:
                 tally = stage.begin(effect)
+                chunks = host.astream(effect)
                 try:
-                    async for chunk in host.astream(effect):
+                    async for chunk in chunks:
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk = _last(plan, tally, chunk, ended)
+                            chunk = _last(plan, tally, chunk, _caught(host), ended)
                         if not tally.tentative:
                             yield chunk
                     if tally.ended:
@@ -161,6 +162,7 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                         # The plan is over and its last chunk out: what fails now is the caller's, such as a callback that raises.
                         raise
                     if passes_through(error):
+                        await closed(chunks)
                         plan.throw(error)
                         raise
                     tally.error = error
@@ -173,6 +175,13 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
         ended(result.decision)
     for chunk in stage.rest(result):
         yield chunk
+
+
+async def closed(chunks: Any) -> None:
+    """Close an async stream now: left to itself, its model would hear of it only when the garbage is collected."""
+    close = getattr(chunks, "aclose", None)
+    if close is not None:
+        await close()
 
 
 class _Raised:
@@ -246,6 +255,9 @@ class _Tally:
     """One streamed attempt: what it adds up to. It stands in for the message where nobody needs its text."""
 
     tentative: bool
+    events: bool = False
+    """The chunks are LangChain's content-block events."""
+
     begun: float = field(default_factory=perf_counter)
     first: float | None = None
     chunks: list[Any] = field(default_factory=list)
@@ -268,7 +280,8 @@ class _Tally:
         if self.tentative:
             self.chunks.append(chunk)
         if not isinstance(chunk, BaseMessage):
-            self.output = chunk
+            if not self.events:
+                self.output = chunk
             return
         if usage := getattr(chunk, "usage_metadata", None):
             self.usage_metadata = add_usage(self.usage_metadata, usage) if self.usage_metadata else usage
@@ -277,8 +290,10 @@ class _Tally:
 
     def ends_with(self, chunk: Any) -> bool:
         """The chunk is the last one, and what it belongs to can no longer be rejected."""
-        if self.tentative or self.ended or not isinstance(chunk, BaseMessage):
+        if self.tentative or self.ended:
             return False
+        if not isinstance(chunk, BaseMessage):
+            return self.events and chunk["event"] == "message-finish"
         return not isinstance(chunk, AIMessageChunk) or chunk.chunk_position == "last"
 
     def reply(self, caught: Any = None) -> Reply:
@@ -295,11 +310,12 @@ class _Tally:
 class _Stage:
     """The attempts of one streamed step."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: bool) -> None:
+        self.events = events
         self.tallies: list[_Tally] = []
 
     def begin(self, call: Call) -> _Tally:
-        tally = _Tally(call.selection.tentative)
+        tally = _Tally(call.selection.tentative, self.events)
         self.tallies.append(tally)
         return tally
 
@@ -316,10 +332,10 @@ class _Stage:
             yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
 
 
-def _last(plan: Plan, tally: _Tally, chunk: Any, ended: Ended) -> Any:
+def _last(plan: Plan, tally: _Tally, chunk: Any, caught: Any, ended: Ended) -> Any:
     """End the plan as soon as the last chunk is there, so that this chunk can carry the decision."""
     try:
-        plan.send(tally.reply())
+        plan.send(tally.reply(caught))
     except StopIteration as stop:
         tally.ended = True
         if ended is not None:
@@ -329,6 +345,8 @@ def _last(plan: Plan, tally: _Tally, chunk: Any, ended: Ended) -> Any:
 
 
 def _carrying(chunk: Any, result: Result) -> Any:
+    if not isinstance(chunk, BaseMessage):
+        return {**chunk, "metadata": {**(chunk.get("metadata") or {}), KEY: mark(result.decision)}}
     last = chunk.model_copy()
     last.response_metadata = {**last.response_metadata, KEY: mark(result.decision)}
     return last

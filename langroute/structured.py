@@ -16,6 +16,8 @@ from pydantic import ConfigDict, PrivateAttr, SkipValidation
 
 from langroute.calling import ModelHost
 from langroute.drivers import adrive, astream, drive, marked, stream
+from langroute.events import aannounce, announce
+from langroute.records import Decision
 from langroute.router import Call, Reply
 
 
@@ -88,29 +90,41 @@ class RoutedStructured(RunnableSerializable[Any, Any]):
             found = self._chains[name] = (model, model.with_structured_output(self.schema_, **self.so_kwargs))
         return found[1]
 
-    def _open(self, input: Any, config: Any, kwargs: dict[str, Any]) -> tuple[Any, StructuredHost]:
+    def _open(self, input: Any, config: Any, kwargs: dict[str, Any]) -> tuple[Any, StructuredHost, Any]:
         router, config = self.router, ensure_config(config)
         if hasattr(router, "prepare"):
             router, config = router.prepare(config)
         plan, host = router.open(input, config, kwargs, host=StructuredHost, schema=self.schema_)
         host.structured = self
-        return plan, host
+        return plan, host, config
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Answer in the schema."""
-        return _output(drive(*self._open(input, config, kwargs)))
+        plan, host, config = self._open(input, config, kwargs)
+        result = drive(plan, host)
+        announce(result.decision, config)
+        return _output(result)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Answer in the schema, awaited."""
-        return _output(await adrive(*self._open(input, config, kwargs)))
+        plan, host, config = self._open(input, config, kwargs)
+        result = await adrive(plan, host)
+        await aannounce(result.decision, config)
+        return _output(result)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         """Answer in the schema, growing."""
-        return stream(*self._open(input, config, kwargs))
+        plan, host, config = self._open(input, config, kwargs)
+        return stream(plan, host, lambda decision: announce(decision, config))
 
-    def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """Answer in the schema, growing, awaited."""
-        return astream(*self._open(input, config, kwargs))
+        plan, host, config = self._open(input, config, kwargs)
+        ended: list[Decision] = []
+        async for part in astream(plan, host, ended.append):
+            yield part
+        if ended:
+            await aannounce(ended.pop(), config)
 
 
 def _output(result: Any) -> Any:

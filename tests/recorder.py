@@ -1,0 +1,84 @@
+"""What did LangChain's callbacks hear? Every event with what it said, ids and times left out."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+OURS = "langroute"
+
+
+class Recorder(BaseCallbackHandler):
+    """Writes down every event in order."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.metadata: list[dict[str, Any]] = []
+        self.parents: list[Any] = []
+        self.runs: list[Any] = []
+        self._lock = Lock()
+
+    def _add(self, *event: Any) -> None:
+        with self._lock:
+            self.events.append(event)
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
+        metadata = kwargs.get("metadata") or {}
+        self.metadata.append(metadata)
+        self.parents.append(parent_run_id)
+        self.runs.append(run_id)
+        seen = {key: value for key, value in metadata.items() if not key.startswith(OURS) and key not in VOLATILE}
+        tags = [tag for tag in kwargs.get("tags") or () if not tag.startswith(OURS)]
+        said = [[(message.type, message.content) for message in one] for one in messages]
+        self._add("start", kwargs.get("name"), said, seen, tags, kwargs.get("invocation_params"), kwargs.get("options"))
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self._add("token", token)
+
+    def on_stream_event(self, event: Any, **kwargs: Any) -> None:
+        self._add("event", event.get("event"), (event.get("delta") or {}).get("text"))
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        message = response.generations[0][0].message
+        self._add("end", plain(message), sorted(response.llm_output or {}))
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        self._add("error", type(error).__name__)
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        self._add("chain", kwargs.get("name"))
+
+    def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+        self._add("chain end")
+
+    def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+        self._add("chain error", type(error).__name__)
+
+    def on_retry(self, state: Any, **kwargs: Any) -> None:
+        self._add("retry")
+
+    def named(self, kind: str) -> list[tuple[Any, ...]]:
+        """The events of a kind."""
+        return [event for event in self.events if event[0] == kind]
+
+
+VOLATILE = frozenset(
+    {"langgraph_checkpoint_ns", "checkpoint_ns", "langgraph_checkpoint_id", "run_id", "ls_integration", "langgraph_triggers"}
+)
+"""Metadata that differs between two runs of the same graph."""
+
+
+def plain(message: Any) -> Any:
+    """A message (or what else came back) without ids, without what the router adds."""
+    if not hasattr(message, "response_metadata"):
+        return message
+    metadata = {key: value for key, value in message.response_metadata.items() if key not in (OURS, "id", "created")}
+    calls = [(call["name"], call["args"]) for call in getattr(message, "tool_calls", ())]
+    content = message.content
+    if isinstance(content, list):
+        content = [{k: v for k, v in block.items() if k != "id"} if isinstance(block, dict) else block for block in content]
+    return type(message).__name__, content, calls, message.usage_metadata, metadata, message.additional_kwargs
