@@ -68,6 +68,8 @@ class ModelHost:
 
     __slots__ = ("bound", "config", "kwargs", "limiter", "models", "own")
 
+    streams = "messages"
+
     def __init__(
         self,
         models: Models,

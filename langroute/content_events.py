@@ -26,7 +26,7 @@ class EventsHost(ModelHost):
 
     __slots__ = ("inner",)
 
-    events = True
+    streams = "events"
     inner: Any
     """The model's own stream of the latest attempt."""
 

@@ -37,6 +37,9 @@ class Host(Protocol):
 class StreamingHost(Host, Protocol):
     """A host that can stream."""
 
+    streams: str
+    """What its chunks are: `messages`, content-block `events`, or structured `outputs`."""
+
     def stream(self, call: Call) -> Iterator[BaseMessage]:
         """The model's chunks."""
         ...
@@ -106,7 +109,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
     Raises:
         Exception: What the model raised, where no route answered or one broke off after its first token.
     """
-    stage = _Stage(getattr(host, "events", False))
+    stage = _Stage(host.streams)
     try:
         effect = next(plan)
         while True:
@@ -141,7 +144,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
 
 async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> AsyncIterator[Any]:
     """The same as `stream`, awaiting what has to be awaited."""
-    stage = _Stage(getattr(host, "events", False))
+    stage = _Stage(host.streams)
     try:
         effect = next(plan)
         while True:
@@ -255,8 +258,8 @@ class _Tally:
     """One streamed attempt: what it adds up to. It stands in for the message where nobody needs its text."""
 
     tentative: bool
-    events: bool = False
-    """The chunks are LangChain's content-block events."""
+    kind: str = "messages"
+    """What the chunks are: `messages`, content-block `events`, or structured `outputs`."""
 
     begun: float = field(default_factory=perf_counter)
     first: float | None = None
@@ -280,7 +283,7 @@ class _Tally:
         if self.tentative:
             self.chunks.append(chunk)
         if not isinstance(chunk, BaseMessage):
-            if not self.events:
+            if self.kind == "outputs":
                 self.output = chunk
             return
         if usage := getattr(chunk, "usage_metadata", None):
@@ -293,7 +296,7 @@ class _Tally:
         if self.tentative or self.ended:
             return False
         if not isinstance(chunk, BaseMessage):
-            return self.events and chunk["event"] == "message-finish"
+            return self.kind == "events" and chunk["event"] == "message-finish"
         return not isinstance(chunk, AIMessageChunk) or chunk.chunk_position == "last"
 
     def reply(self, caught: Any = None) -> Reply:
@@ -310,12 +313,12 @@ class _Tally:
 class _Stage:
     """The attempts of one streamed step."""
 
-    def __init__(self, events: bool) -> None:
-        self.events = events
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
         self.tallies: list[_Tally] = []
 
     def begin(self, call: Call) -> _Tally:
-        tally = _Tally(call.selection.tentative, self.events)
+        tally = _Tally(call.selection.tentative, self.kind)
         self.tallies.append(tally)
         return tally
 
@@ -323,12 +326,12 @@ class _Stage:
         """What was held back of the kept attempt; the last chunk carries the decision."""
         tally = self.tallies[result.index]
         chunks = tally.chunks
-        if tally.output is not None:
+        if self.kind == "outputs":
             yield from chunks
         elif chunks:
             yield from chunks[:-1]
             yield _carrying(chunks[-1], result)
-        else:
+        elif self.kind == "messages":
             yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
 
 

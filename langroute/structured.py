@@ -38,6 +38,7 @@ class StructuredHost(ModelHost):
 
     __slots__ = ("caught", "structured")
 
+    streams = "outputs"
     structured: RoutedStructured
     caught: _Catch
 

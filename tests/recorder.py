@@ -37,7 +37,7 @@ class Recorder(BaseCallbackHandler):
         self._add("start", kwargs.get("name"), said, seen, tags, kwargs.get("invocation_params"), kwargs.get("options"))
 
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-        self._add("token", token)
+        self._add("token", without_ids(token))
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         self._add("event", event.get("event"), (event.get("delta") or {}).get("text"))
@@ -78,7 +78,12 @@ def plain(message: Any) -> Any:
         return message
     metadata = {key: value for key, value in message.response_metadata.items() if key not in (OURS, "id", "created")}
     calls = [(call["name"], call["args"]) for call in getattr(message, "tool_calls", ())]
-    content = message.content
-    if isinstance(content, list):
-        content = [{k: v for k, v in block.items() if k != "id"} if isinstance(block, dict) else block for block in content]
+    content = without_ids(message.content)
     return type(message).__name__, content, calls, message.usage_metadata, metadata, message.additional_kwargs
+
+
+def without_ids(content: Any) -> Any:
+    """Content without the ids that a provider makes up for each call."""
+    if not isinstance(content, list):
+        return content
+    return [{k: v for k, v in block.items() if k != "id"} if isinstance(block, dict) else block for block in content]

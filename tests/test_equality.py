@@ -186,14 +186,12 @@ def test_every_way_of_calling_is_the_same_as_calling_the_chosen_model(name: str,
     actual, events, through = heard(call, routed(maker(temperature=0.1)))
 
     assert actual == expected
-    assert without_router(events) == without_router(expected_events)
+    if name == "configurable_fields":
+        # A router hands its own settings on as arguments of the call, which is where the event has them.
+        events, expected_events = [event[0] for event in events], [event[0] for event in expected_events]
+    assert events == expected_events
     assert len(through.named("start")) == len(direct.named("start"))
     assert all(metadata["langroute_route"] == "chosen" for metadata in through.metadata if metadata.get("langroute_route"))
-
-
-def without_router(events: list[Any]) -> list[Any]:
-    """What was heard, less the name of the model's class where that is a run's name by default."""
-    return events
 
 
 @pytest.mark.server
@@ -239,7 +237,7 @@ def test_structured_output_is_that_of_the_chosen_model(
     mock.reset()
     if maker is MAKERS["scripted"] and method in ("json_schema", "json_mode"):
         pytest.skip("LangChain's base class has function calling only")
-    if method == "json_mode":
+    if method in ("json_mode", "json_schema"):
         mock.reply('{"setup": "Knock knock.", "punchline": "Who is there?"}', times=None)
     asked = {} if method is None else {"method": method}
 
@@ -260,7 +258,16 @@ def test_structured_output_is_that_of_the_chosen_model(
     actual, events, _ = heard(call, routed(model()))
 
     assert actual == expected
+    if how == "astream" and include_raw:
+        # LangChain runs the parts of a map side by side, so their events come in any order.
+        events, expected_events = sorted(events, key=repr), sorted(expected_events, key=repr)
     assert events == expected_events
+
+
+def test_structured_output_of_which_nothing_can_be_parsed_streams_nothing() -> None:
+    text = ScriptedModel("No JSON here.")
+    direct = list(text.with_structured_output(Joke).stream("A joke."))
+    assert list(routed(text).with_structured_output(Joke).stream("A joke.")) == direct
 
 
 def tidy(value: Any) -> Any:
