@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     String,
     Table,
     Text,
@@ -27,6 +28,10 @@ metadata = MetaData()
 
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 """A row number; SQLite counts rows by itself only where the type says `INTEGER`."""
+
+DECISION_NUMBERS = Sequence("decisions_numbers", metadata=metadata)
+CALL_NUMBERS = Sequence("calls_numbers", metadata=metadata)
+"""PostgreSQL's row numbers, taken by the batch."""
 
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper borders, in seconds, of the columns in which daily sums count latencies; the last column has the rest."""
@@ -102,7 +107,6 @@ tasks = Table(
     Column("state", String(12)),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
-    Column("root_run_id", String(36)),
     # What came of it: the outcomes boiled down (`outcomes.py` says how).
     Column("success", Integer),
     Column("success_at", Double),
@@ -177,7 +181,7 @@ details = Table(
 calls = Table(
     "calls",
     metadata,
-    Column("n", SERIAL, primary_key=True, autoincrement=True),
+    Column("n", SERIAL, primary_key=True, autoincrement=False),
     Column("decision", BigInteger),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("task", BigInteger, nullable=False),
@@ -220,7 +224,6 @@ outcomes = Table(
     Column("n", SERIAL, primary_key=True, autoincrement=True),
     Column("task", BigInteger),
     Column("decision", BigInteger),
-    Column("task_id", Text),
     Column("decision_id", String(64)),
     Column("run_id", String(36)),
     Column("key", Text, nullable=False),
@@ -236,6 +239,9 @@ outcomes = Table(
     Index("outcomes_decision", "decision"),
 )
 """What was told of a task or a decision. `task` is `NULL` until the decision or run it names is known. `comment` at level `full` only."""
+
+roots = Table("roots", metadata, Column("run_id", String(36), primary_key=True), Column("task", BigInteger, nullable=False))
+"""Root runs of tasks: several where a task was resumed or a conversation went on."""
 
 tags = Table(
     "tags",

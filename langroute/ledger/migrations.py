@@ -1,0 +1,59 @@
+"""How does a ledger made by an older langroute become one of today?
+
+Each migration brings the tables from one version to the next. They run in one transaction when a ledger is opened, and only one
+process at a time runs them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, select, text, update
+
+from langroute.errors import LedgerError
+from langroute.ledger.schema import meta, metadata
+
+Migration = Callable[[Connection], None]
+
+
+def _first(connection: Connection) -> None:
+    metadata.create_all(connection)
+    connection.execute(meta.insert(), [{"key": "hash_key", "value": secrets.token_hex(32)}])
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first,)
+"""The first makes version 1, and so on. Never change one that was released: add another."""
+
+_LOCK = 0x6C616E67
+"""PostgreSQL's advisory lock that migrations hold."""
+
+
+def version_of(connection: Connection) -> int:
+    """The version of the tables; 0 where there are none."""
+    if not connection.dialect.has_table(connection, meta.name):
+        return 0
+    found = connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar()
+    return int(found) if found is not None else 0
+
+
+def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring the tables up to date inside the connection's transaction; return the version.
+
+    Raises:
+        LedgerError: The tables were made by a newer langroute.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    before = version_of(connection)
+    if before > len(migrations):
+        raise LedgerError(
+            f"The ledger has tables of version {before}; this langroute knows them up to {len(migrations)}. Upgrade langroute."
+        )
+    for number, step in enumerate(migrations[before:], before + 1):
+        step(connection)
+        if number == 1:
+            connection.execute(meta.insert(), [{"key": "schema_version", "value": "1"}])
+        else:
+            connection.execute(update(meta).where(meta.c.key == "schema_version").values(value=str(number)))
+    return len(migrations)
