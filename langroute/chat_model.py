@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.configurable import RunnableConfigurableFields
-from pydantic import ConfigDict, Field, SkipValidation
+from pydantic import ConfigDict, Field, SecretStr, SkipValidation, ValidationError
 
 from langroute.binding import BOUND, BoundTools, asked_in
 from langroute.calling import GenerateHost, ModelHost, Models
@@ -65,6 +65,7 @@ class ChatRouter(BaseChatModel):
         labels: Labels every route must have.
         temperature, max_tokens, timeout, stop: Handed to whichever model is chosen.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
+        api_key: For the models that are given by name; by default each provider's own environment variable.
 
     Raises:
         ConfigurationError: Something of this is wrong.
@@ -98,6 +99,7 @@ class ChatRouter(BaseChatModel):
     stop: list[str] | None = Field(default=None, alias="stop_sequences")
     max_retries: int | None = None
     streaming: bool | None = None
+    api_key: SecretStr | None = None
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
 
@@ -115,8 +117,12 @@ class ChatRouter(BaseChatModel):
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise ConfigurationError(f"ChatRouter has no argument {name!r}.{hint}")
-        kwargs["routes"] = build_routes(kwargs.get("routes", {}), kwargs.get("prices"))
-        super().__init__(**kwargs)
+        kwargs["routes"] = build_routes(kwargs.get("routes", {}), kwargs.get("prices"), kwargs.get("api_key"))
+        try:
+            super().__init__(**kwargs)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigurationError(f"ChatRouter's {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         self._build()
 
     def _build(self) -> None:
@@ -144,7 +150,7 @@ class ChatRouter(BaseChatModel):
         if self.disable_streaming:
             given["disable_streaming"] = self.disable_streaming
         settings = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None}
-        own = {"callbacks": self.callbacks, "tags": self.tags}
+        own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags}
         own["metadata"] = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
         # Not a pydantic private attribute: those cost a microsecond for each look, and there are several in every call.
         self.__dict__["_core"] = _Core(router, Models(given), settings, {key: value for key, value in own.items() if value})
@@ -190,8 +196,8 @@ class ChatRouter(BaseChatModel):
         if not all(profiles):
             return None
         shared: dict[str, Any] = {}
-        for key in set.intersection(*(set(profile) for profile in profiles)):
-            values = [profile[key] for profile in profiles]
+        for key in set.intersection(*(set(profile) for profile in profiles if profile)):
+            values = [profile[key] for profile in profiles if profile]
             if all(isinstance(value, bool) for value in values):
                 shared[key] = all(values)
             elif all(isinstance(value, int) for value in values):
@@ -276,12 +282,12 @@ class ChatRouter(BaseChatModel):
             self._core.siblings[model] = Router(
                 {model: resolve(model, model)}, ledger=self.ledger, hooks=self.hooks, prices=self.prices
             )
-        return self._core.siblings[model]  # type: ignore[no-any-return]
+        return self._core.siblings[model]
 
     def _pinned(self, route: str) -> Router:
         if route not in self._core.siblings:
             self._core.siblings[route] = self.model_copy(update={"pin": route}).router
-        return self._core.siblings[route]  # type: ignore[no-any-return]
+        return self._core.siblings[route]
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
@@ -436,7 +442,7 @@ class ChatRouter(BaseChatModel):
         return explain(what, self.ledger)
 
 
-class ConfigurableRouter(RunnableConfigurableFields):
+class ConfigurableRouter(RunnableConfigurableFields):  # type: ignore[type-arg]
     """A router whose fields a config may change at run time.
 
     LangChain's own class binds tools to the default model and forgets the config afterwards; here they are bound to this
@@ -467,7 +473,7 @@ def _configs(count: int, callbacks: Any, tags: Any, metadata: Any, run_name: Any
     given = {"callbacks": callbacks, "tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
     first = ensure_config({key: value for key, value in given.items() if value})  # type: ignore[arg-type]
     rest: Any = {key: value for key, value in first.items() if key != "run_id"}
-    return [first, *(dict(rest) for _ in range(count - 1))][:count]  # type: ignore[list-item]
+    return [first, *(rest.copy() for _ in range(count - 1))][:count]
 
 
 def _combined(results: Sequence[Any]) -> LLMResult:

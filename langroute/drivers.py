@@ -70,7 +70,7 @@ def drive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = _done(plan, effect)
+                effect = _resume(plan, _value(plan, effect))
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -96,7 +96,7 @@ async def adrive(plan: Plan, host: Host) -> Result:
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
-                effect = await _adone(plan, effect)
+                effect = _resume(plan, await _avalue(plan, effect))
     except StopIteration as stop:
         return _answered(stop.value)
 
@@ -134,7 +134,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = _done(plan, effect)
+                effect = _resume(plan, _value(plan, effect))
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -171,7 +171,7 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                     tally.error = error
                 effect = plan.send(tally.reply(_caught(host)))
             else:
-                effect = await _adone(plan, effect)
+                effect = _resume(plan, await _avalue(plan, effect))
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
@@ -196,22 +196,24 @@ class _Raised:
         self.error = error
 
 
-def _done(plan: Plan, effect: Effect) -> Effect:
+def _value(plan: Plan, effect: Effect) -> Any:
     """Do what is no call; the plan hears of it when that is cancelled, so that it records what was spent."""
     try:
-        value = _do(effect)
+        return _do(effect)
     except BaseException as error:
         plan.throw(error)
         raise
-    return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
 
 
-async def _adone(plan: Plan, effect: Effect) -> Effect:
+async def _avalue(plan: Plan, effect: Effect) -> Any:
     try:
-        value = await _ado(effect)
+        return await _ado(effect)
     except BaseException as error:
         plan.throw(error)
         raise
+
+
+def _resume(plan: Plan, value: Any) -> Effect:
     return plan.throw(value.error) if isinstance(value, _Raised) else plan.send(value)
 
 

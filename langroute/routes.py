@@ -79,12 +79,13 @@ class BuiltRoute:
         return self.info.name
 
 
-def build_routes(routes: Any, prices: Mapping[str, Any] | None = None) -> dict[str, BuiltRoute]:
+def build_routes(routes: Any, prices: Mapping[str, Any] | None = None, api_key: Any = None) -> dict[str, BuiltRoute]:
     """Resolve what the user gave to routes, cheapest first as given.
 
     Args:
         routes: `{name: chat model, model name or Route}`, or a sequence of `Route`s that have names.
         prices: The user's own prices, by `provider:model`, model name or route name.
+        api_key: For the models that were given by name.
 
     Raises:
         ConfigurationError: There is no route, a price is below zero, or a model is not a chat model.
@@ -106,15 +107,15 @@ def build_routes(routes: Any, prices: Mapping[str, Any] | None = None) -> dict[s
             raise ConfigurationError(f"Route {rank + 1} has no name: give it as Route(model, name=...).")
         if name in built:
             raise DuplicateRouteError(name)
-        built[name] = _build(name, rank, len(given), value, table)
+        built[name] = _build(name, rank, len(given), value, table, api_key)
     return built
 
 
-def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Price]) -> BuiltRoute:
+def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Price], api_key: Any) -> BuiltRoute:
     if isinstance(value, BuiltRoute):
         return replace(value, info=replace(value.info, name=name, rank=rank))
     route = value if isinstance(value, Route) else Route(value)
-    model, kwargs, config = _unwrap(resolve(route.model, name))
+    model, kwargs, config = _unwrap(resolve(route.model, name, api_key))
     if not isinstance(model, Runnable):
         raise ConfigurationError(f"Route {name!r} is a {type(model).__name__}; give a chat model, a model name or a Route.")
     if isinstance(route.labels, str):
@@ -168,7 +169,7 @@ def _unwrap(model: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     return model, kwargs, config
 
 
-def resolve(model: Any, route: str) -> Any:
+def resolve(model: Any, route: str, api_key: Any = None) -> Any:
     """A chat model from a name such as `openai:gpt-5-mini`; anything else is returned as it is.
 
     Raises:
@@ -178,6 +179,7 @@ def resolve(model: Any, route: str) -> Any:
     if not isinstance(model, str):
         return model
     provider, _, bare = model.partition(":")
+    given = {} if api_key is None else {"api_key": api_key}
     try:
         try:
             from langchain.chat_models import init_chat_model
@@ -185,13 +187,13 @@ def resolve(model: Any, route: str) -> Any:
             if provider == "openai" and bare:
                 from langchain_openai import ChatOpenAI
 
-                return ChatOpenAI(model=bare)
+                return ChatOpenAI(model=bare, **given)
             if provider == "anthropic" and bare:
                 from langchain_anthropic import ChatAnthropic
 
-                return ChatAnthropic(model_name=bare, timeout=None, stop=None)
+                return ChatAnthropic(model_name=bare, timeout=None, stop=None, **given)
             raise MissingExtraError("langchain", "agents", f"Route {route!r}, given by the name {model!r},") from None
-        return init_chat_model(model)
+        return init_chat_model(model, **given)
     except MissingExtraError:
         raise
     except ImportError as error:

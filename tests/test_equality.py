@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,10 +64,12 @@ def routed(model: Any, **kwargs: Any) -> ChatRouter:
     return ChatRouter({"other": other, "chosen": model}, policy=Fixed("chosen"), **kwargs)
 
 
-def heard(call: Callable[[Any, dict[str, Any]], Any], model: Any) -> tuple[Any, list[Any], Recorder]:
+async def heard(call: Callable[[Any, dict[str, Any]], Any], model: Any) -> tuple[Any, list[Any], Recorder]:
     recorder = Recorder()
     config = {"callbacks": [recorder], "tags": ["mine"], "metadata": {"team": "search"}, "run_name": "step"}
     result = call(model, config)
+    if inspect.isawaitable(result):
+        result = await result
     return result, recorder.events, recorder
 
 
@@ -85,22 +88,14 @@ async def acollect(stream: Any) -> list[Any]:
     return [chunk async for chunk in stream]
 
 
-def in_loop(coroutine: Any) -> Any:
-    """Run in the session's loop, as an application would."""
-    return LOOP.run_until_complete(coroutine)
+async def finished(awaitable: Any, then: Callable[[Any], Any]) -> Any:
+    return then(await awaitable)
 
 
-LOOP = asyncio.new_event_loop()
-
-
-def astream_events(model: Any, config: Any, version: str) -> list[Any]:
-    async def collect() -> list[Any]:
-        return [event async for event in model.astream_events(HISTORY, config, version=version)]
-
-    events = in_loop(collect())
+async def astream_events(model: Any, config: Any, version: str) -> list[Any]:
     return [
         (event["event"], event["name"], [tag for tag in event["tags"] if not tag.startswith("langroute")], said(event["data"]))
-        for event in events
+        async for event in model.astream_events(HISTORY, config, version=version)
         if event["name"] != "langroute_decision"
     ]
 
@@ -122,14 +117,11 @@ def kept(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def av3(model: Any, config: Any) -> Any:
-    async def collect() -> Any:
-        stream = await model.astream_events(HISTORY, config, version="v3")
-        events = [kept(event) async for event in stream]
-        message = await stream
-        return events, await stream.text, plain(message)
-
-    return in_loop(collect())
+async def av3(model: Any, config: Any) -> Any:
+    stream = await model.astream_events(HISTORY, config, version="v3")
+    events = [kept(event) async for event in stream]
+    message = await stream
+    return events, await stream.text, plain(message)
 
 
 CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
@@ -139,19 +131,19 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "invoke mixed": lambda model, config: plain(model.invoke([SystemMessage("Be brief."), ("human", "Hello?")], config)),
     "invoke dictionaries": lambda model, config: plain(model.invoke([{"role": "user", "content": "Hello?"}], config)),
     "invoke with stop": lambda model, config: plain(model.invoke(HISTORY, config, stop=["word"])),
-    "ainvoke": lambda model, config: plain(in_loop(model.ainvoke(HISTORY, config))),
+    "ainvoke": lambda model, config: finished(model.ainvoke(HISTORY, config), plain),
     "stream": lambda model, config: plain(whole(list(model.stream(HISTORY, config)))),
     "stream, chunk by chunk": lambda model, config: shown(list(model.stream(HISTORY, config))),
-    "astream, chunk by chunk": lambda model, config: shown(in_loop(acollect(model.astream(HISTORY, config)))),
+    "astream, chunk by chunk": lambda model, config: finished(acollect(model.astream(HISTORY, config)), shown),
     "astream_events v2": lambda model, config: astream_events(model, config, "v2"),
     "astream_events v1": lambda model, config: astream_events(model, config, "v1"),
     "stream_events v3": v3,
     "astream_events v3": av3,
     "batch": lambda model, config: shown(model.batch([HISTORY, "Hello?"], {**config, "max_concurrency": 1})),
-    "abatch": lambda model, config: shown(in_loop(model.abatch([HISTORY, HISTORY], {**config, "max_concurrency": 1}))),
+    "abatch": lambda model, config: finished(model.abatch([HISTORY, HISTORY], {**config, "max_concurrency": 1}), shown),
     "generate": lambda model, config: plain(model.generate([HISTORY], callbacks=config["callbacks"]).generations[0][0].message),
-    "agenerate": lambda model, config: plain(
-        in_loop(model.agenerate([HISTORY], callbacks=config["callbacks"])).generations[0][0].message
+    "agenerate": lambda model, config: finished(
+        model.agenerate([HISTORY], callbacks=config["callbacks"]), lambda result: plain(result.generations[0][0].message)
     ),
     "generate_prompt": lambda model, config: plain(
         model.generate_prompt([ChatPromptTemplate(["Hello?"]).invoke({})], callbacks=config["callbacks"]).generations[0][0].message
@@ -180,10 +172,10 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 
 @pytest.mark.server
 @pytest.mark.parametrize("name", list(CALLS))
-def test_every_way_of_calling_is_the_same_as_calling_the_chosen_model(name: str, maker: Callable[..., Any]) -> None:
+async def test_every_way_of_calling_is_the_same_as_calling_the_chosen_model(name: str, maker: Callable[..., Any]) -> None:
     call = CALLS[name]
-    expected, expected_events, direct = heard(call, maker(temperature=0.1))
-    actual, events, through = heard(call, routed(maker(temperature=0.1)))
+    expected, expected_events, direct = await heard(call, maker(temperature=0.1))
+    actual, events, through = await heard(call, routed(maker(temperature=0.1)))
 
     assert actual == expected
     if name == "configurable_fields":
@@ -196,7 +188,7 @@ def test_every_way_of_calling_is_the_same_as_calling_the_chosen_model(name: str,
 
 @pytest.mark.server
 @pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
-def test_bound_tools_are_called_as_by_the_chosen_model(how: str, maker: Callable[..., Any], mock: Any) -> None:
+async def test_bound_tools_are_called_as_by_the_chosen_model(how: str, maker: Callable[..., Any], mock: Any) -> None:
     mock.reset()
 
     def call(model: Any, config: Any) -> Any:
@@ -206,14 +198,14 @@ def test_bound_tools_are_called_as_by_the_chosen_model(how: str, maker: Callable
         if how == "stream":
             return plain(whole(list(bound.stream("Add 1 and 2.", config))))
         if how == "ainvoke":
-            return plain(in_loop(bound.ainvoke("Add 1 and 2.", config)))
-        return plain(whole(in_loop(acollect(bound.astream("Add 1 and 2.", config)))))
+            return finished(bound.ainvoke("Add 1 and 2.", config), plain)
+        return finished(acollect(bound.astream("Add 1 and 2.", config)), lambda chunks: plain(whole(chunks)))
 
     def model() -> Any:
         return ScriptedModel(scripted_call()) if maker is MAKERS["scripted"] else maker()
 
-    expected, expected_events, _ = heard(call, model())
-    actual, events, _ = heard(call, routed(model()))
+    expected, expected_events, _ = await heard(call, model())
+    actual, events, _ = await heard(call, routed(model()))
 
     assert [name for name, _ in actual[2]] == ["add"]
     assert actual == expected
@@ -231,7 +223,7 @@ def scripted_joke(*, as_text: bool) -> ScriptedModel:
 @pytest.mark.parametrize("include_raw", [False, True])
 @pytest.mark.parametrize("method", [None, "function_calling", "json_schema", "json_mode"])
 @pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
-def test_structured_output_is_that_of_the_chosen_model(
+async def test_structured_output_is_that_of_the_chosen_model(
     how: str, method: str | None, include_raw: bool, maker: Callable[..., Any], mock: Any
 ) -> None:
     mock.reset()
@@ -248,14 +240,14 @@ def test_structured_output_is_that_of_the_chosen_model(
         if how == "stream":
             return [tidy(part) for part in runnable.stream("Tell a joke in JSON.", config)]
         if how == "ainvoke":
-            return tidy(in_loop(runnable.ainvoke("Tell a joke in JSON.", config)))
-        return [tidy(part) for part in in_loop(acollect(runnable.astream("Tell a joke in JSON.", config)))]
+            return finished(runnable.ainvoke("Tell a joke in JSON.", config), tidy)
+        return finished(acollect(runnable.astream("Tell a joke in JSON.", config)), lambda parts: [tidy(part) for part in parts])
 
     def model() -> Any:
         return scripted_joke(as_text=False) if maker is MAKERS["scripted"] else maker()
 
-    expected, expected_events, _ = heard(call, model())
-    actual, events, _ = heard(call, routed(model()))
+    expected, expected_events, _ = await heard(call, model())
+    actual, events, _ = await heard(call, routed(model()))
 
     assert actual == expected
     if how == "astream" and include_raw:
@@ -277,7 +269,7 @@ def tidy(value: Any) -> Any:
 
 
 @pytest.mark.server
-def test_what_the_model_cannot_do_fails_as_it_would_have(maker: Callable[..., Any], mock: Any) -> None:
+async def test_what_the_model_cannot_do_fails_as_it_would_have(maker: Callable[..., Any], mock: Any) -> None:
     mock.reset().fail(400, times=None)
     model = ScriptedModel(ValueError("bad request")) if maker is MAKERS["scripted"] else maker()
 
@@ -286,8 +278,8 @@ def test_what_the_model_cannot_do_fails_as_it_would_have(maker: Callable[..., An
             model.invoke(HISTORY, config)
         return type(raised.value), str(raised.value)
 
-    expected, expected_events, _ = heard(call, model)
-    actual, events, _ = heard(call, routed(model))
+    expected, expected_events, _ = await heard(call, model)
+    actual, events, _ = await heard(call, routed(model))
 
     assert actual == expected
     assert events == expected_events
