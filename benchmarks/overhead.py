@@ -104,7 +104,7 @@ def import_time() -> tuple[float, float]:
         runs = [float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout) for _ in range(5)]
         return min(runs)
 
-    core = "import langchain_core.language_models, langchain_core.messages"
+    core = "from langchain_core.language_models import BaseChatModel; from langchain_core.messages import AIMessage"
     return measure(core), measure(f"{core}; import langroute; langroute.ChatRouter")
 
 

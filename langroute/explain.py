@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,9 +70,12 @@ def usd(amount: float | None) -> str:
     """An amount as people read it; unknown is said, not shown as 0.
 
     Example:
-        >>> usd(0.00012), usd(None)
-        ('0.00012 USD', 'unknown')
+        >>> usd(0.0000182), usd(12.5), usd(None)
+        ('0.0000182 USD', '12.50 USD', 'unknown')
     """
     if amount is None:
         return "unknown"
-    return f"{amount:.2f} USD" if amount >= 1 or amount == 0 else f"{amount:.3g} USD"
+    if amount == 0 or abs(amount) >= 1:
+        return f"{amount:.2f} USD"
+    # Three digits that count, however small: an agent's step costs a fraction of a cent.
+    return f"{amount:.{min(12, 2 - math.floor(math.log10(abs(amount))))}f} USD"

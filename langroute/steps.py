@@ -160,9 +160,7 @@ class Inspector:
             return "answer"
         if history.facts.intent is not None:
             return history.facts.intent
-        if not history.facts.asks:
-            return "chat"
-        return "answer" if history.turn_steps == 0 else "chat"
+        return "answer" if history.facts.asks else "chat"
 
     def _told_by(self, node: str) -> str | None:
         found = self._by_node.get(node, "")

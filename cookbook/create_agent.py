@@ -1,0 +1,53 @@
+"""Route every model call of an agent made by `create_agent`, one middleware and nothing else.
+
+The agent looks a thing up twice. Its tool fails, so the third step is stuck, and the router moves the turn up to the strong model; the
+next turn starts where it would have started. A title that middleware asks for on the side would stay cheap.
+
+Output:
+    1 act      balanced  no rule fits
+    2 observe  balanced  stays with the turn's route
+    3 observe  frontier  stuck: tool calls fail or repeat
+    answer: The archive is down; nothing was found.
+"""
+
+from __future__ import annotations
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+
+from langroute import Route, RouterMiddleware
+from langroute.testing import ScriptedModel
+
+
+@tool
+def look_up(name: str) -> str:
+    """Look a person up in the archive."""
+    return f"Error: the archive did not answer for {name}"
+
+
+def calling(name: str, number: int) -> AIMessage:
+    """A model's wish to look somebody up."""
+    return AIMessage("", tool_calls=[{"name": "look_up", "args": {"name": name}, "id": f"call_{number}", "type": "tool_call"}])
+
+
+routes = {
+    "cheap": Route(ScriptedModel("A title"), price={"input": 0.1, "output": 0.4}),
+    "balanced": Route(ScriptedModel(calling("Ada", 1), calling("Ada Lovelace", 2)), price={"input": 1, "output": 5}),
+    "frontier": Route(ScriptedModel("The archive is down; nothing was found."), price={"input": 5, "output": 25}),
+}
+agent = create_agent(routes["frontier"].model, [look_up], middleware=[RouterMiddleware(routes)])
+
+
+def main() -> None:
+    """Run the agent and show each step's decision."""
+    messages = agent.invoke({"messages": "When was Ada born?"})["messages"]
+    answers = [message for message in messages if isinstance(message, AIMessage)]
+    for place, message in enumerate(answers, 1):
+        carried = message.response_metadata["langroute"]
+        print(f"{place} {carried['step']['kind']:8} {carried['route']:9} {carried['reason']}")
+    print("answer:", answers[-1].text)
+
+
+if __name__ == "__main__":
+    main()
