@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -112,7 +112,7 @@ class TaskTotals:
     cost_usd: float = 0.0
     unknown_costs: int = 0
     verify_usd: float = 0.0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     overhead_s: float = 0.0
     by_route: Mapping[str, Share] = field(default_factory=dict)
@@ -148,6 +148,10 @@ class TaskLedger(Protocol):
 
     def knows(self, decision_id: str) -> bool:
         """The decision was recorded here a short time ago. Looks at memory only."""
+        ...
+
+    def thread_task(self, thread: str) -> str:
+        """The id of the task that a conversation is, where it was given no other name."""
         ...
 
     def task(self, task_id: str) -> TaskTotals | None:
@@ -314,6 +318,34 @@ def add_usage(usages: Iterable[Usage | None]) -> Usage:
         sum(usage.cache_write_1h for usage in known),
         sum(usage.reasoning for usage in known),
     )
+
+
+def add_call(add: Callable[[str, float], None], call: CallRecord) -> None:
+    """Add one call to the sums of its task.
+
+    Args:
+        add: Called with the name of a sum and an amount.
+        call: The call.
+    """
+    if call.what == "tool":
+        add("tools", 1)
+        add("tool_errors", int(call.error_type is not None))
+        return
+    if call.what not in ("model", "judge"):
+        return
+    usage = call.usage
+    add("calls", 1)
+    add("judges", int(call.what == "judge"))
+    add("errors", int(call.error_type is not None))
+    add("retries", int(call.retry))
+    add("cache_hits", int(call.cache is not None))
+    add("cost_usd", (call.cost_usd or 0.0) + (call.verify_usd or 0.0))
+    add("verify_usd", call.verify_usd or 0.0)
+    add("unknown_costs", int(call.cost_usd is None or call.verify_usd is None))
+    add("latency_s", call.latency_s)
+    if usage is not None:
+        for name in ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning"):
+            add(name, getattr(usage, name))
 
 
 RANKS = {"implicit": 0, "evaluator": 1}

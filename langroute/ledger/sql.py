@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, URL, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -348,7 +348,7 @@ class SqlLedger:
         with self.reading() as connection:
             return totals_of(connection, self.privacy.task_ids(task_id))
 
-    def outcomes(self, task_id: str) -> list[Outcome]:
+    def outcomes_of(self, task_id: str) -> list[Outcome]:
         """What was told of a task, oldest first."""
         o, t = schema.outcomes.c, schema.tasks.c
         query = select(o, t.id.label("known_as")).join_from(schema.outcomes, schema.tasks, o.task == t.n)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, text,
 from langroute.context import Task
 from langroute.ledger import schema
 from langroute.ledger.codec import dumps
-from langroute.ledger.facts import CallRecord, Labels, TaskRecord, boil, calls_of, changes_of, labels_of, only_chosen
+from langroute.ledger.facts import CallRecord, Labels, TaskRecord, add_call, boil, calls_of, changes_of, labels_of, only_chosen
 from langroute.ledger.privacy import Privacy
 from langroute.records import Decision, Outcome
 
@@ -615,34 +615,6 @@ class _Rows:
     details: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
     texts: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-
-
-def add_call(add: Any, call: CallRecord) -> None:
-    """Add one call to the sums of its task.
-
-    Args:
-        add: Called with the name of a sum and an amount.
-        call: The call.
-    """
-    if call.what == "tool":
-        add("tools", 1)
-        add("tool_errors", int(call.error_type is not None))
-        return
-    if call.what not in ("model", "judge"):
-        return
-    usage = call.usage
-    add("calls", 1)
-    add("judges", int(call.what == "judge"))
-    add("errors", int(call.error_type is not None))
-    add("retries", int(call.retry))
-    add("cache_hits", int(call.cache is not None))
-    add("cost_usd", (call.cost_usd or 0.0) + (call.verify_usd or 0.0))
-    add("verify_usd", call.verify_usd or 0.0)
-    add("unknown_costs", int(call.cost_usd is None or call.verify_usd is None))
-    add("latency_s", call.latency_s)
-    if usage is not None:
-        for name in ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning"):
-            add(name, getattr(usage, name))
 
 
 def _touch(touched: dict[str, _Touched], task_id: str, at: float, labels: Labels) -> _Touched:
