@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
@@ -62,10 +62,16 @@ class RouterNode(Runnable[Any, Any]):
                 self.model.router._known(name, "goto")
         self.called: Runnable[Any, Any] = self.model
         if schema is not None:
-            self.called = self.model.with_structured_output(schema, include_raw=True)  # type: ignore[attr-defined]
+            self.called = self._method("with_structured_output")(schema, include_raw=True)
         elif tools:
-            self.called = self.model.bind_tools(tools)  # type: ignore[attr-defined]
+            self.called = self._method("bind_tools")(tools)
         self.structured = schema is not None
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.model, name, None)
+        if method is None:
+            raise ConfigurationError(f"A {type(self.model).__name__} has no {name}; give the chat model itself.")
+        return method  # type: ignore[no-any-return]
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Answer a state; return its update, or a `Command` where the node knows where to go on."""
@@ -109,7 +115,7 @@ class RouteEdge:
         """The branch to go on with: a node's name, or what the branch's function makes of the state."""
         run = read_config(ensure_config(config), self.router.limits)
         messages = messages_of(state, self.messages_key)
-        request = self.router.request([HumanMessage(messages)] if isinstance(messages, str) else messages, run=run)
+        request = self.router.request(convert_to_messages([messages] if isinstance(messages, str) else messages), run=run)
         branch = self.branches[self.router.choose(request, run).decision.route or self.router.default]
         return branch(state) if callable(branch) else branch
 
