@@ -18,8 +18,8 @@ _NESTED: dict[type, dict[str, type]] = {
     Step: {"signals": Signals},
     Attempt: {"selection": Selection, "verdicts": Verdict, "usage": Usage, "failure": Failure},
 }
-_MESSAGES = {Attempt: ("answer",), Decision: ("messages",)}
-_NEVER = {Attempt: ("error", "parsed")}
+_MESSAGES: dict[type, tuple[str, ...]] = {Attempt: ("answer",), Decision: ("messages",)}
+_NEVER: dict[type, tuple[str, ...]] = {Attempt: ("error", "parsed")}
 """An exception cannot be brought back; what was parsed is in the answer."""
 
 
@@ -27,11 +27,13 @@ def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-_FIELDS = {
+_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((field.name, _default(field)) for field in fields(kind) if field.name not in _NEVER.get(kind, ()))
     for kind in (Decision, Step, Signals, Attempt, Selection, Usage, Verdict, Failure)
 }
-_SEQUENCES = {kind: {name for name, default in known if isinstance(default, tuple)} for kind, known in _FIELDS.items()}
+_SEQUENCES: dict[type, set[str]] = {
+    kind: {name for name, default in known if isinstance(default, tuple)} for kind, known in _FIELDS.items()
+}
 _SEQUENCES[Decision].add("attempts")
 
 

@@ -351,7 +351,7 @@ class SqlLedger:
     def outcomes_of(self, task_id: str) -> list[Outcome]:
         """What was told of a task, oldest first."""
         o, t = schema.outcomes.c, schema.tasks.c
-        query = select(o, t.id.label("known_as")).join_from(schema.outcomes, schema.tasks, o.task == t.n)
+        query = select(schema.outcomes, t.id.label("known_as")).join_from(schema.outcomes, schema.tasks, o.task == t.n)
         with self.reading() as connection:
             rows = connection.execute(query.where(t.id.in_(self.privacy.task_ids(task_id))).order_by(o.at, o.n)).all()
         return [

@@ -225,7 +225,7 @@ class Writer:
                 "confidence": kept.selection.confidence if kept is not None else None,
                 "propensity": kept.selection.propensity if kept is not None else None,
                 "cost_usd": cost,
-                "verify_usd": None if None in checks else sum(checks),  # type: ignore[arg-type]
+                "verify_usd": None if None in checks else sum(checks),
                 "baseline_usd": decision.baseline_cost_usd,
                 "switch_usd": decision.switch_cost_usd,
                 "latency_s": sum(call.latency_s for call in calls),
@@ -337,7 +337,7 @@ class Writer:
         if not touched:
             return {}
         found = {row.id: row for row in self._find_tasks(connection, touched)}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "id": task_id,
                 "day": day_of(touch.started_at),
@@ -480,7 +480,7 @@ class Writer:
     def _outcomes(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
-        rows = []
+        rows: list[dict[str, Any]] = []
         for outcome in outcomes:
             task, decision = self._subject(connection, outcome)
             rows.append(

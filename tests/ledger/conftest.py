@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -73,7 +74,7 @@ def postgres_server() -> Iterator[str]:
                 break
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # a fast shutdown: connections that are still open are ended
         server.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 
