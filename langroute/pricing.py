@@ -29,6 +29,10 @@ PROVIDER_IDS = {
 }
 """LangChain's `ls_provider` → the id in `genai-prices`, where the two differ."""
 
+SECONDS_KEY = "compute_seconds"
+"""Where a message's `response_metadata` says how long the model worked for it. A price by the second is for these seconds where they
+are known: a call that waited its turn costs no more for it."""
+
 
 def price_from(value: Price | Mapping[str, Any] | None, where: str = "price") -> Price | None:
     """Read a price as a user writes it: a `Price`, or a mapping with its fields.
@@ -184,6 +188,18 @@ def cost(price: Price | None, usage: Usage | None, seconds: float = 0.0) -> floa
         total += usage.cache_write * write
         total += usage.cache_write_1h * (write if price.cache_write_1h is None else price.cache_write_1h)
     return total / 1e6 + timed
+
+
+def seconds_of(message: Any, measured: float) -> float:
+    """How long a model worked for a message: as it says itself, else as measured from outside.
+
+    Example:
+        >>> from langchain_core.messages import AIMessage
+        >>> seconds_of(AIMessage("Hi.", response_metadata={"compute_seconds": 0.5}), 2.0), seconds_of(AIMessage("Hi."), 2.0)
+        (0.5, 2.0)
+    """
+    worked = (getattr(message, "response_metadata", None) or {}).get(SECONDS_KEY)
+    return float(worked) if isinstance(worked, (int, float)) else measured
 
 
 def usage_of(message: Any) -> Usage | None:

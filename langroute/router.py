@@ -27,7 +27,7 @@ from langroute.errors import (
 from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
 from langroute.policies.default import default_policy
-from langroute.pricing import cost, price_of, usage_of
+from langroute.pricing import cost, price_of, seconds_of, usage_of
 from langroute.records import Attempt, Decision, Outcome, Request, Selection, Step, Verdict, best_attempt
 from langroute.routes import BuiltRoute, build_routes
 from langroute.runs import Run
@@ -461,7 +461,9 @@ class Router:
                 f"No price is known for route {route.name!r} ({name}): its cost is reported as unknown. "
                 "Give it with Route(..., price={'input': ..., 'output': ...}) or prices={...}, in USD per million tokens.",
             )
-        return cost(price, usage, reply.latency_s)
+        if price is not None and price.per_second:
+            return cost(price, usage, seconds_of(reply.message, reply.latency_s))
+        return cost(price, usage)
 
     def _baseline_cost(self, kept: Attempt | None) -> float | None:
         if kept is None:
