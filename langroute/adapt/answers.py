@@ -1,0 +1,222 @@
+"""Whose answer is this, and what of it can the target read?
+
+An answer in the target's own form stays the very same object. Of another model of the same provider only the thinking goes. Anything
+else becomes text and tool calls, which every model reads: what server tools did is told in words, media are handed to the user's side.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from langroute.adapt.blocks import Media, media_of, text_of
+from langroute.adapt.target import Target
+
+THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought"})
+CALLS = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "custom_tool_call", "input_json_delta"}
+)
+"""Blocks that say again what `tool_calls` says."""
+
+_TELLING = frozenset(
+    {
+        "tool_calls", "function_call", "reasoning", "reasoning_content", "tool_outputs", "audio", "name", "thinking",
+        "__openai_function_call_ids__", "__gemini_function_call_thought_signatures__",
+    }
+)  # fmt: skip
+"""Extra arguments that a package would send on; another provider's package, too."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_TOLD = 2000
+"""Characters that are told of one server tool's result."""
+
+
+def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]]:
+    """The answer as the target reads it, and the media that only a user may send there.
+
+    Example:
+        >>> from langroute.adapt.target import Target
+        >>> thought = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+        >>> answer = AIMessage([thought, {"type": "text", "text": "Yes."}], response_metadata={"model_provider": "anthropic"})
+        >>> readable(answer, Target("openai-chat", "openai"))[0].content
+        'Yes.'
+    """
+    metadata = message.response_metadata
+    content = message.content
+    extra = message.additional_kwargs
+    form = target.form or ""
+    if message.invalid_tool_calls:
+        return portable(message)
+    provider = metadata.get("model_provider")
+    if provider is None and form == "anthropic" and isinstance(content, list) and _plain(content):
+        return message, []
+    if target.wrote(provider) and not (isinstance(content, list) and form in ("openai-chat", "openai-compatible")):
+        if not _has_thinking(message) or target.thought(provider, _model(metadata)):
+            return _named(message, form), []
+        if form == "anthropic" and isinstance(content, list):
+            # The rest is the provider's: its server tools and citations are read by all of its models.
+            rest = [block for block in content if not (isinstance(block, Mapping) and block.get("type") in THINKING)]
+            return message.model_copy(update={"content": rest}), []
+        return portable(message)
+    if isinstance(content, str) and (not extra or not (_TELLING & set(extra) or (extra.get("refusal") and not content))):
+        # Text and tool calls: nothing in it belongs to anybody.
+        return _named(message, form), []
+    return portable(message)
+
+
+def _plain(content: list[Any]) -> bool:
+    """Text and calls as a user writes them for Claude, with marks of its prompt cache."""
+    return all(isinstance(block, Mapping) and block.get("type") in ("text", "tool_use") for block in content)
+
+
+def _model(metadata: Mapping[str, Any]) -> str | None:
+    name = metadata.get("model_name") or metadata.get("model")
+    return name if isinstance(name, str) else None
+
+
+def _has_thinking(message: AIMessage) -> bool:
+    extra = message.additional_kwargs
+    if extra and ("reasoning" in extra or "__gemini_function_call_thought_signatures__" in extra):
+        return True
+    content = message.content
+    if not isinstance(content, list):
+        return False
+    return any(isinstance(block, Mapping) and (block.get("type") in THINKING or _signed(block)) for block in content)
+
+
+def _signed(block: Mapping[str, Any]) -> bool:
+    """Gemini signs text and calls too, for the model that wrote them."""
+    extras = block.get("extras")
+    return "thought_signature" in block or (isinstance(extras, Mapping) and "signature" in extras)
+
+
+def _named(message: AIMessage, form: str) -> AIMessage:
+    """With a name that OpenAI takes; agents set names of their own."""
+    name = message.name
+    if name is None or form not in ("openai-chat", "openai-compatible", "mistral") or _NAME.fullmatch(name):
+        return message
+    return message.model_copy(update={"name": plain_name(name)})
+
+
+def plain_name(name: str) -> str:
+    """A name that every provider takes.
+
+    Example:
+        >>> plain_name("My agent")
+        'My_agent'
+    """
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64]
+
+
+def portable(message: AIMessage) -> tuple[AIMessage, list[Media]]:
+    r"""An answer as text and tool calls.
+
+    Example:
+        >>> searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rain"}}
+        >>> portable(AIMessage([searched, {"type": "text", "text": "It rains."}]))[0].content
+        '[web_search {"query": "rain"}]\nIt rains.'
+    """
+    content = message.content
+    texts: list[str] = []
+    media: list[Media] = []
+    for block in content if isinstance(content, list) else [content]:
+        text, seen = _told(block)
+        texts.append(text)
+        media.extend(seen)
+    extra = message.additional_kwargs
+    texts.extend(_told(item)[0] for item in extra.get("tool_outputs") or ())
+    texts.extend(
+        f"\n[A call of {call.get('name') or 'a tool'} that could not be read: {_clip(str(call.get('args') or ''))}]"
+        for call in message.invalid_tool_calls
+    )
+    text = "".join(texts).strip("\n")
+    if not text:
+        audio = extra.get("audio")
+        text = str(extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None) or "")
+    name = plain_name(message.name) if message.name else None
+    plain = AIMessage(text, tool_calls=[dict(call) for call in message.tool_calls], id=message.id, name=name)
+    return plain, media
+
+
+def _told(block: Any) -> tuple[str, list[Media]]:
+    """What a block says, in words, and the media in it."""
+    if isinstance(block, str):
+        return block, []
+    kind = block.get("type")
+    if kind == "non_standard" and isinstance(block.get("value"), Mapping):
+        return _told(block["value"])
+    if kind in THINKING or kind in CALLS or kind is None:
+        return "", []
+    if kind in ("text", "output_text", "text-plain"):
+        return text_of(block), []
+    if kind == "refusal":
+        return str(block.get("refusal") or ""), []
+    if kind == "image_generation_call":
+        made = block.get("result")
+        return "", [Media("image", "image/png", made)] if isinstance(made, str) else []
+    if kind.endswith(("_result", "_output")):
+        return _result(block)
+    if kind.endswith(("tool_use", "_call", "executable_code")):
+        return f"\n[{_tool(block)}{_arguments(block)}]\n{_outcome(block)}", []
+    found = media_of(block)
+    if found is not None:
+        return "", [found]
+    return text_of(block), []
+
+
+def _tool(block: Mapping[str, Any]) -> str:
+    kind = str(block.get("type"))
+    return str(block.get("name") or kind.removesuffix("_call").removesuffix("_tool_use"))
+
+
+def _arguments(block: Mapping[str, Any]) -> str:
+    for key in ("input", "args", "arguments", "action", "queries", "code", "executable_code"):
+        value = block.get(key)
+        if value:
+            return " " + _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return ""
+
+
+def _outcome(block: Mapping[str, Any]) -> str:
+    """What a call that carries its own result came to."""
+    for key in ("output", "outputs", "results"):
+        value = block.get(key)
+        if value:
+            return f"[result: {_clip(_words(value))}]\n"
+    return ""
+
+
+def _result(block: Mapping[str, Any]) -> tuple[str, list[Media]]:
+    media: list[Media] = []
+    body = next((block[key] for key in ("content", "output", "code_execution_result") if block.get(key)), None)
+    for part in body if isinstance(body, list) else ():
+        found = media_of(part) if isinstance(part, Mapping) else None
+        if found is not None and found.text is None:
+            media.append(found)
+    words = _clip(_words(body)) if body else ""
+    return (f"\n[result: {words}]\n" if words else ""), media
+
+
+def _words(value: Any) -> str:
+    """The words of a result: titles, addresses, text, output; nothing encrypted, no media."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(found for part in value if (found := _words(part)))
+    if not isinstance(value, Mapping):
+        return "" if value is None else str(value)
+    if value.get("type") in ("image", "image_url", "input_image") or (
+        isinstance(value.get("source"), Mapping) and "data" in value["source"]
+    ):
+        source = value.get("source")
+        return source["data"] if isinstance(source, Mapping) and source.get("type") == "text" else ""
+    keys = ("title", "url", "filename", "text", "stdout", "stderr", "logs", "output", "error_code", "content", "source")
+    return " ".join(found for key in keys if value.get(key) and (found := _words(value[key])))
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]} …"

@@ -1,0 +1,139 @@
+"""What must change in a history before another model can read it?
+
+Nothing, where the history is the target's own. Otherwise a copy is made of the messages that need it; the stored history stays as
+it is, so that going back to the first model finds its own blocks untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from langroute.adapt.answers import THINKING, readable
+from langroute.adapt.memo import Part
+from langroute.adapt.target import Target
+from langroute.adapt.turns import opening, turn
+
+GO_ON = "Go on exactly where your last message stops."
+CUT = "(The beginning of this conversation is not shown.)"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A history that its target can read."""
+
+    messages: Sequence[BaseMessage]
+    disable_thinking: bool = False
+    """The open tool loop was begun without thinking, so this call must go on without."""
+
+
+def adapt(messages: Sequence[BaseMessage], target: Target) -> Adapted:
+    """Make a history fit for a target. What needs no change is returned as it is, the whole history included.
+
+    Args:
+        messages: The stored history; nothing in it is changed.
+        target: Who reads it.
+
+    Example:
+        >>> history = [HumanMessage("Hello.")]
+        >>> adapt(history, Target("openai-chat", "openai")).messages is history
+        True
+    """
+    if target.form is None or not messages:
+        return Adapted(_for_a_stranger(messages, target))
+    part = target.memo.take(messages)
+    begun = len(part.ids)
+    # The last answer is read again each time: results of its tool calls may still come in.
+    last = len(messages) - 1
+    while last > begun and not isinstance(messages[last], AIMessage):
+        last -= 1
+    if last > begun:
+        grown = messages[begun:last]
+        _read(grown, target, part)
+        part.remember(grown)
+    tail = messages[max(last, begun) :]
+    end = Part()
+    end.led, end.tool_ids = part.led, set(part.tool_ids) if part.tool_ids else set()
+    _read(tail, target, end)
+    adapted = messages if part.same and end.same else [*part.out, *end.out]
+    target.memo.keep(part, messages)
+    adapted = _ended(_begun(adapted, target), target)
+    return Adapted(adapted, target.thinking and _loop_without_thinking(adapted))
+
+
+def _read(messages: Sequence[BaseMessage], target: Target, part: Part) -> None:
+    """Adapt messages that begin where a turn begins."""
+    place, count = 0, len(messages)
+    while place < count:
+        message = messages[place]
+        follows = place + 1
+        if isinstance(message, AIMessage):
+            part.led = True
+            while follows < count and not isinstance(messages[follows], AIMessage):
+                follows += 1
+            new = turn(message, messages[place + 1 : follows], target, part.tool_ids)
+        else:
+            new = opening(message, target, part.led)
+            part.led = part.led or not isinstance(message, SystemMessage)
+        old = messages[place:follows]
+        if len(new) != len(old) or any(a is not b for a, b in zip(new, old)):  # noqa: B905 - as long as each other
+            part.same = False
+            part.rewritten.extend((len(part.ids) + at, messages[at].content) for at in range(place, follows))
+        part.out.extend(new)
+        place = follows
+
+
+def _begun(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:
+    """With a beginning that the target takes: one system prompt where a chat template knows one, then a user."""
+    form = target.form
+    lead = 0
+    while lead < len(messages) and isinstance(messages[lead], SystemMessage):
+        lead += 1
+    if form in ("mistral", "openai-compatible") and lead > 1:
+        texts = [str(message.text) for message in messages[:lead]]
+        messages = [SystemMessage("\n\n".join(texts), id=messages[0].id), *messages[lead:]]
+        lead = 1
+    if form not in ("anthropic", "gemini", "mistral"):
+        return messages
+    if lead == len(messages):
+        # Instructions alone are no request there.
+        return [*messages[:-1], HumanMessage(messages[-1].content)] if messages else messages
+    if isinstance(messages[lead], AIMessage):
+        return [*messages[:lead], HumanMessage(CUT), *messages[lead:]]
+    return messages
+
+
+def _ended(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:
+    """With an end that the target takes: not with the beginning of an answer where it may not be given."""
+    last = messages[-1] if messages else None
+    if not isinstance(last, AIMessage) or last.tool_calls:
+        return messages
+    if target.form == "mistral":
+        if last.additional_kwargs.get("prefix"):
+            return messages
+        return [*messages[:-1], last.model_copy(update={"additional_kwargs": {**last.additional_kwargs, "prefix": True}})]
+    return messages if target.prefill else [*messages, HumanMessage(GO_ON)]
+
+
+def _loop_without_thinking(messages: Sequence[BaseMessage]) -> bool:
+    """A tool loop is open and its last answer does not begin with thinking."""
+    if not messages or not isinstance(messages[-1], ToolMessage):
+        return False
+    answer = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    first = answer.content[0] if answer is not None and isinstance(answer.content, list) and answer.content else None
+    return not (isinstance(first, dict) and first.get("type") in THINKING)
+
+
+def _for_a_stranger(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:
+    """For a route whose form nobody knows: answers of others as text and tool calls, the rest as it is."""
+    if not any(isinstance(message, AIMessage) and isinstance(message.content, list) for message in messages):
+        return messages
+    new = [
+        readable(message, target)[0]
+        if isinstance(message, AIMessage) and isinstance(message.content, list) and message.response_metadata.get("model_provider")
+        else message
+        for message in messages
+    ]
+    return messages if all(a is b for a, b in zip(new, messages)) else new  # noqa: B905 - as long as each other

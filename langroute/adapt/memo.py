@@ -1,0 +1,96 @@
+"""What of this history was adapted before?
+
+An agent's next step sends the same message objects and a few more. What was done for the others is remembered with weak references,
+so that nothing is kept alive that its owner has let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import ref
+
+
+class Part:
+    """The beginning of a history, adapted."""
+
+    __slots__ = ("alive", "ids", "led", "out", "refs", "rewritten", "same", "tool_ids")
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        """Ids of the messages that were adapted."""
+
+        self.out: list[Any] = []
+        self.same = True
+        """Nothing had to change: `out` is what came in."""
+
+        self.led = False
+        """A message that is no system message was seen: what comes now stands in the middle."""
+
+        self.tool_ids: set[str] = set()
+        self.rewritten: list[tuple[int, Any]] = []
+        """Places of messages that were changed, with the content that was read: rewritten in place, they are read again."""
+
+        self.refs: list[ref[Any]] = []
+        self.alive = True
+
+    def begins(self, messages: Sequence[Any]) -> bool:
+        """What was adapted is the beginning of these messages: the very same objects."""
+        count = len(self.ids)
+        if not self.alive or count > len(messages) or self.ids != list(map(id, messages[:count])):
+            return False
+        return all(messages[place].content is content for place, content in self.rewritten)
+
+    def remember(self, messages: Sequence[Any]) -> None:
+        """These messages were adapted after the others."""
+        self.ids.extend(map(id, messages))
+        # An id may be given to another object as soon as its message is gone; then this part is worth nothing.
+        self.refs.extend([ref(message, self._lost) for message in messages])
+
+    def _lost(self, _: Any) -> None:
+        self.alive = False
+        self.refs = []
+        self.out = []
+        self.rewritten = []
+
+
+class Memo:
+    """The latest histories of one target.
+
+    Args:
+        remembered: How many conversations are remembered.
+    """
+
+    __slots__ = ("_parts", "remembered")
+
+    def __init__(self, remembered: int = 256) -> None:
+        self.remembered = remembered
+        self._parts: dict[int, Part] = {}
+
+    def take(self, messages: Sequence[Any]) -> Part:
+        """What is known of these messages. Lent to one caller at a time; give it back with `keep`."""
+        part = self._parts.pop(_key(messages), None)
+        return part if part is not None and part.begins(messages) else Part()
+
+    def keep(self, part: Part, messages: Sequence[Any]) -> None:
+        """Remember a history."""
+        if not part.ids:
+            return
+        while len(self._parts) >= self.remembered:
+            # The oldest goes; another thread may have taken it meanwhile.
+            self._parts.pop(next(iter(self._parts), 0), None)
+        self._parts[_key(messages)] = part
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"remembered": self.remembered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __deepcopy__(self, _: Any) -> Memo:
+        return Memo(self.remembered)
+
+
+def _key(messages: Sequence[Any]) -> int:
+    # Agents share a system prompt, seldom the request after it.
+    return id(messages[1] if len(messages) > 1 else messages[0])
