@@ -34,7 +34,9 @@ class Recorder(BaseCallbackHandler):
         seen = {key: value for key, value in metadata.items() if not key.startswith(OURS) and key not in VOLATILE}
         tags = [tag for tag in kwargs.get("tags") or () if not tag.startswith(OURS)]
         said = [[(message.type, message.content) for message in one] for one in messages]
-        self._add("start", kwargs.get("name"), said, seen, tags, kwargs.get("invocation_params"), kwargs.get("options"))
+        # A scripted model's replies may be functions, which say where in memory they are.
+        params = {key: value for key, value in (kwargs.get("invocation_params") or {}).items() if key != "replies"}
+        self._add("start", kwargs.get("name"), said, seen, tags, params, kwargs.get("options"))
 
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         self._add("token", without_ids(token))

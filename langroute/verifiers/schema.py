@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from langroute.records import Attempt, Request, Verdict
 from langroute.verifiers.base import text_of
-from langroute.verifiers.tools import arguments_fault
+from langroute.verifiers.values import fault_in
 
 
 class Structured:
@@ -37,7 +35,7 @@ class Structured:
             except ValueError:
                 return Verdict(self.name, 0.0, "nothing could be parsed")
         try:
-            fault = _fault(request.response_schema, value)
+            fault = fault_in(request.response_schema, value)
         except TypeError:
             # A schema of a kind that only the model's own integration understands.
             return _GOOD
@@ -45,28 +43,3 @@ class Structured:
 
 
 _GOOD = Verdict(Structured.name, 1.0)
-
-
-def _fault(schema: Any, value: Any) -> str | None:
-    if isinstance(schema, Mapping):
-        inner = schema.get("function", {}).get("parameters") or schema.get("parameters") or schema.get("schema") or schema
-        return arguments_fault(inner, value if isinstance(value, (dict, list)) else _plain(value))
-    if isinstance(schema, type) and isinstance(value, schema):
-        return None
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(schema).validate_python(_plain(value))
-    except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except Exception as error:
-        raise TypeError(str(error)) from error
-    return None
-
-
-def _plain(value: Any) -> Any:
-    for name in ("model_dump", "dict"):
-        if callable(dump := getattr(value, name, None)) and not isinstance(value, Mapping):
-            return dump()
-    return value

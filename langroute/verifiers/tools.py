@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from langroute.records import Attempt, Request, Verdict
+from langroute.verifiers.values import arguments_fault, fault_in, named
 
 
 class ToolCalls:
@@ -32,20 +31,35 @@ class ToolCalls:
         broken = getattr(answer, "invalid_tool_calls", None) or ()
         if broken:
             return Verdict(self.name, 0.0, f"{broken[0].get('name') or 'a tool call'}: arguments are not JSON")
-        if not request.tools:
+        if not request.tools and request.response_schema is None:
             return _GOOD
         if not calls:
             forced = request.tool_choice not in (None, "auto", "none", False)
             return Verdict(self.name, 0.0, "a tool call was demanded, none came") if forced else _GOOD
-        known = {_name(tool): tool for tool in request.tools}
         for call in calls:
-            tool = known.get(call["name"])
-            if tool is None:
-                return Verdict(self.name, 0.0, f"no tool is called {call['name']!r}")
-            fault = arguments_fault((tool.get("function") or tool).get("parameters") or {}, call["args"])
+            fault = self._fault(request, call)
             if fault is not None:
-                return Verdict(self.name, 0.0, f"{call['name']}: {fault}")
+                return Verdict(self.name, 0.0, fault)
         return _GOOD
+
+    @staticmethod
+    def _fault(request: Request, call: Mapping[str, Any]) -> str | None:
+        name = call["name"]
+        for tool in request.tools:
+            if _name(tool) == name:
+                fault = arguments_fault((tool.get("function") or tool).get("parameters") or {}, call["args"])
+                return None if fault is None else f"{name}: {fault}"
+        if request.response_schema is None:
+            return f"no tool is called {name!r}"
+        # Some models answer in a schema by calling it like a tool.
+        schemas = named(request.response_schema)
+        if name not in schemas:
+            return f"no tool is called {name!r}" if request.tools else None
+        try:
+            fault = fault_in(schemas[name], call["args"])
+        except TypeError:
+            return None
+        return None if fault is None else f"{name}: {fault}"
 
 
 _GOOD = Verdict(ToolCalls.name, 1.0)
@@ -53,21 +67,3 @@ _GOOD = Verdict(ToolCalls.name, 1.0)
 
 def _name(tool: Mapping[str, Any]) -> str:
     return str((tool.get("function") or tool).get("name"))
-
-
-def arguments_fault(schema: Mapping[str, Any], value: Any) -> str | None:
-    """The first thing in a value that a JSON schema does not allow, or `None`."""
-    validator = _validator(json.dumps(schema, sort_keys=True, default=str))
-    error = next(iter(validator.iter_errors(value)), None)
-    if error is None:
-        return None
-    place = ".".join(str(part) for part in error.absolute_path)
-    return f"{place}: {error.message}" if place else str(error.message)
-
-
-@lru_cache(maxsize=1024)
-def _validator(schema: str) -> Any:
-    from jsonschema.validators import validator_for
-
-    loaded = json.loads(schema)
-    return validator_for(loaded)(loaded)
