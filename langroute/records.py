@@ -262,6 +262,9 @@ class Selection:
     switch_cost_usd: float | None = None
     """What leaving the warm prompt cache costs, where a policy worked it out."""
 
+    firm: bool = field(default=False, repr=False)
+    """Quality asks for this route here and now: a wrapping policy does not trade it for a cheaper or warmer one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -301,6 +304,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored answer that took the place of a call, and what that call took."""
+
+    route: str
+    """The route that gave it."""
+
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one route.
 
@@ -330,7 +345,7 @@ class Attempt:
 
     finish_reason: str | None = None
     cache: str | None = None
-    """`hit` or `semantic_hit` when the answer came from the response cache."""
+    """What the response cache said, where there is one: `hit`, `semantic_hit`, `miss` or `bypass: why`."""
 
     parsed: Any = None
     """What structured output was parsed to."""
@@ -340,6 +355,12 @@ class Attempt:
 
     failure: Failure | None = None
     """What the error means for what to do next."""
+
+    stored: Stored | None = None
+    """The stored answer that took the place of a call."""
+
+    cache_key: str | None = None
+    """Where the response cache keeps the answer, if it may."""
 
     @property
     def route(self) -> str:
@@ -367,6 +388,8 @@ class Attempt:
             cache=self.cache,
             streamed=self.streamed,
             failure=self.failure,
+            stored=self.stored,
+            cache_key=self.cache_key,
         )
 
 

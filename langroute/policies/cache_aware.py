@@ -1,0 +1,316 @@
+"""Does a switch pay, given what the provider holds warm?"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from cachetools import LRUCache, TTLCache
+
+from langroute.policies.base import Wrapper
+from langroute.policies.default import is_stuck
+from langroute.policies.sticky import SIDE_KINDS
+from langroute.records import TIERS, Attempt, Decision, Request, RouteInfo, Selection, Step
+from langroute.switching import Pace, Rates
+from langroute.warmth import Prompt, Warmth
+
+PRIOR_STEPS = 4.0
+"""Steps that a turn is expected to have left before any were seen."""
+
+PRIOR_BACK = 0.5
+"""How likely the conversation comes back to the route it leaves, before that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a conversation stands: which route answered last, and after what."""
+
+    route: str
+    turn: int
+    task: str | None
+    messages: int
+    link: int
+    """Hash of the prompt that was answered: a prompt that does not go on from it is another conversation."""
+
+    tokens: int
+    at: float
+    steps: int
+    """Answers of the turn, this one included."""
+
+    left: str | None = None
+    """The route that was left last, as long as it may be come back to."""
+
+    away: int = 0
+    """Steps since it was left."""
+
+
+@dataclass(slots=True)
+class _Habits:
+    """How the conversations of one agent go, learned from its decisions."""
+
+    lengths: deque[int] = field(default_factory=lambda: deque(maxlen=64))
+    """Steps of the latest turns."""
+
+    input_tokens: float = 1500.0
+    output_tokens: float = 300.0
+    step_seconds: float = 10.0
+    pause_seconds: float = 60.0
+    """Between a turn's last answer and the next turn."""
+
+    back: float = PRIOR_BACK
+    """How often a conversation that left a route came back to it, in the same turn or with the next."""
+
+    away: float = PRIOR_STEPS
+    """Steps it was away then."""
+
+    def left(self, done: int) -> float:
+        """Expected steps on one route, the next one included, when so many of the turn are done."""
+        longer = [length - done for length in self.lengths if length > done]
+        # One imagined turn beside those seen, so that nothing is expected for sure.
+        imagined = min(PRIOR_STEPS, sum(self.lengths) / len(self.lengths)) if self.lengths else PRIOR_STEPS
+        turn = max(1.0, (sum(longer) + imagined) / (len(longer) + 1))
+        return (1 - self.back) * turn + self.back * min(turn, self.away)
+
+    def pace(self, done: int) -> Pace:
+        """How the turn is expected to go on."""
+        return Pace(self.left(done), int(self.input_tokens), int(self.output_tokens))
+
+
+def _learn(old: float, new: float) -> float:
+    return old + 0.2 * (new - old)
+
+
+class CacheAware(Wrapper):
+    """Let a policy switch routes only where that pays, prompt caches counted.
+
+    A switch to a route that is no stronger must save more, over the expected rest of the user's turn, than it costs: the history that
+    the new route has to read cold, and the way back where the old one will have forgotten it by then. A switch to a stronger route is
+    allowed at boundaries (a new user turn, task or conversation, a sub-agent's beginning), and in between where the agent is stuck or
+    the policy is `firm`. What answers report of cached tokens corrects the picture, and how long turns are, how fast steps follow and
+    how often a thread comes back is learned from the decisions. Steps beside the conversation (titles, summaries) go where the policy
+    sends them.
+
+    A selection's `switch_cost_usd` is what leaving the warm route costs.
+
+    Args:
+        policy: Says where a step should go.
+        warmth: What providers hold warm; shared where several routers call the same routes.
+        release: Called with a request; where it is true the policy has its way.
+        margin: Share by which the saving has to exceed the cost of a switch.
+        max_entries: How many conversations are remembered.
+        ttl_seconds: How long one is remembered.
+
+    Example:
+        >>> from langroute.policies.fixed import Fixed
+        >>> from langroute.records import Price
+        >>> routes = (RouteInfo("haiku", "cheap", 0, price=Price(1, 5)), RouteInfo("opus", "frontier", 1, price=Price(5, 25)))
+        >>> CacheAware(Fixed("haiku")).select(Request("Hi.", routes=routes), []).route
+        'haiku'
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        *,
+        warmth: Warmth | None = None,
+        release: Callable[[Request], bool] = is_stuck,
+        margin: float = 0.0,
+        max_entries: int = 10_000,
+        ttl_seconds: float = 7200.0,
+    ) -> None:
+        super().__init__(policy)
+        self.warmth = warmth or Warmth()
+        self.release, self.margin = release, margin
+        self._size, self._ttl = max_entries, ttl_seconds
+        self._places: TTLCache[tuple[Any, ...], _Place] = TTLCache(max_entries, ttl_seconds, timer=self.warmth.clock)
+        self._habits: LRUCache[tuple[Any, ...], _Habits] = LRUCache(1000)
+        self._asked: LRUCache[int, tuple[Step, Prompt, dict[str, RouteInfo]]] = LRUCache(4096)
+        self._lock = Lock()
+
+    # What a call costs -----------------------------------------------------------------------------------------------
+
+    def effective_cost(self, route: RouteInfo, request: Request) -> float | None:
+        """What a call of the route would be billed now in USD, and the expected way back; `None` where its price is unknown.
+
+        Args:
+            route: The route.
+            request: The call.
+        """
+        prompt = self._prompt(request)
+        place, habits = self._known(request.step)
+        billed = self._billed(route, prompt, habits.pace(request.step.signals.turn_steps).output_tokens)
+        if billed is None or place is None or place.route == route.name:
+            return billed
+        current = request.route(place.route)
+        return billed + (self._way_back(current, prompt, request.step, habits) if current is not None else 0.0)
+
+    def _billed(self, route: RouteInfo, prompt: Prompt, output_tokens: int) -> float | None:
+        if (rates := self._rates(route, prompt)) is None:
+            return None
+        return rates.now(self.warmth.tokens(route, prompt), self.warmth.warm(route, prompt), output_tokens)
+
+    def _rates(self, route: RouteInfo, prompt: Prompt) -> Rates | None:
+        if route.price is None:
+            return None
+        hour = self.warmth.lives(route, prompt) > 1800 and not self.warmth.rules_of(route).automatic
+        return Rates.of(route.price, self.warmth.tokens(route, prompt), caches=self.warmth.caches(route), hour=hour)
+
+    def _way_back(self, current: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float:
+        """USD that coming back to the present route is expected to cost, over staying on it."""
+        rates = self._rates(current, prompt)
+        warm = self.warmth.warm(current, prompt)
+        if rates is None or not warm:
+            return 0.0
+        pace = habits.pace(step.signals.turn_steps)
+        lives, away = self.warmth.lives(current, prompt), pace.steps * habits.step_seconds
+        # Where it forgets in the pause between two turns either way, leaving makes nothing worse.
+        forgets = habits.pause_seconds < lives <= away + habits.pause_seconds
+        # What the history grows by meanwhile has to be written then, for both routes.
+        return habits.back * (pace.steps * pace.grows * rates.write + (rates.cold(warm) if forgets else 0.0))
+
+    # Choosing --------------------------------------------------------------------------------------------------------
+
+    def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
+        """Keep the route of the conversation where a switch does not pay."""
+        if attempts or selection is None or request.step.kind in SIDE_KINDS:
+            return selection
+        step = request.step
+        prompt = self._prompt(request)
+        with self._lock:
+            self._asked[id(step)] = (step, prompt, {route.name: route for route in request.routes})
+        place, habits = self._known(step)
+        if place is None or place.route == selection.route:
+            return selection
+        current, wanted = request.route(place.route), request.route(selection.route)
+        if current is None or wanted is None:
+            return selection
+        loss = self._loss(current, wanted, prompt, step, habits)
+        boundary = place.turn != step.signals.turn or place.task != step.task or not prompt.extends(place.link, place.messages)
+        if _stronger(wanted, current):
+            # Nothing is saved by going up: it is for quality, and the policy may ask for it where the cost of a switch is least.
+            if boundary or selection.firm or self.release(request):
+                return _costing(selection, loss)
+            return Selection(place.route, f"stays until the turn ends; {selection.reason}", confidence=selection.confidence)
+        if selection.firm:
+            return _costing(selection, loss)
+        saved = self._saving(current, wanted, prompt, step, habits)
+        if saved is None or loss is None or saved > loss * (1 + self.margin):
+            return _costing(selection, loss)
+        return Selection(
+            place.route,
+            f"stays: a switch to {wanted.name} costs {loss:.4f} USD and saves {saved:.4f}; {selection.reason}",
+            confidence=selection.confidence,
+        )
+
+    def _loss(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float | None:
+        """USD that a switch costs: what the new route reads cold that the present one would read warm, and the way back."""
+        rates = self._rates(wanted, prompt)
+        if rates is None:
+            return None
+        missing = self.warmth.warm(current, prompt) - self.warmth.warm(wanted, prompt)
+        return max(0.0, rates.cold(max(0, missing))) + self._way_back(current, prompt, step, habits)
+
+    def _saving(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float | None:
+        """USD that the new route saves over the rest of the turn, were it as warm as the present one."""
+        rates, others = self._rates(current, prompt), self._rates(wanted, prompt)
+        if rates is None or others is None:
+            return None
+        pace = habits.pace(step.signals.turn_steps)
+        warm, tokens = self.warmth.warm(current, prompt), self.warmth.tokens(current, prompt)
+        as_warm = max(warm, self.warmth.warm(wanted, prompt))
+        return rates.run(tokens, warm, pace) - others.run(self.warmth.tokens(wanted, prompt), as_warm, pace)
+
+    def _prompt(self, request: Request) -> Prompt:
+        return self.warmth.prompt(request.messages, request.tools, request.step.signals.tokens)
+
+    def _known(self, step: Step) -> tuple[_Place | None, _Habits]:
+        with self._lock:
+            place = self._places.get((step.thread, step.agent, step.node)) if step.thread else None
+            return place, self._habits.setdefault((step.agent, step.node), _Habits())
+
+    # Learning --------------------------------------------------------------------------------------------------------
+
+    def on_decision(self, decision: Decision) -> None:
+        """Take in what the answers say of cached tokens, and where the conversation stands now."""
+        with self._lock:
+            asked = self._asked.pop(id(decision.step), None)
+        if asked is not None and asked[0] is decision.step:
+            self._take(decision, asked[1], asked[2])
+        super().on_decision(decision)
+
+    def _take(self, decision: Decision, prompt: Prompt, routes: dict[str, RouteInfo]) -> None:
+        now = self.warmth.clock()
+        for attempt in decision.attempts:
+            if attempt.usage is not None and attempt.cache is None and (route := routes.get(attempt.route)) is not None:
+                self.warmth.observe(route, prompt, attempt.usage, now)
+        step, kept = decision.step, decision.kept
+        if decision.route is None or kept is None or not step.thread or decision.route not in routes:
+            return
+        signals, key = step.signals, (step.thread, step.agent, step.node)
+        with self._lock:
+            habits = self._habits.setdefault((step.agent, step.node), _Habits())
+            before = self._places.get(key)
+            left, away = None, 0
+            if before is not None:
+                self._compare(habits, before, decision, now)
+                left, away = self._left(habits, before, decision)
+            self._places[key] = _Place(
+                decision.route,
+                signals.turn,
+                step.task,
+                len(prompt.chain) - 1,
+                prompt.chain[-1],
+                signals.tokens,
+                now,
+                signals.turn_steps + 1,
+                left,
+                away,
+            )
+            if kept.usage is not None:
+                habits.output_tokens = _learn(habits.output_tokens, kept.usage.output_tokens)
+
+    @staticmethod
+    def _compare(habits: _Habits, before: _Place, decision: Decision, now: float) -> None:
+        signals = decision.step.signals
+        grown = signals.tokens - before.tokens - habits.output_tokens
+        if grown > 0:
+            habits.input_tokens = _learn(habits.input_tokens, grown)
+        if signals.turn == before.turn:
+            habits.step_seconds = _learn(habits.step_seconds, now - before.at)
+        elif signals.turn > before.turn:
+            habits.pause_seconds = _learn(habits.pause_seconds, now - before.at)
+            habits.lengths.append(before.steps)
+
+    @staticmethod
+    def _left(habits: _Habits, before: _Place, decision: Decision) -> tuple[str | None, int]:
+        """The route that may be come back to, and the steps since it was left."""
+        if before.left is not None:
+            if decision.route == before.left:
+                habits.back, habits.away = _learn(habits.back, 1.0), _learn(habits.away, before.away)
+            elif decision.step.signals.turn != before.turn:
+                habits.back = _learn(habits.back, 0.0)
+        if decision.route != before.route:
+            return before.route, 1
+        return (before.left, before.away + 1) if decision.step.signals.turn == before.turn else (None, 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("policy", "warmth", "release", "margin")
+        return {**{name: getattr(self, name) for name in names}, "max_entries": self._size, "ttl_seconds": self._ttl}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state.pop("policy"), **state)  # type: ignore[misc]
+
+
+def _stronger(one: RouteInfo, other: RouteInfo) -> bool:
+    if one.tier != other.tier and one.tier in TIERS and other.tier in TIERS:
+        return TIERS.index(one.tier) > TIERS.index(other.tier)
+    return one.tier != other.tier and one.rank > other.rank
+
+
+def _costing(selection: Selection, loss: float | None) -> Selection:
+    from dataclasses import replace
+
+    return selection if loss is None else replace(selection, switch_cost_usd=loss)

@@ -1,0 +1,338 @@
+"""What of this prompt does each provider still hold warm?
+
+A provider's prompt cache keeps the beginnings of earlier prompts: tools first, then the system prompt, then the messages, for a few
+minutes after their last use. So the same is kept here: hashes of beginnings, each with the tokens behind it and the time it lives. A
+changed tool or system prompt changes every hash after it, and the warmth is gone, as it is at the provider. What each answer says of
+cached tokens corrects the picture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from langroute.records import RouteInfo, Usage
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRules:
+    """How a provider's prompt cache works, as the provider documents it.
+
+    Example:
+        >>> rules_for(RouteInfo("large", model="gpt-5", provider="openai")).block
+        128
+    """
+
+    min_tokens: int = 1024
+    """Shorter prompts are not cached."""
+
+    block: int = 1
+    """Cached tokens come in multiples of this."""
+
+    ttl_seconds: float = 300.0
+    """How long a beginning lives after its last use."""
+
+    automatic: bool = True
+    """Every prompt is cached; otherwise only what the request marks, and the answers tell whether it did."""
+
+
+_ANTHROPIC_MINIMUM = (
+    ("opus-4-5", 4096),
+    ("opus-4-6", 4096),
+    ("opus-4-7", 4096),
+    ("haiku-4-5", 4096),
+    ("sonnet-4-6", 2048),
+    ("3-5-haiku", 2048),
+    ("3-haiku", 2048),
+)
+_OPENAI = CacheRules(block=128)
+_GEMINI = CacheRules(4096)
+_GEMINI_2_5 = CacheRules(2048)
+_DEEPSEEK = CacheRules(64, 64, HOUR)
+_UNKNOWN = CacheRules(automatic=False)
+
+
+def rules_for(route: RouteInfo) -> CacheRules:
+    """The rules of a route's provider; for an unknown one, only what its answers report is believed.
+
+    Example:
+        >>> rules_for(RouteInfo("opus", model="claude-opus-4-6", provider="anthropic"))
+        CacheRules(min_tokens=4096, block=1, ttl_seconds=300.0, automatic=False)
+    """
+    provider, model = route.provider or "", (route.model or "").lower()
+    if provider == "anthropic" or route.api == "anthropic" or "claude" in model:
+        return CacheRules(next((least for part, least in _ANTHROPIC_MINIMUM if part in model), 1024), automatic=False)
+    if provider in ("openai", "azure"):
+        return _OPENAI
+    if provider in ("google_genai", "google_vertexai") or route.api == "gemini":
+        return _GEMINI_2_5 if "2.5" in model else _GEMINI
+    if provider == "deepseek":
+        return _DEEPSEEK
+    return _UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt as a cache sees it: the hash of each of its beginnings."""
+
+    chain: tuple[int, ...]
+    """Hash of the tools, then of each beginning one message longer."""
+
+    system: int
+    """How many messages the system prompt has at its beginning."""
+
+    tokens: int
+    """Estimated tokens of the whole, tools included."""
+
+    system_tokens: int = 0
+    """Estimated tokens of tools and system prompt."""
+
+    def extends(self, chain: int, messages: int) -> bool:
+        """The prompt goes on where one with so many messages and that last hash ended.
+
+        Example:
+            >>> Prompt((1, 2, 3), 0, 10).extends(2, 1)
+            True
+        """
+        return messages < len(self.chain) and self.chain[messages] == chain
+
+
+def _hash(value: Any) -> int:
+    """Hash of a message's content. Strings remember their hash, so a history costs little the second time."""
+    if isinstance(value, Mapping):
+        # A cache mark that moves changes nothing of what is cached.
+        return hash(tuple([(key, _hash(item)) for key, item in value.items() if key != "cache_control"]))
+    if isinstance(value, (list, tuple)):
+        return hash(tuple([item if type(item) is str else _hash(item) for item in value]))
+    try:
+        return hash(value)
+    except TypeError:
+        return hash(repr(value))
+
+
+def prompt_of(
+    messages: Sequence[Any], tools: Sequence[Mapping[str, Any]] = (), *, tokens: int, tools_hash: int | None = None
+) -> Prompt:
+    """Hash the beginnings of a prompt.
+
+    Args:
+        messages: LangChain messages.
+        tools: Bound tools in OpenAI's form.
+        tokens: Estimated tokens of the whole.
+        tools_hash: Hash of the tools, where the caller has it already.
+
+    Example:
+        >>> from langchain_core.messages import AIMessage, HumanMessage
+        >>> short = prompt_of([HumanMessage("Hi.")], tokens=1)
+        >>> longer = prompt_of([HumanMessage("Hi."), AIMessage("Hello.")], tokens=2)
+        >>> longer.extends(short.chain[-1], 1)
+        True
+    """
+    last = (_hash(tools) if tools else 0) if tools_hash is None else tools_hash
+    chain = [last]
+    system = characters = system_characters = 0
+    for place, message in enumerate(messages):
+        content, kind = message.content, message.type
+        if type(content) is str:
+            said = hash(content)
+            characters += len(content)
+        else:
+            said = _hash(content)
+            characters += _characters(content)
+        if kind == "ai":
+            calls = message.tool_calls
+            # Ids and arguments tell calls apart; their names are in them.
+            said = hash((said, _hash(calls))) if calls else said
+        elif kind == "tool":
+            said = hash((said, message.tool_call_id))
+        elif kind == "system" and place == system:
+            system, system_characters = place + 1, characters
+        last = hash((last, kind, said))
+        chain.append(last)
+    share = system_characters / characters if characters else 0.0
+    return Prompt(tuple(chain), system, tokens, int(tokens * share))
+
+
+def _characters(content: Any) -> int:
+    if not isinstance(content, list):
+        return 0
+    return sum(len(part) if isinstance(part, str) else len(str(part.get("text") or "")) for part in content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    tokens: int
+    until: float
+    ttl: float
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the answers of one route have told."""
+
+    caching: bool | None = None
+    """Prompts are cached; `None` until an answer tells."""
+
+    trust: float = 1.0
+    """Share of the expected cached tokens that came true lately."""
+
+    ratio: float = 1.0
+    """Tokens as billed for each token as estimated."""
+
+    answers: int = 0
+
+
+class Warmth:
+    """What each route's provider holds warm, by beginnings of prompts.
+
+    Args:
+        rules: How a route's provider caches; by default as it documents.
+        max_entries: How many beginnings are remembered, the oldest are forgotten first.
+        clock: Seconds, for tests.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> gpt, warmth = RouteInfo("gpt", provider="openai"), Warmth(clock=lambda: 0.0)
+        >>> prompt = prompt_of([HumanMessage("a long question")], tokens=4000)
+        >>> warmth.warm(gpt, prompt)
+        0
+        >>> warmth.observe(gpt, prompt, Usage(input_tokens=4000, output_tokens=100))
+        >>> warmth.warm(gpt, prompt)
+        3968
+    """
+
+    def __init__(
+        self,
+        rules: Callable[[RouteInfo], CacheRules] = rules_for,
+        *,
+        max_entries: int = 50_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.rules, self.max_entries, self.clock = rules, max_entries, clock
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._rules: dict[str, CacheRules] = {}
+        self._marking: set[str | None] = set()
+        self._tools: dict[int, tuple[Any, int]] = {}
+        self._lock = Lock()
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    def prompt(self, messages: Sequence[Any], tools: Sequence[Mapping[str, Any]], tokens: int) -> Prompt:
+        """The prompt of a call; an agent's tools are hashed once."""
+        if not tools:
+            return prompt_of(messages, tokens=tokens, tools_hash=0)
+        found = self._tools.get(id(tools))
+        if found is None or found[0] is not tools:
+            if len(self._tools) > 256:
+                self._tools.clear()
+            # The tools are kept with their hash: their id is the key.
+            found = self._tools[id(tools)] = (tools, _hash(tools))
+        return prompt_of(messages, tokens=tokens, tools_hash=found[1])
+
+    def rules_of(self, route: RouteInfo) -> CacheRules:
+        """The rules of a route's provider."""
+        rules = self._rules.get(route.name)
+        if rules is None:
+            rules = self._rules[route.name] = self.rules(route)
+        return rules
+
+    def caches(self, route: RouteInfo) -> bool:
+        """Prompts sent to the route are cached, as far as its answers tell."""
+        seen = self._seen.get(route.name)
+        if seen is not None and seen.caching is not None:
+            return seen.caching
+        # Marks are set by the program, so a provider's other models are sent them too.
+        return self.rules_of(route).automatic or route.provider in self._marking
+
+    def tokens(self, route: RouteInfo, prompt: Prompt) -> int:
+        """What the route is expected to bill as input for a prompt; providers count differently."""
+        seen = self._seen.get(route.name)
+        return prompt.tokens if seen is None else int(prompt.tokens * seen.ratio)
+
+    def warm(self, route: RouteInfo, prompt: Prompt, at: float | None = None) -> int:
+        """Tokens of a prompt that the route's provider would read from its cache now."""
+        held = self._longest(route.name, prompt, self.clock() if at is None else at)
+        if held is None:
+            return 0
+        seen = self._seen.get(route.name)
+        trust = 1.0 if seen is None else seen.trust
+        return min(int(held.tokens * trust), self.tokens(route, prompt))
+
+    def lives(self, route: RouteInfo, prompt: Prompt) -> float:
+        """Seconds that the route's provider keeps what it holds of a prompt after its last use."""
+        held = self._longest(route.name, prompt, self.clock())
+        return self.rules_of(route).ttl_seconds if held is None else held.ttl
+
+    def _longest(self, route: str, prompt: Prompt, at: float) -> _Held | None:
+        held = self._held
+        for link in reversed(prompt.chain):
+            found = held.get((route, link))
+            if found is not None and found.until >= at:
+                return found
+        return None
+
+    # Learning --------------------------------------------------------------------------------------------------------
+
+    def observe(self, route: RouteInfo, prompt: Prompt, usage: Usage, at: float | None = None) -> None:
+        """Take in what an answer of the route says of cached tokens."""
+        now = self.clock() if at is None else at
+        rules = self.rules_of(route)
+        expected = self._longest(route.name, prompt, now)
+        reported = usage.cache_read + usage.cache_write + usage.cache_write_1h
+        with self._lock:
+            seen = self._seen.setdefault(route.name, _Seen())
+            seen.answers += 1
+            if prompt.tokens and usage.input_tokens:
+                ratio = usage.input_tokens / prompt.tokens
+                seen.ratio = ratio if seen.answers == 1 else seen.ratio + 0.3 * (ratio - seen.ratio)
+            if reported:
+                seen.caching = True
+                self._marking.add(route.provider)
+            elif not rules.automatic and usage.input_tokens >= rules.min_tokens:
+                seen.caching = False
+            if expected is not None and expected.tokens:
+                came = min(1.0, usage.cache_read / min(expected.tokens, usage.input_tokens or expected.tokens))
+                seen.trust += 0.3 * (came - seen.trust)
+            held = self._holds(rules, seen, usage, reported)
+            if held < rules.min_tokens:
+                return
+            ttl = HOUR if usage.cache_write_1h else rules.ttl_seconds
+            if expected is not None and not (usage.cache_write or usage.cache_write_1h):
+                ttl = max(ttl, expected.ttl)
+            self._put(route.name, prompt.chain[-1], _Held(held, now + ttl, ttl))
+            # Other conversations of the same agent begin with the same tools and system prompt.
+            shared = min(int(prompt.system_tokens * seen.ratio), held)
+            if prompt.system and shared >= rules.min_tokens:
+                self._put(route.name, prompt.chain[prompt.system], _Held(shared, now + ttl, ttl))
+
+    @staticmethod
+    def _holds(rules: CacheRules, seen: _Seen, usage: Usage, reported: int) -> int:
+        if not rules.automatic and seen.caching is not True:
+            return 0
+        if usage.cache_write or usage.cache_write_1h:
+            return reported
+        # A provider that bills no writing keeps the whole prompt; one that does has told what it keeps.
+        whole = usage.input_tokens if rules.automatic or not usage.cache_read else reported
+        return whole // rules.block * rules.block
+
+    def _put(self, route: str, link: int, held: _Held) -> None:
+        key = (route, link)
+        # Put again at the end: the first in the dictionary is the one that was not used for longest.
+        self._held.pop(key, None)
+        self._held[key] = held
+        if len(self._held) > self.max_entries:
+            for old in list(self._held)[: max(1, self.max_entries // 10)]:
+                del self._held[old]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Hashes of strings differ from process to process, so what is held means nothing elsewhere.
+        return {"rules": self.rules, "max_entries": self.max_entries, "clock": self.clock}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["rules"], max_entries=state["max_entries"], clock=state["clock"])  # type: ignore[misc]
