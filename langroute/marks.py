@@ -17,7 +17,7 @@ def mark(decision: Decision) -> dict[str, Any]:
         >>> mark(Decision("d1", Step(kind="title"), "small", ()))["step"]["kind"]
         'title'
     """
-    step = decision.step
+    step, kept = decision.step, decision.kept
     return {
         "decision_id": decision.id,
         "task_id": step.task,
@@ -38,7 +38,18 @@ def mark(decision: Decision) -> dict[str, Any]:
         "saved_usd": decision.saved_usd,
         "switch_cost_usd": decision.switch_cost_usd,
         "overhead_ms": round(decision.overhead_s * 1e3, 4),
+        **(_cached(kept) if kept is not None and kept.cache_key is not None else {}),
     }
+
+
+def _cached(kept: Attempt) -> dict[str, Any]:
+    """Where the answer is kept, and on a hit what the call that it saved would have taken."""
+    stored = kept.stored
+    if stored is None:
+        return {"cache_key": kept.cache_key}
+    usage = stored.usage
+    tokens = None if usage is None else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return {"cache_key": kept.cache_key, "saved": {**(tokens or {}), "total_tokens": usage.total_tokens if usage else None, "usd": stored.cost_usd}}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter, time
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,7 @@ from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, seconds_of, usage_of
-from langroute.records import Attempt, Decision, Outcome, Request, Selection, Step, Verdict, best_attempt
+from langroute.records import Attempt, Decision, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
 from langroute.routes import BuiltRoute, build_routes
 from langroute.runs import Run
 from langroute.steps import Inspector, tool_tokens
@@ -89,9 +89,17 @@ class Reply:
     """Something of it reached the caller already."""
 
     cache: str | None = None
+    """What the response cache said, where there is one: `hit`, `semantic_hit`, `miss` or `bypass: why`."""
+
     parsed: Any = None
     output: Any = None
     """What the host returns, where that is more than the message."""
+
+    stored: Stored | None = None
+    """What is known of the stored answer, on a hit."""
+
+    cache_key: str | None = None
+    """Where the response cache keeps the answer, if it may."""
 
     problems: Sequence[str] = ()
     """What failed in the host and was worked around."""
@@ -337,7 +345,8 @@ class Router:
                 attempt = self._attempt(route, selection, reply)
                 attempts.append(attempt)
                 outputs.append(reply)
-                if selection.tentative and attempt.ok and self.verifiers:
+                # A stored answer was accepted before it was stored.
+                if selection.tentative and attempt.ok and self.verifiers and reply.stored is None:
                     checking = perf_counter()
                     verdicts = yield Check(self.verifiers, request, attempt, tuple(attempts[:-1]))
                     waited += perf_counter() - checking
@@ -423,10 +432,13 @@ class Router:
         usage = usage_of(message) if message is not None else None
         metadata = getattr(message, "response_metadata", None) or {}
         served = metadata.get("model_name") or metadata.get("model")
+        stored = reply.stored
+        if stored is not None and stored.route != selection.route:
+            selection = replace(selection, route=stored.route, reason=f"stored answer of {stored.route} for {selection.route}")
         return Attempt(
             selection,
             message,
-            None,
+            None if stored is None else stored.score,
             (),
             error,
             type(error).__name__ if error is not None else None,
@@ -440,10 +452,12 @@ class Router:
             reply.parsed,
             reply.streamed,
             classify(error) if error is not None else None,
+            stored,
+            reply.cache_key,
         )
 
     def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None) -> float | None:
-        if reply.cache is not None:
+        if reply.stored is not None:
             return 0.0
         price = route.info.price
         if price is None and served:
@@ -468,13 +482,13 @@ class Router:
     def _baseline_cost(self, kept: Attempt | None) -> float | None:
         if kept is None:
             return None
-        if kept.route == self.baseline and kept.cache is None:
+        if kept.route == self.baseline and kept.stored is None:
             return kept.cost_usd
         price = self.routes[self.baseline].info.price
         if price is None or price.per_second:
             # Nobody knows how long the baseline would have taken.
             return None
-        return cost(price, kept.usage)
+        return cost(price, kept.usage if kept.stored is None else kept.stored.usage)
 
     def _finish(
         self,
@@ -551,8 +565,6 @@ def _named_routes(policy: Any) -> Iterable[str]:
 
 
 def _verified(attempt: Attempt, verdicts: tuple[Verdict, ...]) -> Attempt:
-    from dataclasses import replace
-
     return replace(attempt, verdicts=tuple(verdicts), score=score_of(verdicts))
 
 

@@ -1,0 +1,341 @@
+"""What decides an answer, and nothing else? One key for one request.
+
+Equal requests give equal keys in another process, another Python version and another order of dictionary keys; whatever can change the
+answer changes the key. Ids, names of runs, cache markers and what a provider reported about earlier answers do not take part: they
+differ in every run and change nothing. Calls and results of tools are tied to each other by their place, not by their random ids.
+
+A history grows by its end, so each message is read once: its digest is remembered for as long as the message lives and does not change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+from weakref import ref
+
+VERSION = b"langroute-key-1"
+"""Part of every key: a change in what a key covers must not find old answers."""
+
+KEY_BYTES = 20
+MEMO = 8192
+"""Messages whose digests are remembered."""
+
+BLOCK_NOISE = frozenset({"id", "index", "cache_control"})
+"""Keys of a content block that differ from run to run, or mark what a provider should cache."""
+
+TOOL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "server_tool_use", "server_tool_call"})
+EXTRA_NOISE = frozenset({"tool_calls", "parsed", "cache_control"})
+"""Keys of `additional_kwargs` that say again what stands elsewhere."""
+
+CALL_NOISE = frozenset(
+    {
+        "cache_control", "extra_headers", "ls_structured_output_format", "max_retries", "metadata", "prompt_cache_key",
+        "prompt_cache_retention", "request_timeout", "safety_identifier", "service_tier", "store", "stream", "stream_options",
+        "stream_usage", "streaming", "timeout", "user",
+    }
+)  # fmt: skip
+"""Call arguments that change how an answer is fetched, billed or logged, and not what it says."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+class Unkeyable(TypeError):
+    """A request holds something that has no stable form; it is answered without the cache."""
+
+
+def canonical(value: Any) -> bytes:
+    """A value in one form, whatever the order of its dictionary keys.
+
+    Raises:
+        Unkeyable: Something in it has no form that another process would give it too.
+
+    Example:
+        >>> canonical({"b": [1, None], "a": "é"}) == canonical({"a": "é", "b": (1, None)})
+        True
+        >>> canonical({"1": 0}) == canonical({1: 0})
+        False
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii") if _simple(value) else _slow(value)
+    except (ValueError, RecursionError) as error:
+        raise Unkeyable(f"cannot be written as JSON: {error}") from error
+
+
+def _simple(value: Any) -> bool:
+    """Every dictionary in it has only text for keys, so that JSON's own sorting neither fails nor confuses `1` with `"1"`."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_simple(inner) for inner in value)
+    return True
+
+
+def _slow(value: Any) -> bytes:
+    return json.dumps(_text_keys(value), sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii")
+
+
+def _text_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else f"\0{type(key).__name__}:{key!r}": _text_keys(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_text_keys(inner) for inner in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what JSON does not know."""
+    if isinstance(value, type):
+        if hasattr(value, "model_json_schema"):
+            return {"\0schema": value.model_json_schema()}
+        fields = getattr(value, "__annotations__", None)
+        return {"\0class": value.__qualname__, "fields": {name: str(kind) for name, kind in fields.items()} if fields else None}
+    if hasattr(value, "model_dump"):
+        return {"\0model": type(value).__qualname__, "fields": value.model_dump()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"\0bytes": blake2b(bytes(value), digest_size=16).hexdigest()}
+    if isinstance(value, (set, frozenset)):
+        return {"\0set": sorted(canonical(item).decode("ascii") for item in value)}
+    if isinstance(value, Mapping):
+        return _text_keys(value)
+    if type(value).__module__ in ("datetime", "decimal", "uuid", "fractions", "pathlib"):
+        return {"\0" + type(value).__name__: str(value)}
+    if hasattr(value, "__dataclass_fields__"):
+        return {"\0" + type(value).__qualname__: {name: getattr(value, name) for name in value.__dataclass_fields__}}
+    if hasattr(value, "value") and hasattr(value, "name"):
+        return {"\0" + type(value).__qualname__: value.value}
+    raise Unkeyable(f"a {type(value).__name__} has no stable form")
+
+
+class _Read:
+    """A message as it was when it was read, and what it came to."""
+
+    __slots__ = ("digest", "makes", "message", "refers", "seen")
+
+    def __init__(self, message: Any, seen: tuple[Any, ...], digest: bytes, makes: tuple[str, ...], refers: tuple[str, ...]) -> None:
+        self.message = ref(message)
+        self.seen = seen
+        """A copy of what the digest was made from: messages are mutable, also deep inside."""
+
+        self.digest = digest
+        self.makes = makes
+        """Ids of the tool calls it makes, in order."""
+
+        self.refers = refers
+        """Ids of the tool calls it answers."""
+
+
+class Keys:
+    """Makes keys. One for each cache; it remembers messages, not requests.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> keys = Keys()
+        >>> first = keys.of([HumanMessage("Hi", id="1")], namespace=(), parts=())
+        >>> first == keys.of([HumanMessage("Hi", id="2")], namespace=(), parts=())
+        True
+        >>> first == keys.of([HumanMessage("Hi")], namespace=(("tenant", "b"),), parts=())
+        False
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[int, _Read] = {}
+        self._namespaces: dict[tuple[Any, ...], bytes] = {}
+
+    def of(self, messages: Sequence[Any], *, namespace: tuple[Any, ...], parts: Sequence[bytes]) -> str:
+        """The key of a request.
+
+        Args:
+            messages: The history.
+            namespace: Whose request it is; keys of different namespaces never meet.
+            parts: Digests of all else that decides the answer, in a fixed order.
+
+        Raises:
+            Unkeyable: Something in it has no stable form.
+        """
+        whole = blake2b(VERSION, digest_size=KEY_BYTES, key=self.namespace(namespace))
+        for part in parts:
+            whole.update(len(part).to_bytes(4, "big") + part)
+        whole.update(b"messages")
+        whole.update(self.history(messages))
+        return whole.hexdigest()
+
+    def history(self, messages: Sequence[Any]) -> bytes:
+        """The messages, as bytes in which no two different histories are alike: digests of one length, then tool ties."""
+        remembered = self._read
+        parts: list[bytes] = []
+        numbers: dict[str, int] = {}
+        for message in messages:
+            found = remembered.get(id(message))
+            if found is None or found.message() is not message or found.seen != _state(message):
+                found = self._take(message)
+            parts.append(found.digest)
+            if found.makes:
+                for made in found.makes:
+                    numbers[made] = len(numbers)
+            if found.refers:
+                parts.extend([_tie(numbers, refers) for refers in found.refers])
+        return b"".join(parts)
+
+    def _take(self, message: Any) -> _Read:
+        state = _state(message)
+        digest, makes, refers = message_digest(message)
+        # Content that can be changed in place is copied, so that a change is seen; text cannot.
+        seen = tuple([_copied(part) for part in state])
+        found = _Read(message, seen, digest, makes, refers)
+        if len(self._read) >= MEMO:
+            self._read = {key: old for key, old in list(self._read.items()) if old.message() is not None}
+            if len(self._read) >= MEMO:
+                self._read = {}
+        self._read[id(message)] = found
+        return found
+
+    def namespace(self, namespace: tuple[Any, ...]) -> bytes:
+        """A namespace as the key of a keyed hash."""
+        found = self._namespaces.get(namespace)
+        if found is None:
+            if len(self._namespaces) > 65536:
+                self._namespaces.clear()
+            found = self._namespaces[namespace] = blake2b(canonical(namespace), digest_size=32, person=b"lr-namespace").digest()
+        return found
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _state(message: Any) -> tuple[Any, ...]:
+    """What of a message can change a digest, as it is now."""
+    fields = message.__dict__
+    return (
+        fields["content"],
+        fields.get("tool_calls"),
+        fields.get("additional_kwargs"),
+        fields.get("name"),
+        fields.get("tool_call_id"),
+        fields.get("status"),
+        fields.get("invalid_tool_calls"),
+        fields.get("role"),
+    )
+
+
+def _tie(numbers: Mapping[str, int], tool_call_id: str) -> bytes:
+    """Which call a tool result belongs to: by its place where it can be told, else by its id."""
+    number = numbers.get(tool_call_id)
+    if number is None:
+        return b"?" + blake2b(tool_call_id.encode("utf-8", "surrogatepass"), digest_size=15).digest()
+    return b"#" + number.to_bytes(15, "big")
+
+
+def message_digest(message: Any) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+    """A message's digest, the ids of the tool calls it makes and of those it answers.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> message_digest(HumanMessage("Hi"))[0] == message_digest(HumanMessage("Hi", id="7"))[0]
+        True
+    """
+    fields = message.__dict__
+    makes: list[str] = []
+    refers: list[str] = []
+    calls = []
+    for call in fields.get("tool_calls") or ():
+        makes.append(str(call.get("id")))
+        calls.append([call["name"], call["args"]])
+    if (answered := fields.get("tool_call_id")) is not None:
+        refers.append(str(answered))
+    extra = {
+        key: value for key, value in (fields.get("additional_kwargs") or {}).items() if key not in EXTRA_NOISE and not key.startswith("__")
+    }
+    role = fields.get("role")
+    status = fields.get("status")
+    facts = [
+        # A chunk that was never turned into a message says what the message would.
+        message.type.removesuffix("Chunk").lower().removesuffix("messagechunk"),
+        role,
+        fields.get("name"),
+        _content(fields["content"], refers),
+        calls,
+        [[call.get("name"), call.get("args")] for call in fields.get("invalid_tool_calls") or ()],
+        None if status == "success" else status,
+        extra,
+    ]
+    return blake2b(canonical(facts), digest_size=16).digest(), tuple(makes), tuple(refers)
+
+
+def _content(content: Any, refers: list[str]) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [_block(block, refers) if isinstance(block, dict) else block for block in content]
+
+
+def _block(block: dict[str, Any], refers: list[str]) -> dict[str, Any]:
+    kept = {key: value for key, value in block.items() if key not in BLOCK_NOISE}
+    if block.get("type") in TOOL_BLOCKS:
+        # Its id stands in the message's tool calls, whose place ties it to its result.
+        kept.pop("call_id", None)
+    elif "tool_use_id" in kept:
+        refers.append(str(kept.pop("tool_use_id")))
+    if isinstance(extras := kept.get("extras"), dict) and "cache_control" in extras:
+        kept["extras"] = {key: value for key, value in extras.items() if key != "cache_control"}
+    return kept
+
+
+def settings_digest(settings: Mapping[str, Any]) -> bytes:
+    """Call arguments that can change an answer: sampling, stop words, response format and whatever else there is.
+
+    Example:
+        >>> settings_digest({"temperature": 0, "timeout": 5}) == settings_digest({"temperature": 0.0})
+        True
+    """
+    kept = {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in settings.items()
+        if key not in CALL_NOISE and value is not None
+    }
+    return blake2b(canonical(kept), digest_size=16).digest() if kept else b""
+
+
+def tools_digest(tools: Sequence[Any], tool_choice: Any = None, schema: Any = None) -> bytes:
+    """Bound tools, the choice among them and the schema an answer must have."""
+    if not tools and tool_choice is None and schema is None:
+        return b""
+    shown = [{key: value for key, value in tool.items() if key != "cache_control"} if isinstance(tool, Mapping) else tool for tool in tools]
+    return blake2b(canonical([shown, tool_choice, schema]), digest_size=16).digest()
+
+
+SAMPLING = (
+    "model_name", "model", "temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens", "stop", "n", "logit_bias",
+    "frequency_penalty", "presence_penalty", "reasoning", "reasoning_effort", "verbosity", "thinking", "effort", "model_kwargs",
+    "extra_body", "disabled_params", "output_version", "openai_api_base", "anthropic_api_url", "base_url", "azure_endpoint", "deployment_name",
+)  # fmt: skip
+"""Fields of LangChain's chat models that change what they answer."""
+
+
+def model_digest(model: Any, provider: str | None, name: str | None) -> bytes:
+    """A model and its own settings, as they stand before any call.
+
+    Example:
+        >>> from langroute.testing import ScriptedModel
+        >>> one, other = ScriptedModel("a", model="m-1"), ScriptedModel("a", model="m-2")
+        >>> model_digest(one, None, None) == model_digest(other, None, None)
+        False
+    """
+    facts: dict[str, Any] = {"class": f"{type(model).__module__}.{type(model).__qualname__}", "provider": provider, "name": name}
+    for field in SAMPLING:
+        value = getattr(model, field, None)
+        if value is not None and not callable(value):
+            facts[field] = value
+    identifying = getattr(model, "_identifying_params", None)
+    if identifying is not None:
+        facts["identifying"] = {
+            key: value if isinstance(value, (str, int, float, bool, list, dict)) else _ADDRESS.sub("", repr(value))
+            for key, value in dict(identifying).items()
+            if value is not None
+        }
+    text = json.dumps(_text_keys(facts), sort_keys=True, default=lambda value: _ADDRESS.sub("", repr(value)))
+    return blake2b(_ADDRESS.sub("", text).encode("utf-8", "replace"), digest_size=16).digest()

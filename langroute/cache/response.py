@@ -1,0 +1,717 @@
+"""Was this asked before, and may the answer be given again?
+
+`ResponseCache` puts the parts together: a key and a namespace for the request, a policy, a store, and one computation for many who ask at
+once. It never fails a call: whatever goes wrong in it, the model is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from langroute.cache.entries import Entry, decode, encode, storable
+from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases
+from langroute.cache.keys import Keys, Unkeyable
+from langroute.cache.namespaces import Namespace, NoNamespace, namespace_of
+from langroute.cache.policy import CachePolicy
+from langroute.cache.stats import CacheStats, Counts
+from langroute.cache.stores import Store, StoreStats, open_store
+from langroute.errors import ConfigurationError, DataError, DegradedWarning
+from langroute.records import Outcome, Usage
+
+SCOPES = ("route", "tier")
+MODES = ("off", "no_store", "refresh")
+MODE_KEY, MAX_AGE_KEY, TAGS_KEY = "langroute_cache", "langroute_cache_max_age", "langroute_cache_tags"
+"""Where a call's config speaks to the cache, under `configurable` or `metadata`."""
+
+REMEMBERED = 50_000
+"""Decisions whose entries are remembered, for outcomes and complaints."""
+
+PARENTS = 64
+"""Answers in a history that an entry is tied to, the latest ones."""
+
+FIRST_REST, LONGEST_REST = 0.5, 30.0
+"""Seconds in which a store that failed is left alone, growing from the first to the longest."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request as the cache is asked for it."""
+
+    messages: Sequence[Any]
+    kind: str
+    route: str
+    tier: str
+    made_by: bytes
+    """Digest of the route's model and its settings."""
+
+    parts: Sequence[bytes]
+    """Digests of tools and call arguments."""
+
+    settings: Mapping[str, Any]
+    model: Any
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    configurable: Mapping[str, Any] = field(default_factory=dict)
+    eligible: Mapping[str, bytes] = field(default_factory=dict)
+    """Routes whose answers may be given, each with the digest of its model."""
+
+    decision_id: str | None = None
+    task: str | None = None
+    structured: bool = False
+    has_tools: bool = False
+    may_be_silent: bool = True
+    """The provider is not known to always give a finish reason."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One request that may be answered from the cache."""
+
+    ask: Ask
+    key: str
+    space: Namespace
+    namespace: str
+    ttl: float
+    may_read: bool
+    max_age: float | None
+    tags: tuple[str, ...]
+    flight: Flight | None = None
+    owner: str | None = None
+    failures: int = 0
+    question: Any = None
+    """What the semantic cache made of the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored answer that may be given."""
+
+    entry: Entry
+    how: str = "hit"
+    """`hit` or `semantic_hit`."""
+
+
+class ResponseCache:
+    """Answers a request again without calling a model.
+
+    Args:
+        store: Where answers are kept: a `Store`, a path, a URL; in memory where none is given.
+        policy: What may be cached, and for how long.
+        namespace: The application's name; caches of different names never share an answer.
+        isolate: Parts of a call's metadata without which nothing is looked up or stored, such as `["tenant_id", "user_id"]`; answers
+            never cross them.
+        scope: `route` gives an answer only for the same route and model settings, `tier` for any route of the same tier.
+        single_flight: What is asked many times at once is computed once.
+        lease_seconds: How long other processes wait for a leader that died.
+        wait_seconds: Longest wait for another's computation.
+        semantic: A `SemanticCache` for questions in other words.
+        clock: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+        CacheError: The store cannot be opened.
+
+    Example:
+        >>> from langroute.chat_model import ChatRouter
+        >>> from langroute.testing import ScriptedModel
+        >>> scripted = ScriptedModel("Paris.", "Asked again.")
+        >>> model = ChatRouter({"cheap": scripted}, response_cache=ResponseCache())
+        >>> model.invoke("Capital of France?").content, model.invoke("Capital of France?").content
+        ('Paris.', 'Paris.')
+        >>> model.invoke("Capital of France?").response_metadata["langroute"]["cache"]
+        'hit'
+    """
+
+    def __init__(
+        self,
+        store: Any = None,
+        *,
+        policy: CachePolicy | None = None,
+        namespace: str = "default",
+        isolate: Iterable[str] = (),
+        scope: str = "route",
+        single_flight: bool = True,
+        lease_seconds: float = 5.0,
+        wait_seconds: float = 120.0,
+        semantic: Any = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if scope not in SCOPES:
+            raise ConfigurationError(f"A cache's scope is one of {', '.join(SCOPES)}, not {scope!r}.")
+        if isinstance(isolate, str):
+            raise ConfigurationError(f"Give isolate as a list of names: [{isolate!r}].")
+        if lease_seconds <= 0 or wait_seconds <= 0:
+            raise ConfigurationError("lease_seconds and wait_seconds are above zero.")
+        self.store: Store = open_store(store)
+        self.policy = policy or CachePolicy()
+        self.base: Namespace = (("app", namespace),)
+        self.isolate = tuple(isolate)
+        self.scope = scope
+        self.single_flight = single_flight
+        self.wait_seconds = wait_seconds
+        self.semantic = semantic
+        self.keys = Keys()
+        self._clock = clock
+        self._flights = Flights()
+        self._leases = Leases(self.store, lease_seconds)
+        self._counts = Counts()
+        self._served: dict[bytes, tuple[str, float]] = {}
+        self._decisions: OrderedDict[str, tuple[str, Any]] = OrderedDict()
+        self._tasks: OrderedDict[str, set[str]] = OrderedDict()
+        self._lock = Lock()
+        self._rest, self._rests_until = 0.0, 0.0
+        self._warned: set[str] = set()
+
+    # Asking ----------------------------------------------------------------------------------------------------------
+
+    def open(self, ask: Ask) -> Ticket | str:
+        """A ticket for a request, or why it is not answered from the cache."""
+        reason = self._refused(ask)
+        if reason is not None:
+            self._counts.add("bypasses", reason)
+            return reason
+        metadata, configurable = ask.metadata, ask.configurable
+        try:
+            space = namespace_of(self.base, self.isolate, metadata, configurable)
+            decides = ask.made_by if self.scope == "route" else b"tier:" + ask.tier.encode()
+            key = self.keys.of(ask.messages, namespace=space, parts=(decides, *ask.parts))
+        except (Unkeyable, NoNamespace) as error:
+            self._counts.add("bypasses", str(error))
+            return str(error)
+        max_age = _said(metadata, configurable, MAX_AGE_KEY)
+        tags = _said(metadata, configurable, TAGS_KEY) or ()
+        return Ticket(
+            ask,
+            key,
+            space,
+            self.keys.namespace(space).hex()[:32],
+            self.policy.ttl_of(ask.kind),
+            _said(metadata, configurable, MODE_KEY) != "refresh",
+            float(max_age) if max_age is not None else None,
+            (tags,) if isinstance(tags, str) else tuple(map(str, tags)),
+        )
+
+    def _refused(self, ask: Ask) -> str | None:
+        mode = _said(ask.metadata, ask.configurable, MODE_KEY)
+        if mode in ("off", "no_store"):
+            return f"the call says {mode}"
+        if mode is not None and mode not in MODES:
+            return f"the call says {mode!r}, which is none of {', '.join(MODES)}"
+        return self.policy.refuses(ask.kind, ask.settings, ask.model)
+
+    def recall(self, ticket: Ticket) -> Hit | None:
+        """A stored answer; `None` asks the caller to make the call, and to end it with `keep` or `fail`."""
+        while True:
+            if (entry := self._stored(ticket)) is not None:
+                return self._hit(ticket, Hit(entry))
+            if not self.single_flight or ticket.failures > 1:
+                return self._missed(ticket)
+            flight, leads = self._flights.join(ticket.key)
+            if not leads:
+                landed = flight.wait(self.wait_seconds)
+                if landed.value is not None and self._good(ticket, landed.value):
+                    self._counts.add("shared")
+                    return self._hit(ticket, Hit(landed.value))
+                ticket.failures += 2 if landed.give_up else 1
+                continue
+            ticket.flight = flight
+            try:
+                hit = self._lead(ticket)
+            except BaseException:
+                self.fail(ticket)
+                raise
+            if hit is not None:
+                flight.land(Landed(hit.entry))
+                ticket.flight = None
+                return self._hit(ticket, hit)
+            return self._missed(ticket)
+
+    async def arecall(self, ticket: Ticket) -> Hit | None:
+        """`recall`, awaited."""
+        while True:
+            if (entry := await self._astored(ticket)) is not None:
+                return self._hit(ticket, Hit(entry))
+            if not self.single_flight or ticket.failures > 1:
+                return await self._amissed(ticket)
+            flight, leads = self._flights.join(ticket.key)
+            if not leads:
+                landed = await flight.await_(self.wait_seconds)
+                if landed.value is not None and self._good(ticket, landed.value):
+                    self._counts.add("shared")
+                    return self._hit(ticket, Hit(landed.value))
+                ticket.failures += 2 if landed.give_up else 1
+                continue
+            ticket.flight = flight
+            try:
+                hit = await self._alead(ticket)
+            except BaseException:
+                await self.afail(ticket)
+                raise
+            if hit is not None:
+                flight.land(Landed(hit.entry))
+                ticket.flight = None
+                return self._hit(ticket, hit)
+            return await self._amissed(ticket)
+
+    def _lead(self, ticket: Ticket) -> Hit | None:
+        """The first to ask in this process: take the lease among processes, and look again at what came meanwhile."""
+        if self.store.shared and self._up():
+            owner, begun, pause = self._leases.owner(), time.monotonic(), 0.01
+            while not self._try(self.store.acquire, ticket.key, owner, self._leases.seconds, otherwise=True):
+                if (entry := self._stored(ticket)) is not None:
+                    self._counts.add("shared")
+                    return Hit(entry)
+                if time.monotonic() - begun > self.wait_seconds:
+                    return None
+                time.sleep(pause)
+                pause = min(0.2, pause * 1.5)
+            ticket.owner = owner
+            self._leases.hold(ticket.key, owner)
+        if (entry := self._stored(ticket)) is not None:
+            self._let_go(ticket)
+            return Hit(entry)
+        if self.semantic is not None and (found := self._semantic(ticket)) is not None:
+            self._let_go(ticket)
+            return found
+        return None
+
+    async def _alead(self, ticket: Ticket) -> Hit | None:
+        if self.store.shared and self._up():
+            owner, begun, pause = self._leases.owner(), time.monotonic(), 0.01
+            while not await self._atry(self.store.aacquire(ticket.key, owner, self._leases.seconds), otherwise=True):
+                if (entry := await self._astored(ticket)) is not None:
+                    self._counts.add("shared")
+                    return Hit(entry)
+                if time.monotonic() - begun > self.wait_seconds:
+                    return None
+                await asyncio.sleep(pause)
+                pause = min(0.2, pause * 1.5)
+            ticket.owner = owner
+            self._leases.hold(ticket.key, owner)
+        if (entry := await self._astored(ticket)) is not None:
+            await self._alet_go(ticket)
+            return Hit(entry)
+        if self.semantic is not None and (found := await self._asemantic(ticket)) is not None:
+            await self._alet_go(ticket)
+            return found
+        return None
+
+    def _missed(self, ticket: Ticket) -> None:
+        self._counts.add("misses")
+
+    async def _amissed(self, ticket: Ticket) -> None:
+        self._counts.add("misses")
+
+    # Meaning ---------------------------------------------------------------------------------------------------------
+
+    def _semantic(self, ticket: Ticket) -> Hit | None:
+        try:
+            found = self.semantic.find(ticket, self.value)
+        except Exception as error:  # noqa: BLE001 - an embedding service that is down costs no answer
+            self._failed(error)
+            return None
+        return Hit(found, "semantic_hit") if found is not None and self._good(ticket, found, exact=False) else None
+
+    async def _asemantic(self, ticket: Ticket) -> Hit | None:
+        try:
+            found = await self.semantic.afind(ticket, self.avalue)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return None
+        return Hit(found, "semantic_hit") if found is not None and self._good(ticket, found, exact=False) else None
+
+    def value(self, key: str) -> Entry | None:
+        """The entry of a key, whoever's it is; `None` where there is none or it cannot be read."""
+        return self._decoded(key, self._try(self.store.get, key, otherwise=None))
+
+    async def avalue(self, key: str) -> Entry | None:
+        """`value`, awaited."""
+        return self._decoded(key, await self._atry(self.store.aget(key), otherwise=None))
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    def _stored(self, ticket: Ticket) -> Entry | None:
+        if not ticket.may_read or not self._up():
+            return None
+        return self._fitting(ticket, self._try(self.store.get, ticket.key, otherwise=None))
+
+    async def _astored(self, ticket: Ticket) -> Entry | None:
+        if not ticket.may_read or not self._up():
+            return None
+        return self._fitting(ticket, await self._atry(self.store.aget(ticket.key), otherwise=None))
+
+    def _fitting(self, ticket: Ticket, data: bytes | None) -> Entry | None:
+        if data is None:
+            return None
+        entry = self._decoded(ticket.key, data)
+        return entry if entry is not None and self._good(ticket, entry) else None
+
+    def _decoded(self, key: str, data: bytes | None) -> Entry | None:
+        if data is None:
+            return None
+        try:
+            entry = decode(data)
+        except DataError:
+            self._counts.add("errors", "a stored answer could not be read")
+            self._try(self.store.delete, key, otherwise=0)
+            return None
+        return entry if entry.key == key else None
+
+    def _good(self, ticket: Ticket, entry: Entry, *, exact: bool = True) -> bool:
+        """The entry is this namespace's, from a route that may answer, not too old, and its model is still the one that is served."""
+        if entry.namespace != ticket.namespace or (exact and entry.key != ticket.key):
+            return False
+        now = self._clock()
+        if entry.expires is not None and entry.expires <= now:
+            return False
+        if ticket.max_age is not None and now - entry.created > ticket.max_age:
+            return False
+        ask = ticket.ask
+        if entry.structured != ask.structured:
+            return False
+        if entry.route != ask.route:
+            made_by = ask.eligible.get(entry.route)
+            if made_by is None or made_by.hex() != entry.made_by:
+                return False
+        served = self._served.get(bytes.fromhex(entry.made_by))
+        # The name a provider serves moves to another version under the same name: answers of the old one end there.
+        return served is None or entry.model is None or served[0] == entry.model or served[1] < entry.created
+
+    def _hit(self, ticket: Ticket, hit: Hit) -> Hit:
+        self._counts.add("hits" if hit.how == "hit" else "semantic_hits")
+        usage = hit.entry.usage
+        self._counts.saved(usage.total_tokens if usage is not None else 0, hit.entry.cost_usd)
+        self._remember(ticket, hit.entry.key, hit)
+        return hit
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
+
+    def entry(
+        self,
+        ticket: Ticket,
+        message: Any,
+        *,
+        finish_reason: str | None,
+        usage: Usage | None = None,
+        cost_usd: float | None = None,
+        score: float | None = None,
+        parsed: Any = None,
+        sent: str | None = None,
+    ) -> Entry | None:
+        """What would be kept of an answer; `None` if nothing may be."""
+        ask = ticket.ask
+        reason = self.policy.rejects(message, finish_reason, may_be_silent=ask.may_be_silent)
+        if reason is None and score is not None and score < self.policy.min_score:
+            reason = f"it scored {score:.2f}"
+        if reason is None:
+            try:
+                kept = storable(message)
+            except DataError as error:
+                reason = str(error)
+        if reason is not None:
+            self._counts.add("not_stored", reason)
+            return None
+        served = kept.response_metadata.get("model_name") or kept.response_metadata.get("model")
+        now = self._clock()
+        if served:
+            self._served[ask.made_by] = (served, now)
+        tags = (
+            f"ns:{ticket.namespace}",
+            f"route:{ask.route}",
+            f"kind:{ask.kind}",
+            *([f"model:{served}"] if served else ()),
+            *([f"task:{ask.task}"] if ask.task else ()),
+            *([f"decision:{ask.decision_id}"] if ask.decision_id else ()),
+            *[f"from:{parent}" for parent in _parents(ask.messages)],
+            *[f"tag:{tag}" for tag in ticket.tags],
+        )
+        return Entry(
+            message=kept,
+            namespace=ticket.namespace,
+            key=ticket.key,
+            route=ask.route,
+            made_by=ask.made_by.hex(),
+            model=served,
+            kind=ask.kind,
+            created=now,
+            expires=now + ticket.ttl,
+            usage=usage,
+            cost_usd=cost_usd,
+            score=score,
+            parsed=parsed,
+            structured=ask.structured,
+            decision_id=ask.decision_id,
+            sent=sent,
+            tags=tags,
+        )
+
+    def _sealed(self, entry: Entry) -> bytes | None:
+        try:
+            data = encode(entry)
+        except DataError as error:
+            self._counts.add("not_stored", str(error))
+            return None
+        if len(data) > self.policy.max_bytes:
+            self._counts.add("not_stored", "it is too large")
+            return None
+        return data
+
+    def keep(self, ticket: Ticket, entry: Entry | None) -> bool:
+        """End a call that was made with an answer; `None` where the answer may not be kept. Whether it is kept."""
+        data = self._sealed(entry) if entry is not None else None
+        if entry is not None and data is not None and self._up():
+            self._try(self.store.put, entry.key, data, expires=entry.expires, tags=entry.tags, otherwise=None)
+            if self.semantic is not None and entry.key == ticket.key:
+                self._taught(lambda: self.semantic.add(ticket, entry))
+            self._stored_one(ticket, entry)
+        self._land(ticket, entry, data)
+        self._let_go(ticket)
+        return data is not None
+
+    async def akeep(self, ticket: Ticket, entry: Entry | None) -> bool:
+        """`keep`, awaited."""
+        data = self._sealed(entry) if entry is not None else None
+        if entry is not None and data is not None and self._up():
+            await self._atry(self.store.aput(entry.key, data, expires=entry.expires, tags=entry.tags), otherwise=None)
+            if self.semantic is not None and entry.key == ticket.key:
+                try:
+                    await self.semantic.aadd(ticket, entry)
+                except Exception as error:  # noqa: BLE001
+                    self._failed(error)
+            self._stored_one(ticket, entry)
+        self._land(ticket, entry, data)
+        await self._alet_go(ticket)
+        return data is not None
+
+    def _taught(self, learn: Callable[[], Any]) -> None:
+        try:
+            learn()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+
+    def _stored_one(self, ticket: Ticket, entry: Entry) -> None:
+        self._counts.add("stored")
+        self._remember(ticket, entry.key, None)
+
+    def _land(self, ticket: Ticket, entry: Entry | None, data: bytes | None) -> None:
+        if ticket.flight is not None:
+            ticket.flight.land(Landed(entry) if data is not None else GIVE_UP)
+            ticket.flight = None
+
+    def fail(self, ticket: Ticket) -> None:
+        """End a call that failed or was never answered: somebody else may try."""
+        if ticket.flight is not None:
+            ticket.flight.land(NOTHING)
+            ticket.flight = None
+        self._let_go(ticket)
+
+    async def afail(self, ticket: Ticket) -> None:
+        """`fail`, awaited."""
+        if ticket.flight is not None:
+            ticket.flight.land(NOTHING)
+            ticket.flight = None
+        await self._alet_go(ticket)
+
+    def _let_go(self, ticket: Ticket) -> None:
+        if ticket.owner is not None:
+            self._leases.let_go(ticket.key)
+            self._try(self.store.release, ticket.key, ticket.owner, otherwise=None)
+            ticket.owner = None
+
+    async def _alet_go(self, ticket: Ticket) -> None:
+        if ticket.owner is not None:
+            self._leases.let_go(ticket.key)
+            owner, ticket.owner = ticket.owner, None
+            await self._atry(self.store.arelease(ticket.key, owner), otherwise=None)
+
+    def _remember(self, ticket: Ticket, key: str, hit: Hit | None) -> None:
+        ask = ticket.ask
+        with self._lock:
+            if ask.decision_id:
+                self._decisions[ask.decision_id] = (key, hit)
+                if len(self._decisions) > REMEMBERED:
+                    self._decisions.popitem(last=False)
+            if ask.task:
+                used = self._tasks.setdefault(ask.task, set())
+                if len(used) < 1000:
+                    used.add(key)
+                if len(self._tasks) > REMEMBERED // 10:
+                    self._tasks.popitem(last=False)
+
+    # Taking back -----------------------------------------------------------------------------------------------------
+
+    def withdraw(self, *keys: str) -> int:
+        """Forget answers and all that was answered with them in its history; how many there were."""
+        found: dict[str, None] = dict.fromkeys(keys)
+        waiting = list(found)
+        while waiting and len(found) < 100_000:
+            for derived in self._try(self.store.tagged, f"from:{waiting.pop()}", otherwise=()):
+                if derived not in found:
+                    found[derived] = None
+                    waiting.append(derived)
+        gone = int(self._try(self.store.delete, *found, otherwise=0)) if found else 0
+        if self.semantic is not None:
+            self.semantic.forget(found)
+        self._counts.add("withdrawn", count=gone)
+        return gone
+
+    def report_bad_hit(self, decision: Any) -> bool:
+        """That answer was wrong: forget it, and have the semantic cache learn from it.
+
+        Args:
+            decision: The id of the decision, or the message that was answered.
+
+        Returns:
+            Whether there was anything to forget.
+        """
+        carried = getattr(decision, "response_metadata", None)
+        mark: Mapping[str, Any] = carried.get("langroute", {}) if carried is not None else {}
+        decision_id = str(mark.get("decision_id") or decision)
+        with self._lock:
+            key, hit = self._decisions.get(decision_id, (mark.get("cache_key"), None))
+        if hit is not None and hit.how == "semantic_hit" and self.semantic is not None:
+            self.semantic.learn(decision_id, right=False)
+        keys = [key] if key else self._try(self.store.tagged, f"decision:{decision_id}", otherwise=())
+        return self.withdraw(*keys) > 0
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Withdraw the answers of a decision or a task that turned out badly."""
+        bad = outcome.success is False or (outcome.success is None and outcome.key == "success" and outcome.score is not None and outcome.score < 0.5)
+        if not bad:
+            return
+        keys: set[str] = set()
+        if outcome.decision_id is not None:
+            self.report_bad_hit(outcome.decision_id)
+        if outcome.task_id is not None:
+            with self._lock:
+                keys |= self._tasks.pop(outcome.task_id, set())
+            keys.update(self._try(self.store.tagged, f"task:{outcome.task_id}", otherwise=()))
+        if keys:
+            self.withdraw(*keys)
+
+    def purge(
+        self,
+        *,
+        key: str | None = None,
+        tag: str | None = None,
+        namespace: str | None = None,
+        route: str | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+        older_than_seconds: float | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Forget answers; how many there were. Several conditions must all hold.
+
+        Args:
+            key: Its key.
+            tag: A tag that the call gave it.
+            namespace: Digest of its namespace, as `langroute cache show` prints it; see `namespace_id`.
+            route: The route that answered.
+            model: The model that was served.
+            kind: The kind of step.
+            older_than_seconds: Its age.
+            everything: All there is.
+
+        Raises:
+            ConfigurationError: Nothing was said.
+        """
+        wanted: list[set[str]] = []
+        if key is not None:
+            wanted.append({key})
+        named = {"tag": tag, "ns": namespace, "route": route, "model": model, "kind": kind}
+        wanted.extend(set(self.store.tagged(f"{name}:{value}")) for name, value in named.items() if value is not None)
+        if older_than_seconds is not None:
+            wanted.append(set(self.store.older(self._clock() - older_than_seconds)))
+        if not wanted:
+            if not everything:
+                raise ConfigurationError("Say what to purge: a key, tag, namespace, route, model, kind or age, or everything=True.")
+            count = self.store.stats().entries
+            self.store.clear()
+            if self.semantic is not None:
+                self.semantic.clear()
+            return count
+        keys = set.intersection(*wanted)
+        if self.semantic is not None:
+            self.semantic.forget(keys)
+        return self.store.delete(*keys) if keys else 0
+
+    def namespace_id(self, **parts: Any) -> str:
+        """What a namespace is called in the store: `namespace_id(tenant_id="acme")`."""
+        space = tuple(sorted({**dict(self.base), **{name: str(value) for name, value in parts.items()}}.items()))
+        return self.keys.namespace(space).hex()[:32]
+
+    def stats(self) -> CacheStats:
+        """What the cache did in this process."""
+        return self._counts.taken()
+
+    def size(self) -> StoreStats:
+        """How full the store is."""
+        return self.store.stats()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    # When the store fails --------------------------------------------------------------------------------------------
+
+    def _up(self) -> bool:
+        return self._rests_until == 0.0 or time.monotonic() >= self._rests_until
+
+    def _try(self, work: Callable[..., Any], *args: Any, otherwise: Any, **kwargs: Any) -> Any:
+        try:
+            value = work(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - every store has errors of its own, and none of them is the caller's
+            self._failed(error)
+            return otherwise
+        if self._rests_until:
+            self._rest = self._rests_until = 0.0
+        return value
+
+    async def _atry(self, work: Any, *, otherwise: Any) -> Any:
+        try:
+            value = await work
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return otherwise
+        if self._rests_until:
+            self._rest = self._rests_until = 0.0
+        return value
+
+    def _failed(self, error: Exception) -> None:
+        """Leave a failing store alone for a while, and say so once."""
+        self._rest = min(LONGEST_REST, max(FIRST_REST, self._rest * 2))
+        self._rests_until = time.monotonic() + self._rest
+        self._counts.add("errors", f"{type(error).__name__}: {error}"[:200])
+        if "store" not in self._warned:
+            self._warned.add("store")
+            warnings.warn(
+                f"The response cache failed ({type(error).__name__}: {error}). Calls go on without it, and it is tried again.",
+                DegradedWarning,
+                stacklevel=2,
+            )
+
+
+def _said(metadata: Mapping[str, Any], configurable: Mapping[str, Any], name: str) -> Any:
+    """What a call says about something, in its config."""
+    value = configurable.get(name)
+    return metadata.get(name) if value is None else value
+
+
+def _parents(messages: Sequence[Any]) -> list[str]:
+    """Keys of the stored answers that stand in a history."""
+    found: list[str] = []
+    for message in reversed(messages):
+        if message.type == "ai":
+            mark = message.response_metadata.get("langroute")
+            if isinstance(mark, Mapping) and isinstance(key := mark.get("cache_key"), str):
+                found.append(key)
+                if len(found) >= PARENTS:
+                    break
+    return found

@@ -1,0 +1,49 @@
+"""Where can answers be kept? In memory, in a file, in Redis or Valkey, or in memory before either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from langroute.cache.stores.base import Store, StoreStats
+from langroute.cache.stores.memory import MemoryStore
+from langroute.errors import ConfigurationError
+
+
+def open_store(where: Any = None, **options: Any) -> Store:
+    """A store from a path or a URL.
+
+    Args:
+        where: Nothing (memory), a store, a path (SQLite), or a URL: `sqlite:///file.db`, `redis://host:6379/0`, `valkey://…`.
+        options: What else the store takes.
+
+    Raises:
+        CacheError: It cannot be opened.
+        ConfigurationError: It is none of these.
+        MissingExtraError: It is Redis and redis-py is not installed.
+
+    Example:
+        >>> type(open_store()).__name__
+        'MemoryStore'
+    """
+    if where is None or where is True or where == "memory":
+        return MemoryStore(**options)
+    if isinstance(where, Store):
+        return where
+    if not isinstance(where, (str, Path)):
+        raise ConfigurationError(f"A cache is kept in memory, in a file or in Redis; {type(where).__name__} is none of these.")
+    name = str(where)
+    scheme, mark, rest = name.partition("://")
+    if not mark or scheme == "sqlite":
+        from langroute.cache.stores.sqlite import SqliteStore
+
+        return SqliteStore(rest.removeprefix("/") if mark else name, **options)
+    if scheme in ("redis", "rediss", "unix", "valkey", "valkeys"):
+        from langroute.cache.stores.redis import RedisStore
+
+        plain = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
+        return RedisStore(f"{plain}://{rest}", **options)
+    raise ConfigurationError(f"No store for {scheme}://. Use a path, sqlite:///, redis:// or valkey://.")
+
+
+__all__ = ["MemoryStore", "Store", "StoreStats", "open_store"]
