@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from operator import is_
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
@@ -28,10 +28,15 @@ FILE_TOKENS = 1500
 AUDIO_TOKENS = 800
 PER_MESSAGE = 3
 
+LATEST = 32
+"""Messages whose contents are looked at again: what is rewritten in place is what came last."""
+
 _IMAGES = ("image", "image_url", "input_image")
 _AUDIO = ("audio", "input_audio")
 _FILES = ("file", "document", "input_file", "video")
 _NOTHING = TextFacts(None, 0.0, None, False)
+
+_content = attrgetter("content")
 
 _GO_ON = re.compile(
     r"(?:(?:ok(?:ay)?|yes|yep|yeah|sure|please|good|great|fine|perfect|now|and|thanks|thank you|well|just)[\s,.!]*)*"
@@ -74,22 +79,32 @@ def goes_on(text: str) -> bool:
     return len(text) < 80 and _GO_ON.fullmatch(text.strip()) is not None
 
 
+def _contents(messages: Sequence[Any]) -> list[int]:
+    return list(map(id, map(_content, messages)))
+
+
 class History:
     """One conversation as far as it was read. Not shared between threads: a `Reader` lends it to one at a time."""
 
     __slots__ = (
-        "agents_text", "audio", "calls", "contents", "edit_calls", "edited", "edits", "errors_in_row", "facts", "families", "files",
-        "has_system", "images", "opening", "pending", "previous", "repeats", "round_error", "round_good", "seen", "since_edit", "tokens",
+        "__weakref__", "agents_text", "alive", "audio", "calls", "contents", "edit_calls", "edited", "edits", "errors_in_row", "facts", "families", "files",
+        "has_system", "ids", "images", "opening", "pending", "previous", "repeats", "round_error", "round_good", "seen", "since_edit", "tokens",
         "tool_results", "turn", "turn_steps", "turn_tokens", "vocabulary",
     )  # fmt: skip
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.ids: list[int] = []
+        """Ids of the messages that were read."""
+
         self.seen: list[ref[Any]] = []
-        """The messages that were read. Only looked at, so that nothing is kept alive that its owner has let go."""
+        """The messages themselves. Only looked at, so that nothing is kept alive that its owner has let go."""
+
+        self.alive = True
+        """None of them is gone: an id may be given to another object as soon as its message is."""
 
         self.contents: list[int] = []
-        """Ids of their contents: a message that was rewritten in place is read again."""
+        """Ids of the contents of the latest of them: one that was rewritten in place since is read again."""
 
         self.previous: Any = None
         """Class of the message before."""
@@ -115,20 +130,24 @@ class History:
         self.calls: dict[str, int] = {}
         self.edit_calls: dict[str, int] = {}
 
-    def grows_to(self, messages: Sequence[Any], contents: list[int]) -> bool:
-        """What was read is the beginning of these messages: the very same objects, with the same contents."""
-        count = len(self.seen)
-        if count > len(messages) or contents[:count] != self.contents:
+    def grows_to(self, messages: Sequence[Any]) -> bool:
+        """What was read is the beginning of these messages: the very same objects, the latest with the same contents."""
+        count = len(self.ids)
+        if not self.alive or count > len(messages) or list(map(id, messages[:count])) != self.ids:
             return False
-        return all(map(is_, [seen() for seen in self.seen], messages))
+        return _contents(messages[max(0, count - LATEST) : count]) == self.contents
 
-    def read(self, messages: Sequence[Any], contents: list[int]) -> None:
+    def read(self, messages: Sequence[Any]) -> None:
         """Go on reading after what was read."""
         for message in messages[len(self.seen) :]:
             self._take(message)
             self.previous = type(message)
-            self.seen.append(ref(message))
-        self.contents = contents
+            self.ids.append(id(message))
+            self.seen.append(ref(message, self._lost))
+        self.contents = _contents(messages[-LATEST:])
+
+    def _lost(self, _: Any) -> None:
+        self.alive = False
 
     def _take(self, message: Any) -> None:
         if not isinstance(message, BaseMessage):
@@ -299,15 +318,11 @@ class Reader:
 
     def read(self, messages: Sequence[Any]) -> History:
         """The history of these messages. Give it back with `keep` when done, so that it can grow."""
-        try:
-            contents = [id(message.content) for message in messages]
-        except AttributeError as error:
-            raise InputError(f"A history is made of LangChain messages: {error}.") from error
         key = self._key(messages)
         history = self._known.pop(key, None)
-        if history is None or not history.grows_to(messages, contents):
+        if history is None or not history.grows_to(messages):
             history = History(self.vocabulary)
-        history.read(messages, contents)
+        history.read(messages)
         return history
 
     @staticmethod
