@@ -238,6 +238,6 @@ def wire_format(model: Any, provider: str | None) -> str | None:
         return "openai-chat" if official and "ChatOpenAI" in bases | {type(model).__name__} else "openai-compatible"
     if provider in ("google_genai", "google_vertexai"):
         return "gemini"
-    if provider in ("mistralai", "groq", "together", "fireworks", "deepseek", "xai", "ollama", "openrouter", "perplexity"):
+    if provider in ("mistral", "mistralai", "groq", "together", "fireworks", "deepseek", "xai", "ollama", "openrouter", "perplexity"):
         return "openai-compatible"
     return None
