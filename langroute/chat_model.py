@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -24,7 +25,6 @@ from langroute.eligibility import Limits
 from langroute.errors import ConfigurationError, InputError
 from langroute.events import aannounce, announce
 from langroute.explain import explain
-from langroute.records import Decision
 from langroute.router import Router
 from langroute.routes import build_routes, resolve
 from langroute.runs import read_config
@@ -37,11 +37,13 @@ SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
 class _Core:
     """What a chat router works with; made anew whenever its fields change."""
 
-    __slots__ = ("models", "own", "router", "settings", "siblings")
+    __slots__ = ("models", "own", "recall", "router", "settings", "siblings")
 
     def __init__(self, router: Router, models: Models, settings: dict[str, Any], own: dict[str, Any]) -> None:
         self.router, self.models, self.settings, self.own = router, models, settings, own
         self.siblings: dict[str, Router] = {}
+        self.recall: Any = None
+        """The response cache at work, where there is one."""
 
 
 class ChatRouter(BaseChatModel):
@@ -65,6 +67,8 @@ class ChatRouter(BaseChatModel):
         labels: Labels every route must have.
         temperature, max_tokens, timeout, stop: Handed to whichever model is chosen.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
+        response_cache: A `ResponseCache`, `True` for one in memory, or a path or URL for one that lasts. (`cache` is LangChain's own
+            field: it goes to the routes' models.)
         api_key: For the models that are given by name; by default each provider's own environment variable.
 
     Raises:
@@ -93,6 +97,7 @@ class ChatRouter(BaseChatModel):
     labels: SkipValidation[Any] = ()
     max_attempts: int | None = None
     inspector: SkipValidation[Any] = None
+    response_cache: SkipValidation[Any] = None
     temperature: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
@@ -111,6 +116,9 @@ class ChatRouter(BaseChatModel):
             if "routes" in kwargs:
                 raise ConfigurationError("Give the routes once: as the first argument or as `routes=`.")
             kwargs["routes"] = routes
+        if callable(getattr(kwargs.get("cache"), "recall", None)):
+            # A response cache under the name of LangChain's own field: what is meant is plain.
+            kwargs["response_cache"] = kwargs.pop("cache")
         known = {*type(self).model_fields, *(field.alias for field in type(self).model_fields.values() if field.alias)}
         for name in kwargs:
             if name not in known:
@@ -129,6 +137,7 @@ class ChatRouter(BaseChatModel):
         limits = Limits.of(
             {"route": self.pin, "exclude": self.exclude or None, "min_tier": self.min_tier, "labels": self.labels or None}
         )
+        cache = self.response_cache = _opened_cache(self.response_cache)
         router = Router(
             self.routes,
             policy=self.policy,
@@ -136,7 +145,7 @@ class ChatRouter(BaseChatModel):
             default=self.default,
             baseline=self.baseline,
             ledger=self.ledger,
-            hooks=self.hooks,
+            hooks=self.hooks if cache is None else (*self.hooks, cache),
             prices=self.prices,
             limits=limits,
             max_attempts=self.max_attempts,
@@ -154,6 +163,10 @@ class ChatRouter(BaseChatModel):
         own["metadata"] = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
         # Not a pydantic private attribute: those cost a microsecond for each look, and there are several in every call.
         self.__dict__["_core"] = _Core(router, Models(given), settings, {key: value for key, value in own.items() if value})
+        if cache is not None:
+            from langroute.recall import Recall
+
+            self._core.recall = Recall(cache, self._core.models)
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -261,7 +274,10 @@ class ChatRouter(BaseChatModel):
                 bound = BoundTools(arguments.pop("tools"), choice)
         run = read_config(config, router.limits)
         request = router.request(messages, asked_in(arguments, bound, schema), run)
-        return router.plan(request, run), host(core.models, config, arguments, bound, core.own, self.rate_limiter)
+        plan, called = router.plan(request, run), host(core.models, config, arguments, bound, core.own, self.rate_limiter)
+        if core.recall is not None:
+            return core.recall.around(plan, called, request, run, router)  # type: ignore[no-any-return]
+        return plan, called
 
     def _read(self, input: Any) -> list[BaseMessage]:
         try:
@@ -279,8 +295,14 @@ class ChatRouter(BaseChatModel):
             if model in (route.info.model, f"{route.info.provider}:{route.info.model}"):
                 return self._pinned(name)
         if model not in self._core.siblings:
+            # Which routes the router had says nothing of a model that is none of them; what every model has to be still holds.
+            limits = replace(self._core.router.limits, route=None, exclude=frozenset())
             self._core.siblings[model] = Router(
-                {model: resolve(model, model)}, ledger=self.ledger, hooks=self.hooks, prices=self.prices
+                {model: resolve(model, model, self.api_key)},
+                ledger=self.ledger,
+                hooks=self.hooks,
+                prices=self.prices,
+                limits=limits,
             )
         return self._core.siblings[model]
 
@@ -315,17 +337,13 @@ class ChatRouter(BaseChatModel):
         plan, host = self.open(input, config, _with(kwargs, stop))
         return stream(plan, host, lambda decision: announce(decision, config))
 
-    async def astream(
+    def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Stream the model that the policy chose, awaited; the last chunk carries the decision."""
         config = ensure_config(config)
         plan, host = self.open(input, config, _with(kwargs, stop))
-        ended: list[Decision] = []
-        async for chunk in astream(plan, host, ended.append):
-            if ended:
-                await aannounce(ended.pop(), config)
-            yield chunk
+        return astream(plan, host, lambda decision: aannounce(decision, config))
 
     def stream_events(self, input: Any, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
         """Stream events of the model that the policy chose; with `version="v3"`, its content blocks."""
@@ -462,6 +480,17 @@ class ConfigurableRouter(RunnableConfigurableFields):  # type: ignore[type-arg]
 def _only_messages(input: list[Any]) -> bool:
     """Nothing needs converting. An agent's history has many messages of few types, so each type is looked at once."""
     return all(issubclass(kind, BaseMessage) for kind in set(map(type, input)))
+
+
+def _opened_cache(given: Any) -> Any:
+    """The response cache that was asked for; nothing of it is imported where none was."""
+    if given is None or given is False:
+        return None
+    if callable(getattr(given, "recall", None)):
+        return given
+    from langroute.cache.response import ResponseCache
+
+    return ResponseCache(None if given is True else given)
 
 
 def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:

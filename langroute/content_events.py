@@ -15,7 +15,6 @@ from langchain_core.language_models.chat_model_stream import AsyncChatModelStrea
 from langroute.calling import ModelHost
 from langroute.drivers import Plan, astream, stream
 from langroute.events import aannounce, announce
-from langroute.records import Decision
 from langroute.router import Call
 
 FINISH = "message-finish"
@@ -96,8 +95,7 @@ def events(plan: Plan, host: EventsHost, config: Any) -> ChatModelStream:
 
 async def aevents(plan: Plan, host: EventsHost, config: Any) -> AsyncChatModelStream:
     """The same, awaited."""
-    ended: list[Decision] = []
-    source = astream(plan, host, ended.append)
+    source = astream(plan, host, lambda decision: aannounce(decision, config))
     shown = _AsyncStream(host, source)
     # Several projections may be read at once, by tasks of their own; one event is fetched at a time.
     turn = asyncio.Lock()
@@ -115,8 +113,6 @@ async def aevents(plan: Plan, host: EventsHost, config: Any) -> AsyncChatModelSt
                 if isinstance(error, Exception):
                     return False
                 raise
-            if ended:
-                await aannounce(ended.pop(), config)
             _show(shown, host, event)
             return True
 

@@ -15,11 +15,12 @@ from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 from langroute.failures import passes_through
 from langroute.marks import KEY, mark
 from langroute.records import Decision
-from langroute.router import Call, Check, Consult, Effect, Reply, Result, Wait
+from langroute.router import Call, Check, Consult, Effect, Reply, Result, Settle, Wait
 from langroute.verifiers import arun, run
 
 Plan = Generator[Effect, Any, Result]
 Ended = Callable[[Decision], Any] | None
+"""Hears of the decision before the last chunk is handed on; awaited where the stream is."""
 
 
 class Host(Protocol):
@@ -119,7 +120,9 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     for chunk in host.stream(effect):
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk = _last(plan, tally, chunk, _caught(host), ended)
+                            chunk, decision = _last(plan, tally, chunk, _caught(host))
+                            if ended is not None:
+                                ended(decision)
                         if not tally.tentative:
                             yield chunk
                     if tally.ended:
@@ -155,7 +158,9 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                     async for chunk in chunks:
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk = _last(plan, tally, chunk, _caught(host), ended)
+                            chunk, decision = _last(plan, tally, chunk, _caught(host))
+                            if ended is not None:
+                                await ended(decision)
                         if not tally.tentative:
                             yield chunk
                     if tally.ended:
@@ -175,7 +180,7 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
     except StopIteration as stop:
         result = _answered(stop.value)
     if ended is not None:
-        ended(result.decision)
+        await ended(result.decision)
     for chunk in stage.rest(result):
         yield chunk
 
@@ -227,6 +232,8 @@ def _do(effect: Effect) -> Any:
             return _Raised(error)
     if isinstance(effect, Wait):
         time.sleep(effect.seconds)
+    elif isinstance(effect, Settle):
+        effect.session.settle()
     return None
 
 
@@ -240,6 +247,8 @@ async def _ado(effect: Effect) -> Any:
             return _Raised(error)
     if isinstance(effect, Wait):
         await asyncio.sleep(effect.seconds)
+    elif isinstance(effect, Settle):
+        await effect.session.asettle()
     return None
 
 
@@ -337,15 +346,13 @@ class _Stage:
             yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
 
 
-def _last(plan: Plan, tally: _Tally, chunk: Any, caught: Any, ended: Ended) -> Any:
+def _last(plan: Plan, tally: _Tally, chunk: Any, caught: Any) -> tuple[Any, Decision]:
     """End the plan as soon as the last chunk is there, so that this chunk can carry the decision."""
     try:
         plan.send(tally.reply(caught))
     except StopIteration as stop:
         tally.ended = True
-        if ended is not None:
-            ended(stop.value.decision)
-        return _carrying(chunk, stop.value)
+        return _carrying(chunk, stop.value), stop.value.decision
     raise RuntimeError("a plan went on after its answer was shown")
 
 

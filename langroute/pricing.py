@@ -209,7 +209,7 @@ def usage_of(message: Any) -> Usage | None:
     counts cached tokens beside the input, OpenAI's and Gemini's as part of it.
     """
     metadata = getattr(message, "usage_metadata", None)
-    if metadata:
+    if metadata and ("input_tokens" in metadata or "output_tokens" in metadata):
         return usage_from_metadata(metadata)
     response = getattr(message, "response_metadata", None) or {}
     for key in ("usage", "token_usage", "usage_metadata"):

@@ -6,6 +6,7 @@ calls, checks, questions to a policy, waits. Sync, async and streaming thus run 
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -74,7 +75,14 @@ class Wait:
     seconds: float
 
 
-Effect = Call | Check | Consult | Wait
+@dataclass(slots=True)
+class Settle:
+    """Offer what was answered to the response cache. Answered with nothing."""
+
+    session: Any
+
+
+Effect = Call | Check | Consult | Wait | Settle
 
 
 @dataclass(slots=True)
@@ -207,8 +215,7 @@ class Router:
         self.infos = tuple(route.info for route in self.routes.values())
         self.default = self._known(default, "default") or self.infos[-1].name
         self.baseline = self._known(baseline, "baseline") or self.default
-        if policy is not None and not callable(getattr(policy, "select", None)):
-            raise ConfigurationError(f"A policy has a method `select(request, attempts)`; {type(policy).__name__} has none.")
+        _check_parts(policy, ledger, hooks, inspector)
         if max_attempts is not None and max_attempts < 1:
             raise ConfigurationError(f"max_attempts is at least 1, not {max_attempts}.")
         self.policy = (
@@ -272,7 +279,7 @@ class Router:
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's own kind of step may raise anything
-            self.degraded(f"step inspection failed: {type(error).__name__}: {error}", problems)
+            self.degraded(f"step inspection failed: {type(error).__name__}: {error}", problems, f"inspector:{type(error).__name__}")
             step = Step()
         routes, rejected = self._eligibility.eligible(
             step.signals,
@@ -312,10 +319,13 @@ class Router:
         problems = list(request.problems)
         reply = Reply()
         outputs: list[Reply] = []
+        broken = False
         try:
             while True:
                 selection = None
-                if not (attempts and attempts[-1].streamed):
+                known = len(problems)
+                # A policy that failed is not asked about the answer that the default route gave in its place.
+                if not (attempts and (attempts[-1].streamed or (broken and attempts[-1].ok))):
                     if self._asynchronous:
                         asking = perf_counter()
                         try:
@@ -328,7 +338,9 @@ class Router:
                             selection = self.policy.select(request, attempts)
                         except Exception as error:  # noqa: BLE001
                             selection = self._rescue(request, attempts, error, problems)
-                    selection = self._allowed(request, attempts, selection, problems)
+                    if len(problems) == known:
+                        selection = self._allowed(request, attempts, selection, problems)
+                    broken = len(problems) > known
                 if selection is None:
                     break
                 if selection.wait_s > 0:
@@ -373,7 +385,8 @@ class Router:
             selection = self.policy.select(request, ())
         except Exception as error:  # noqa: BLE001
             selection = self._rescue(request, (), error, problems)
-        selection = self._allowed(request, [], selection, problems)
+        if len(problems) == len(request.problems):
+            selection = self._allowed(request, [], selection, problems)
         attempt = Attempt(selection or Selection(request.default or self.default))
         decision = self._finish(request, run, uuid4().hex, [attempt], problems, started_at, perf_counter() - begun, 0.0)
         return Result(decision)
@@ -385,7 +398,7 @@ class Router:
             # A policy may ask a person: LangGraph's interrupt is no failure.
             raise error
         cause = f"policy {self.policy_name} failed: {type(error).__name__}: {error}"
-        self.degraded(cause, problems)
+        self.degraded(cause, problems, type(error).__name__)
         return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
 
     def _allowed(
@@ -415,10 +428,10 @@ class Router:
             return None
         return Selection(route, f"default route; {cause}")
 
-    def degraded(self, cause: str, problems: list[str]) -> None:
-        """Note that something inside langroute failed, and warn once about it."""
+    def degraded(self, cause: str, problems: list[str], kind: str | None = None) -> None:
+        """Note that something inside langroute failed, and warn once about it: once for each kind, since messages may differ each time."""
         problems.append(cause)
-        self._warn(cause, DegradedWarning, f"{cause}. The call went on without it.")
+        self._warn(kind or cause, DegradedWarning, f"{cause}. The call went on without it.")
 
     def _warn(self, key: str, category: type[Warning], text: str) -> None:
         if key not in self._warned and len(self._warned) < 1000:
@@ -429,7 +442,11 @@ class Router:
 
     def _attempt(self, route: BuiltRoute, selection: Selection, reply: Reply) -> Attempt:
         message, error = reply.message, reply.error
-        usage = usage_of(message) if message is not None else None
+        try:
+            usage = usage_of(message) if message is not None else None
+        except Exception:  # noqa: BLE001 - whatever an integration reports, its answer counts; its cost is then unknown
+            usage = None
+        cached = _cached_by_langchain(message)
         metadata = getattr(message, "response_metadata", None) or {}
         served = metadata.get("model_name") or metadata.get("model")
         stored = reply.stored
@@ -443,12 +460,12 @@ class Router:
             error,
             type(error).__name__ if error is not None else None,
             usage,
-            self._cost(route, usage, reply, served),
+            0.0 if cached else self._cost(route, usage, reply, served),
             reply.latency_s,
             reply.first_token_s,
             served,
             finish_reason(metadata),
-            reply.cache,
+            "hit" if cached else reply.cache,
             reply.parsed,
             reply.streamed,
             classify(error) if error is not None else None,
@@ -532,9 +549,9 @@ class Router:
         try:
             self.ledger.record(decision)
         except Exception as error:  # noqa: BLE001 - a ledger that is down costs no answer
-            self._warn(
-                f"ledger:{type(error).__name__}", DegradedWarning, f"The ledger failed: {error}. The call went on without it."
-            )
+            failed: list[str] = []
+            self.degraded(f"ledger failed: {type(error).__name__}: {error}", failed, f"ledger:{type(error).__name__}")
+            decision = replace(decision, problems=(*decision.problems, *failed))
         for hear in self._listeners:
             try:
                 hear(decision)
@@ -548,6 +565,32 @@ class Router:
         for hook in (self.policy, *self.hooks):
             if callable(hear := getattr(hook, "on_outcome", None)):
                 hear(outcome)
+
+
+def _check_parts(policy: Any, ledger: Any, hooks: Any, inspector: Any) -> None:
+    """Tell what is no policy, ledger, hook or inspector now: later it would only degrade every call."""
+    for role, part, methods in (
+        ("policy", policy, ("select",)),
+        ("ledger", ledger, ("record",)),
+        ("inspector", inspector, ("inspect",)),
+    ):
+        if part is not None:
+            _check_part(role, part, methods)
+    if isinstance(hooks, (str, Mapping)) or not isinstance(hooks, Iterable):
+        raise ConfigurationError(f"Give hooks as a list, not as a {type(hooks).__name__}.")
+    for hook in hooks:
+        _check_part("hook", hook, ("on_decision", "on_outcome"))
+    if inspect.iscoroutinefunction(getattr(policy, "select", None)):
+        raise ConfigurationError(
+            f"{type(policy).__name__}.select is a coroutine function: call it `aselect`, and add a plain `select`."
+        )
+
+
+def _check_part(role: str, part: Any, methods: Sequence[str]) -> None:
+    if inspect.isclass(part):
+        raise ConfigurationError(f"A {role} is an object, not the class {part.__name__}: write {part.__name__}().")
+    if not any(callable(getattr(part, method, None)) for method in methods):
+        raise ConfigurationError(f"A {role} has a method {' or '.join(map(repr, methods))}; {type(part).__name__} has none.")
 
 
 def _callers_level() -> int:
@@ -578,6 +621,11 @@ def _failure(attempts: Sequence[Attempt]) -> BaseException:
     error = RouteFailedError(failures)
     error.__cause__ = failures[-1][1]
     return error
+
+
+def _cached_by_langchain(message: Any) -> bool:
+    """LangChain's own cache answered: it hands on the tokens of the first call, and says that they cost nothing."""
+    return (getattr(message, "usage_metadata", None) or {}).get("total_cost") == 0
 
 
 def _run_id(kept: Attempt | None) -> str | None:

@@ -17,7 +17,6 @@ from pydantic import ConfigDict, PrivateAttr, SkipValidation
 from langroute.calling import ModelHost
 from langroute.drivers import adrive, astream, drive, marked, stream
 from langroute.events import aannounce, announce
-from langroute.records import Decision
 from langroute.router import Call, Reply
 
 
@@ -118,14 +117,10 @@ class RoutedStructured(RunnableSerializable[Any, Any]):
         plan, host, config = self._open(input, config, kwargs)
         return stream(plan, host, lambda decision: announce(decision, config))
 
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
+    def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """Answer in the schema, growing, awaited."""
         plan, host, config = self._open(input, config, kwargs)
-        ended: list[Decision] = []
-        async for part in astream(plan, host, ended.append):
-            yield part
-        if ended:
-            await aannounce(ended.pop(), config)
+        return astream(plan, host, lambda decision: aannounce(decision, config))
 
 
 def _output(result: Any) -> Any:
