@@ -23,7 +23,9 @@ FORMAT = 1
 MESSAGE_IDS = (["langchain", "schema", "messages", "AIMessage"], ["langchain_core", "messages", "ai", "AIMessage"])
 """What LangChain calls an AI message when it serializes one."""
 
-REPORTED = frozenset({"token_usage", "usage", "id", "system_fingerprint", "request_id", "headers", "langroute", "created", "logprobs"})
+REPORTED = frozenset(
+    {"token_usage", "usage", "id", "system_fingerprint", "request_id", "headers", "langroute", "created", "logprobs"}
+)
 """What a provider reported about one call: it is not true of the next."""
 
 
@@ -87,7 +89,14 @@ def encode(entry: Entry) -> bytes:
                 "expires": entry.expires,
                 "usage": None
                 if usage is None
-                else [usage.input_tokens, usage.output_tokens, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.reasoning],
+                else [
+                    usage.input_tokens,
+                    usage.output_tokens,
+                    usage.cache_read,
+                    usage.cache_write,
+                    usage.cache_write_1h,
+                    usage.reasoning,
+                ],
                 "cost": entry.cost_usd,
                 "score": entry.score,
                 "parsed": entry.parsed,

@@ -12,7 +12,6 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any
 from uuid import uuid4
 
 from langroute.cache.stores.base import Store
@@ -23,9 +22,9 @@ class Landed:
 
     __slots__ = ("give_up", "value")
 
-    def __init__(self, value: Any = None, *, give_up: bool = False) -> None:
+    def __init__(self, value: bytes | None = None, *, give_up: bool = False) -> None:
         self.value = value
-        """The entry, or `None` when the leader failed."""
+        """The answer as it is stored, so that each who waits makes a message of its own; `None` when the leader failed."""
 
         self.give_up = give_up
         """There will be none: the answer may not be shared. Whoever waited calls for itself."""
@@ -74,9 +73,9 @@ class Flights:
         >>> (first, leads), (same, follows) = flights.join("k"), flights.join("k")
         >>> first is same, leads, follows
         (True, True, False)
-        >>> first.land(Landed("answer"))
+        >>> first.land(Landed(b"answer"))
         >>> same.wait(1).value
-        'answer'
+        b'answer'
     """
 
     def __init__(self) -> None:

@@ -59,7 +59,11 @@ def canonical(value: Any) -> bytes:
         False
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii") if _simple(value) else _slow(value)
+        return (
+            json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii")
+            if _simple(value)
+            else _slow(value)
+        )
     except (ValueError, RecursionError) as error:
         raise Unkeyable(f"cannot be written as JSON: {error}") from error
 
@@ -79,7 +83,9 @@ def _slow(value: Any) -> bytes:
 
 def _text_keys(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else f"\0{type(key).__name__}:{key!r}": _text_keys(inner) for key, inner in value.items()}
+        return {
+            key if isinstance(key, str) else f"\0{type(key).__name__}:{key!r}": _text_keys(inner) for key, inner in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_text_keys(inner) for inner in value]
     return value
@@ -249,7 +255,9 @@ def message_digest(message: Any) -> tuple[bytes, tuple[str, ...], tuple[str, ...
     if (answered := fields.get("tool_call_id")) is not None:
         refers.append(str(answered))
     extra = {
-        key: value for key, value in (fields.get("additional_kwargs") or {}).items() if key not in EXTRA_NOISE and not key.startswith("__")
+        key: value
+        for key, value in (fields.get("additional_kwargs") or {}).items()
+        if key not in EXTRA_NOISE and not key.startswith("__")
     }
     role = fields.get("role")
     status = fields.get("status")
@@ -304,7 +312,10 @@ def tools_digest(tools: Sequence[Any], tool_choice: Any = None, schema: Any = No
     """Bound tools, the choice among them and the schema an answer must have."""
     if not tools and tool_choice is None and schema is None:
         return b""
-    shown = [{key: value for key, value in tool.items() if key != "cache_control"} if isinstance(tool, Mapping) else tool for tool in tools]
+    shown = [
+        {key: value for key, value in tool.items() if key != "cache_control"} if isinstance(tool, Mapping) else tool
+        for tool in tools
+    ]
     return blake2b(canonical([shown, tool_choice, schema]), digest_size=16).digest()
 
 

@@ -97,13 +97,17 @@ class CachePolicy:
             return "several answers were asked for"
         return None
 
-    def rejects(self, message: Any, finish_reason: str | None, *, may_be_silent: bool) -> str | None:
+    def rejects(
+        self, message: Any, finish_reason: str | None, *, may_be_silent: bool, tools: frozenset[str] | None = None
+    ) -> str | None:
         """Why an answer is not kept; `None` if it is.
 
         Args:
             message: The answer.
             finish_reason: Why the model stopped.
             may_be_silent: The provider is not known to always say why; of one that is, silence means that the answer broke off.
+            tools: Names of the tools the model was given, where an answer in a schema was asked for: a call of anything else is the form
+                of that answer.
         """
         if finish_reason is None:
             if not may_be_silent:
@@ -118,6 +122,8 @@ class CachePolicy:
         if message.additional_kwargs.get("refusal"):
             return "it is a refusal"
         for call in calls:
+            if tools is not None and call["name"] not in tools:
+                continue
             if self._vocabulary.family(call["name"], call["args"]) != "read":  # type: ignore[attr-defined]
                 return f"it calls {call['name']}, which may do more than read"
         if isinstance(message.content, list) and any(_server_tool(block) for block in message.content):

@@ -64,7 +64,9 @@ class Ask:
     decision_id: str | None = None
     task: str | None = None
     structured: bool = False
-    has_tools: bool = False
+    tools: frozenset[str] | None = None
+    """Names of the bound tools, where an answer in a schema was asked for."""
+
     may_be_silent: bool = True
     """The provider is not known to always give a finish reason."""
 
@@ -215,9 +217,9 @@ class ResponseCache:
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = flight.wait(self.wait_seconds)
-                if landed.value is not None and self._good(ticket, landed.value):
+                if (entry := self._fitting(ticket, landed.value)) is not None:
                     self._counts.add("shared")
-                    return self._hit(ticket, Hit(landed.value))
+                    return self._hit(ticket, Hit(entry))
                 ticket.failures += 2 if landed.give_up else 1
                 continue
             ticket.flight = flight
@@ -227,7 +229,7 @@ class ResponseCache:
                 self.fail(ticket)
                 raise
             if hit is not None:
-                flight.land(Landed(hit.entry))
+                flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
                 ticket.flight = None
                 return self._hit(ticket, hit)
             return self._missed(ticket)
@@ -242,9 +244,9 @@ class ResponseCache:
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = await flight.await_(self.wait_seconds)
-                if landed.value is not None and self._good(ticket, landed.value):
+                if (entry := self._fitting(ticket, landed.value)) is not None:
                     self._counts.add("shared")
-                    return self._hit(ticket, Hit(landed.value))
+                    return self._hit(ticket, Hit(entry))
                 ticket.failures += 2 if landed.give_up else 1
                 continue
             ticket.flight = flight
@@ -254,7 +256,7 @@ class ResponseCache:
                 await self.afail(ticket)
                 raise
             if hit is not None:
-                flight.land(Landed(hit.entry))
+                flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
                 ticket.flight = None
                 return self._hit(ticket, hit)
             return await self._amissed(ticket)
@@ -406,7 +408,7 @@ class ResponseCache:
     ) -> Entry | None:
         """What would be kept of an answer; `None` if nothing may be."""
         ask = ticket.ask
-        reason = self.policy.rejects(message, finish_reason, may_be_silent=ask.may_be_silent)
+        reason = self.policy.rejects(message, finish_reason, may_be_silent=ask.may_be_silent, tools=ask.tools)
         if reason is None and score is not None and score < self.policy.min_score:
             reason = f"it scored {score:.2f}"
         if reason is None:
@@ -501,7 +503,7 @@ class ResponseCache:
 
     def _land(self, ticket: Ticket, entry: Entry | None, data: bytes | None) -> None:
         if ticket.flight is not None:
-            ticket.flight.land(Landed(entry) if data is not None else GIVE_UP)
+            ticket.flight.land(Landed(data) if data is not None else GIVE_UP)
             ticket.flight = None
 
     def fail(self, ticket: Ticket) -> None:
@@ -582,7 +584,9 @@ class ResponseCache:
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Withdraw the answers of a decision or a task that turned out badly."""
-        bad = outcome.success is False or (outcome.success is None and outcome.key == "success" and outcome.score is not None and outcome.score < 0.5)
+        bad = outcome.success is False or (
+            outcome.success is None and outcome.key == "success" and outcome.score is not None and outcome.score < 0.5
+        )
         if not bad:
             return
         keys: set[str] = set()

@@ -153,7 +153,8 @@ class SqliteStore(Store):
 
     def _make_room(self, connection: sqlite3.Connection, now: float, newest: str) -> None:
         connection.execute(
-            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires IS NOT NULL AND expires <= ? LIMIT 100)", (now,)
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires IS NOT NULL AND expires <= ? LIMIT 100)",
+            (now,),
         )
         while True:
             entries, size = connection.execute("SELECT entries, bytes FROM totals").fetchone()

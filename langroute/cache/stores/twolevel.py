@@ -31,7 +31,12 @@ class TwoLevelStore(Store):
     def __init__(
         self, far: Store, near: MemoryStore | None = None, *, near_seconds: float = 60.0, clock: Callable[[], float] = time.time
     ) -> None:
-        self.far, self.near, self.near_seconds, self._clock = far, near or MemoryStore(max_entries=10_000, clock=clock), near_seconds, clock
+        self.far, self.near, self.near_seconds, self._clock = (
+            far,
+            near or MemoryStore(max_entries=10_000, clock=clock),
+            near_seconds,
+            clock,
+        )
         self.shared = far.shared
 
     def _keep_near(self, key: str, value: bytes, expires: float | None) -> None:

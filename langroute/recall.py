@@ -1,0 +1,495 @@
+"""How does a stored answer take the place of a call?
+
+Between a host and its plan: the host's calls are looked up before they are made, and when the plan has ended, the answer that was kept
+is offered to the cache. A router without a cache has none of this in its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
+from langchain_core.runnables.config import var_child_runnable_config
+
+from langroute.binding import BoundTools
+from langroute.cache.entries import chunks, fresh
+from langroute.cache.keys import Unkeyable, model_digest, settings_digest, tools_digest
+from langroute.cache.replay import Replay, is_message, listened_to
+from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
+from langroute.calling import GenerateHost, ModelHost, Models
+from langroute.drivers import merged
+from langroute.errors import DataError
+from langroute.failures import passes_through
+from langroute.pricing import usage_of
+from langroute.records import Request, Stored
+from langroute.router import Call, Effect, Reply, Result, Router, Settle, finish_reason
+from langroute.routes import BuiltRoute
+from langroute.runs import Run
+from langroute.structured import StructuredHost
+
+SAYS_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", "openai-compatible"})
+"""Wire formats whose answers always say why they ended."""
+
+
+class Recall:
+    """A response cache at work for one chat router.
+
+    Args:
+        cache: The cache.
+        models: The routes' models as the router calls them.
+    """
+
+    def __init__(self, cache: ResponseCache, models: Models) -> None:
+        self.cache, self.models = cache, models
+        self._made_by: dict[str, bytes] = {}
+        self._tools: WeakKeyDictionary[Any, bytes] = WeakKeyDictionary()
+        self._replays: dict[str, Replay] = {}
+
+    def around(
+        self, plan: Generator[Effect, Any, Result], host: Any, request: Request, run: Run | None, router: Router
+    ) -> tuple[Generator[Effect, Any, Result], Any]:
+        """The same plan and host, with the cache between them."""
+        session = CachingHost(self, host, request, run, router)
+        return session.keeping(plan), session
+
+    def made_by(self, route: BuiltRoute) -> bytes:
+        """What decides an answer in the route itself."""
+        found = self._made_by.get(route.name)
+        if found is None:
+            digest = model_digest(self.models.of(route), route.info.provider, route.info.model)
+            found = self._made_by[route.name] = digest + settings_digest(route.kwargs)
+        return found
+
+    def tools(self, bound: BoundTools | None, request: Request) -> bytes:
+        """What is asked for beside messages and settings."""
+        if bound is None:
+            return tools_digest(request.tools, request.tool_choice, request.response_schema)
+        found = self._tools.get(bound)
+        if found is None:
+            kwargs = {key: value for key, value in bound.kwargs.items() if key != "tool_choice"}
+            found = self._tools[bound] = tools_digest(bound.shown, bound.kwargs.get("tool_choice")) + settings_digest(kwargs)
+        schema = request.response_schema
+        return found if schema is None else found + tools_digest((), None, schema)
+
+    def replay(self, route: BuiltRoute) -> Replay:
+        """A model that says stored answers under the route's name."""
+        found = self._replays.get(route.name)
+        if found is None:
+            found = self._replays[route.name] = Replay(stands_for=self.models.of(route), stored=None)
+        return found
+
+
+class _Replaying:
+    """The models of a host that replays: every route's is the one that says the stored answer."""
+
+    def __init__(self, models: Models, replay: Replay) -> None:
+        self._models, self._replay = models, replay
+        self.target = models.target
+
+    def of(self, route: BuiltRoute, *, without_thinking: bool = False) -> Replay:
+        return self._replay
+
+
+class CachingHost:
+    """A host whose calls may be answered from the cache."""
+
+    def __init__(self, recall: Recall, host: Any, request: Request, run: Run | None, router: Router) -> None:
+        self.recall, self.cache, self.host, self.request, self.run, self.router = recall, recall.cache, host, request, run, router
+        self.streams = getattr(host, "streams", "messages")
+        self.tickets: dict[int, Ticket] = {}
+        """Attempt → its request, while an answer to it is awaited or may still be kept."""
+
+        self.replies: dict[int, Reply] = {}
+        self.parts: dict[int, list[Any]] = {}
+        self.notes: dict[int, tuple[str, Stored | None, str | None]] = {}
+        """Attempt → what the cache said, the stored answer, the key."""
+
+        self.served: Any = None
+        """The message that was said last, where it came from the cache."""
+
+        self.twin: Any = None
+        self.streaming = False
+        """Chunks are being handed on. The plan may end before the last of them is out, and then cannot ask for anything more."""
+
+        self.first: Ticket | None = None
+        self.result: Result | None = None
+
+    # The host's own attributes -----------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "caught_message":
+            inner = getattr(self.host, name)
+            return lambda: self._caught(inner)
+        if name == "inner":
+            return getattr(self.twin or self.host, name)
+        return getattr(self.host, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "structured":
+            self.host.structured = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def _caught(self, inner: Any) -> Any:
+        if self.served is not None:
+            return self.served
+        try:
+            return inner()
+        except AttributeError:
+            return None
+
+    # The plan ----------------------------------------------------------------------------------------------------------
+
+    def keeping(self, plan: Generator[Effect, Any, Result]) -> Generator[Effect, Any, Result]:
+        """The plan, whose replies say what the cache said, and whose answer is offered to the cache at the end."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    value = yield effect
+                except BaseException as error:  # noqa: BLE001 - handed on to the plan, which decides
+                    effect = plan.throw(error)
+                    continue
+                if type(effect) is Call:
+                    self._annotate(effect.index, value)
+                effect = plan.send(value)
+        except StopIteration as stop:
+            self.result = stop.value
+        except BaseException:
+            self._abandon()
+            raise
+        if self.tickets and not self.streaming:
+            yield Settle(self)
+        return self.result  # type: ignore[return-value]
+
+    def _annotate(self, index: int, reply: Reply) -> None:
+        reply.cache, reply.stored, reply.cache_key = self.notes.get(index, (None, None, None))
+        self.replies[index] = reply
+
+    # Asking ------------------------------------------------------------------------------------------------------------
+
+    def _open(self, call: Call) -> Ticket | None:
+        self.served = self.twin = None
+        ticket: Ticket | str
+        try:
+            ticket = self.cache.open(self._ask(call))
+        except Unkeyable as error:
+            ticket = str(error)
+        if isinstance(ticket, str):
+            self.notes[call.index] = (f"bypass: {ticket}", None, None)
+            return None
+        self.notes[call.index] = ("miss", None, ticket.key)
+        self.tickets[call.index] = ticket
+        if self.first is None:
+            self.first = ticket
+        return ticket
+
+    def _ask(self, call: Call) -> Ask:
+        request, route, host = self.request, call.route, self.host
+        bound = getattr(host, "bound", None)
+        settings: dict[str, Any] = {**route.kwargs, **getattr(host, "kwargs", {})}
+        parts = [self.recall.tools(bound, request), settings_digest(settings)]
+        structured = isinstance(host, StructuredHost)
+        if structured:
+            method = {key: value for key, value in host.structured.so_kwargs.items() if key != "include_raw"}
+            parts.append(b"structured" + settings_digest(method))
+        info = route.info
+        return Ask(
+            messages=request.messages,
+            kind=request.step.kind,
+            route=info.name,
+            tier=info.tier,
+            made_by=self.recall.made_by(route),
+            parts=parts,
+            settings=settings,
+            model=route.model,
+            metadata=request.metadata,
+            configurable=host.config.get("configurable") or {},
+            eligible=_Eligible(self.recall, self.router, request),
+            decision_id=call.decision_id,
+            task=request.step.task,
+            structured=structured,
+            tools=None if request.response_schema is None else _names(request.tools),
+            may_be_silent=info.api not in SAYS_WHY,
+        )
+
+    # Calling -----------------------------------------------------------------------------------------------------------
+
+    def call(self, call: Call) -> Reply:
+        """Answer from the cache, or call."""
+        ticket = self._open(call)
+        if ticket is not None and (hit := self.cache.recall(ticket)) is not None:
+            reply = self._serve(call, hit)
+            if reply is not None:
+                return reply
+        return self.host.call(call)  # type: ignore[no-any-return]
+
+    async def acall(self, call: Call) -> Reply:
+        """The same, awaited."""
+        ticket = self._open(call)
+        if ticket is not None and (hit := await self.cache.arecall(ticket)) is not None:
+            reply = await self._aserve(call, hit)
+            if reply is not None:
+                return reply
+        return await self.host.acall(call)  # type: ignore[no-any-return]
+
+    def stream(self, call: Call) -> Iterator[Any]:
+        """Stream a stored answer, or the model."""
+        ticket = self._open(call)
+        self.streaming = True
+        try:
+            hit = self.cache.recall(ticket) if ticket is not None else None
+            if hit is not None and (message := self._fresh(call, hit)) is not None:
+                yield from self._chunks(call, message, hit)
+                return
+            parts = self.parts[call.index] = []
+            for chunk in self.host.stream(call):
+                if ticket is not None:
+                    parts.append(chunk)
+                yield chunk
+        finally:
+            self.streaming = False
+            # The plan may have ended with the last chunk, and the consumer may have left behind it: what came is whole then.
+            if self.result is not None:
+                self.settle()
+
+    async def astream(self, call: Call) -> AsyncIterator[Any]:
+        """The same, awaited."""
+        ticket = self._open(call)
+        self.streaming = True
+        source: Any = None
+        try:
+            hit = await self.cache.arecall(ticket) if ticket is not None else None
+            if hit is not None and (message := self._fresh(call, hit)) is not None:
+                source = self._achunks(call, message, hit)
+                async for chunk in source:
+                    yield chunk
+                return
+            source = self.host.astream(call)
+            parts = self.parts[call.index] = []
+            async for chunk in source:
+                if ticket is not None:
+                    parts.append(chunk)
+                yield chunk
+        finally:
+            self.streaming = False
+            if (close := getattr(source, "aclose", None)) is not None:
+                await close()
+            if self.result is not None:
+                await self.asettle()
+
+    # A stored answer -----------------------------------------------------------------------------------------------------
+
+    def _fresh(self, call: Call, hit: Hit) -> Any:
+        """The stored answer as a new message; `None` where it does not fit what was asked."""
+        entry = hit.entry
+        if entry.structured:
+            try:
+                self._parsed(entry.parsed)
+            except Exception:  # noqa: BLE001 - a schema may raise anything; what does not fit is asked again
+                return None
+        self.notes[call.index] = (hit.how, Stored(entry.route, entry.usage, entry.cost_usd, entry.score), entry.key)
+        del self.tickets[call.index]
+        self.served = fresh(entry.message)
+        return self.served
+
+    def _parsed(self, value: Any) -> Any:
+        schema = self.host.structured.schema_
+        if isinstance(schema, type) and hasattr(schema, "model_validate"):
+            return schema.model_validate(value)
+        return value
+
+    def _structured(self, message: Any, hit: Hit) -> Reply:
+        parsed = self._parsed(hit.entry.parsed)
+        raw = self.host.structured.so_kwargs.get("include_raw")
+        output = {"raw": message, "parsed": parsed, "parsing_error": None} if raw else parsed
+        return Reply(message, parsed=parsed, output=output)
+
+    def _twin(self, call: Call, message: Any) -> tuple[Any, Call]:
+        """A host of the same kind that says the stored answer, where somebody listens."""
+        route = self.router.routes[self.notes[call.index][1].route]  # type: ignore[union-attr]
+        host, replay = self.host, self.recall.replay(route).saying(message)
+        kind = ModelHost if isinstance(host, StructuredHost) else type(host)
+        self.twin = kind(_Replaying(self.recall.models, replay), host.config, {}, None, host.own, None)
+        return self.twin, Call(route, call.selection, call.request, call.decision_id, call.index)
+
+    def _serve(self, call: Call, hit: Hit) -> Reply | None:
+        if not isinstance(self.host, ModelHost):
+            return self._serve_agent(call, hit)
+        message = self._fresh(call, hit)
+        if message is None:
+            return None
+        reply = Reply(message)
+        if listened_to(self.host.config) or self.host.own:
+            twin, call = self._twin(call, message)
+            reply = twin.call(call)
+        elif isinstance(self.host, GenerateHost):
+            reply.output = _result(message)
+        return self._structured(message, hit) if hit.entry.structured else reply
+
+    async def _aserve(self, call: Call, hit: Hit) -> Reply | None:
+        if not isinstance(self.host, ModelHost):
+            return await self._aserve_agent(call, ticket, hit)
+        message = self._fresh(call, hit)
+        if message is None:
+            return None
+        reply = Reply(message)
+        if listened_to(self.host.config) or self.host.own:
+            twin, call = self._twin(call, message)
+            reply = await twin.acall(call)
+        elif isinstance(self.host, GenerateHost):
+            reply.output = _result(message)
+        return self._structured(message, hit) if hit.entry.structured else reply
+
+    def _chunks(self, call: Call, message: Any, hit: Hit) -> Iterator[Any]:
+        structured = hit.entry.structured
+        if self.streams == "events" or listened_to(self.host.config) or self.host.own:
+            twin, call = self._twin(call, message)
+            for chunk in twin.stream(call):
+                if not structured:
+                    yield chunk
+        elif not structured:
+            yield from chunks(message)
+        if structured:
+            yield self._structured(message, hit).output
+
+    async def _achunks(self, call: Call, message: Any, hit: Hit) -> AsyncIterator[Any]:
+        structured = hit.entry.structured
+        if self.streams == "events" or listened_to(self.host.config) or self.host.own:
+            twin, call = self._twin(call, message)
+            async for chunk in twin.astream(call):
+                if not structured:
+                    yield chunk
+        elif not structured:
+            for chunk in chunks(message):
+                yield chunk
+        if structured:
+            yield self._structured(message, hit).output
+
+    # An agent's middleware -----------------------------------------------------------------------------------------------
+
+    def _serve_agent(self, call: Call, hit: Hit) -> Reply | None:
+        return None
+
+    async def _aserve_agent(self, call: Call, hit: Hit) -> Reply | None:
+        return None
+
+    # The end -------------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Keep the accepted answer; let others try what was not answered."""
+        for ticket, kept in self._ends():
+            if kept is None:
+                self.cache.fail(ticket)
+            else:
+                self.cache.keep(ticket, kept[0])
+                if kept[0] is not None and (alias := self._alias(ticket, kept[0])) is not None:
+                    self.cache.keep(alias[0], alias[1])
+
+    async def asettle(self) -> None:
+        """The same, awaited."""
+        ends = self._ends()
+        try:
+            for ticket, kept in ends:
+                if kept is None:
+                    await self.cache.afail(ticket)
+                else:
+                    await self.cache.akeep(ticket, kept[0])
+                    if kept[0] is not None and (alias := self._alias(ticket, kept[0])) is not None:
+                        await self.cache.akeep(alias[0], alias[1])
+        except BaseException:
+            # Cancelled in between: nobody may wait for what will not come.
+            for ticket, _ in ends:
+                self.cache.fail(ticket)
+            raise
+
+    def _ends(self) -> list[tuple[Ticket, tuple[Any] | None]]:
+        """Every request of the plan with the entry to keep of it: `(None,)` where the answer may not be kept, `None` without one."""
+        tickets, self.tickets = self.tickets, {}
+        result = self.result
+        ends: list[tuple[Ticket, tuple[Any] | None]] = []
+        for index, ticket in tickets.items():
+            reply = self.replies.get(index)
+            if reply is None or reply.error is not None or result is None:
+                ends.append((ticket, None))
+            elif result.index != index:
+                # Another answer was kept, so this one was rejected.
+                ends.append((ticket, (None,)))
+            else:
+                ends.append((ticket, (self._entry(index, ticket, reply, result),)))
+        # What is kept last may stand in for what was rejected before it.
+        return sorted(ends, key=lambda end: end[1] is not None and end[1][0] is not None)
+
+    def _entry(self, index: int, ticket: Ticket, reply: Reply, result: Result) -> Any:
+        message, parsed = reply.message, reply.parsed
+        parts = self.parts.get(index)
+        if parts and is_message(parts[0]):
+            message = merged(parts)
+        if message is None or not hasattr(message, "response_metadata"):
+            return None
+        if ticket.ask.structured:
+            if isinstance(parsed, Mapping) and self.host.structured.so_kwargs.get("include_raw") and "parsed" in parsed:
+                parsed = parsed["parsed"]
+            if parsed is None:
+                return None
+            parsed = parsed.model_dump(mode="json") if hasattr(parsed, "model_dump") else parsed
+        attempt = result.decision.attempts[index]
+        if attempt is not result.decision.attempts[-1]:
+            # The policy went on and came back to it: it was not what was hoped for.
+            return None
+        return self.cache.entry(
+            ticket,
+            message,
+            finish_reason=finish_reason(message.response_metadata),
+            usage=usage_of(message),
+            cost_usd=attempt.cost_usd,
+            score=attempt.score,
+            parsed=parsed if ticket.ask.structured else None,
+        )
+
+    def _alias(self, ticket: Ticket, entry: Any) -> tuple[Ticket, Any] | None:
+        """The answer under the first route's key too, where that route's own answer was rejected: next time nobody asks it in vain."""
+        first = self.first
+        if first is None or first is ticket or (reply := self.replies.get(0)) is None or reply.error is not None:
+            return None
+        from dataclasses import replace
+
+        alias = replace(first, flight=None, owner=None)
+        return alias, replace(entry, key=first.key)
+
+    def _abandon(self) -> None:
+        tickets, self.tickets = self.tickets, {}
+        for ticket in tickets.values():
+            self.cache.fail(ticket)
+
+
+class _Eligible(Mapping[str, bytes]):
+    """Routes that may answer a request, each with the digest of its model; worked out only where it is asked for."""
+
+    def __init__(self, recall: Recall, router: Router, request: Request) -> None:
+        self._recall, self._router, self._request = recall, router, request
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._request.route_names:
+            raise KeyError(name)
+        return self._recall.made_by(self._router.routes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._request.route_names)
+
+    def __len__(self) -> int:
+        return len(self._request.routes)
+
+
+def _names(tools: Any) -> frozenset[str]:
+    return frozenset(str((tool.get("function") or tool).get("name")) for tool in tools)
+
+
+def _result(message: Any) -> LLMResult:
+    return LLMResult(generations=[[ChatGeneration(message=message)]], llm_output={}, run=[RunInfo(run_id=uuid4())])
+
+
+__all__ = ["CachingHost", "Recall"]
