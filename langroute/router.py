@@ -401,9 +401,7 @@ class Router:
         self.degraded(cause, problems, type(error).__name__)
         return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
 
-    def _allowed(
-        self, request: Request, attempts: Sequence[Attempt], selection: Selection | None, problems: list[str]
-    ) -> Selection | None:
+    def _allowed(self, request: Request, attempts: Sequence[Attempt], selection: Any, problems: list[str]) -> Selection | None:
         if selection is None:
             if attempts:
                 return None
