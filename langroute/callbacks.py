@@ -1,0 +1,744 @@
+"""Which task does every model call, tool call and error of a program belong to, and what did the task come to?
+
+`OutcomeTracker` is a LangChain callback handler. It works with `ChatRouter` and without, so that a program can be measured before
+anything is routed. Pass it in `config={"callbacks": [tracker]}`, or put the calls into `with track(...)`, or set
+`LANGROUTE_LEDGER` to a path or URL before the program starts and import this module: then every run is tracked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from threading import RLock
+from time import perf_counter, time
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers.context import register_configure_hook
+
+from langroute.context import current_task, task
+from langroute.errors import DegradedWarning
+from langroute.evaluators import Evaluator, Finished
+from langroute.implicit import Implicit
+from langroute.ledger.facts import JUDGE_TAG, CallRecord, TaskRecord, TaskTotals
+from langroute.ledger.memory import MemoryLedger
+from langroute.pricing import cost, price_from, price_of, usage_from_provider, usage_of
+from langroute.records import Outcome, Price, Usage
+from langroute.steps import Inspector
+
+ENV_VAR = "LANGROUTE_LEDGER"
+"""A path or URL of a ledger: LangChain then tracks every run of the process, once this module is imported."""
+
+_HELD_S = 600.0
+"""How long a routed call waits for its decision where no root run says when that is due."""
+
+_MAX_JUDGING = 1000
+"""Most runs waiting to be evaluated."""
+
+_INTERRUPTS = ("GraphInterrupt", "NodeInterrupt")
+_CONTROL = (*_INTERRUPTS, "GraphBubbleUp", "ParentCommand")
+"""LangGraph's own signals: raised through runs, and no errors."""
+
+_CANCELLED = ("CancelledError", "KeyboardInterrupt", "SystemExit")
+
+
+@dataclass(slots=True)
+class _Root:
+    """A run without a parent, and all that runs under it."""
+
+    id: Any
+    task_id: str
+    at: float
+    kind: str | None
+    tags: Mapping[str, str]
+    runs: dict[Any, _Seen] = field(default_factory=dict)
+    held: list[CallRecord] = field(default_factory=list)
+    """Routed calls: dropped when their decision is in the ledger, kept when the router writes elsewhere."""
+
+    claimed: set[str] = field(default_factory=set)
+    interrupted: bool = False
+    is_call: bool = False
+    """The root is itself a model call: it ends before its decision is written."""
+
+    judged_by: tuple[Evaluator, ...] = ()
+    inputs: Any = None
+    output: Any = None
+    last: _Seen | None = None
+    answer: Any = None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A run that has begun and not ended."""
+
+    root: _Root
+    what: str = "chain"
+    task_id: str = ""
+    begun: float = 0.0
+    at: float = 0.0
+    first: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    step_kind: str | None = None
+    name: str | None = None
+    retry: bool = False
+    judge: bool = False
+    messages: Sequence[Any] = ()
+
+
+class OutcomeTracker(BaseCallbackHandler):
+    """Writes down every model call, tool call, retry, cache hit and error, each with its task.
+
+    Works in sync and async code, threads, `batch`, sub-graphs and sub-agents: wherever LangChain's callbacks reach. A call that a
+    `ChatRouter` made is in its decision already, and is not counted twice. The task is the one of `langroute.context.task` around
+    the call; else `langroute_task` in its metadata; else the conversation (`thread_id`); else the root run.
+
+    Args:
+        ledger: Where it is written; in memory where none is given.
+        prices: USD per million tokens by `provider:model` or model name, over the list prices.
+        kind: What kind of task the runs are, where nobody says otherwise.
+        tags: Team, project, user, environment and what else reports should group by.
+        inspector: Tells what kind of step a call is.
+        evaluators: Judge finished runs, in a thread of their own.
+        implicit: Reads signals out of a person's next message; nothing is read where nothing is given.
+
+    Example:
+        >>> from langroute.testing import ScriptedModel
+        >>> tracker = OutcomeTracker(prices={"scripted": {"input": 1, "output": 2}})
+        >>> with track("t1", tracker=tracker):
+        ...     answer = ScriptedModel("Hm.").invoke("What is 6 * 7?")
+        >>> tracker.task("t1").calls, tracker.task("t1").unknown_costs
+        (1, 0)
+    """
+
+    # Async managers then call it in place and in order; what it does takes microseconds.
+    run_inline = True
+
+    def __init__(
+        self,
+        ledger: Any = None,
+        *,
+        prices: Mapping[str, Any] | None = None,
+        kind: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        inspector: Inspector | None = None,
+        evaluators: Iterable[Evaluator] = (),
+        implicit: Implicit | None = None,
+    ) -> None:
+        self.ledger = MemoryLedger() if ledger is None else ledger
+        self.prices: dict[str, Price] = {
+            name: price for name, value in (prices or {}).items() if (price := price_from(value, f"prices[{name!r}]")) is not None
+        }
+        self.kind, self.tags = kind, dict(tags or {})
+        self.inspector = inspector or Inspector()
+        self.evaluators, self.implicit = tuple(evaluators), implicit
+        self.unjudged = 0
+        """Evaluations that failed, or found no room."""
+
+        self._judging: list[Future[None]] = []
+        self._judges: ThreadPoolExecutor | None = None
+        self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
+        self._roots: OrderedDict[Any, _Root] = OrderedDict()
+        self._runs: dict[Any, _Seen] = {}
+        self._late: list[tuple[float, CallRecord]] = []
+        self._decided: OrderedDict[str, None] = OrderedDict()
+        self._lock = RLock()
+        atexit.register(_finish, weakref.ref(self))
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def task(self, task_id: str) -> TaskTotals | None:
+        """What a task came to so far, or `None`."""
+        self.flush()
+        found: TaskTotals | None = self.ledger.task(task_id)
+        return found
+
+    def flush(self) -> None:
+        """Return when all that was seen is in the ledger."""
+        with self._lock:
+            late, self._late = self._late, []
+            judging = list(self._judging)
+        wait(judging, timeout=60)
+        self._settle(call for _, call in late)
+        self.ledger.flush()
+
+    # Runs ------------------------------------------------------------------------------------------------------------
+
+    def _start(self, run_id: Any, parent: Any, metadata: Mapping[str, Any] | None, tags: Sequence[str] | None, what: str) -> _Seen:
+        known = metadata or {}
+        judge = tags is not None and JUDGE_TAG in tags
+        with self._lock:
+            found = self._runs.get(run_id)
+            if found is not None:
+                return found
+            above = self._runs.get(parent) if parent is not None else None
+            if above is None:
+                above = self._surrounding(parent)
+            if above is not None:
+                root = above.root
+            elif judge and current_task() is None:
+                # A check of an answer that belongs to no run: its cost is in the decision, and it is nobody's task.
+                return _Seen(_Root(run_id, "", 0.0, None, {}))
+            else:
+                root = self._new_root(run_id, known, what)
+            seen = root.runs[run_id] = self._runs[run_id] = _Seen(root, what, metadata=known, judge=judge)
+        if above is not None:
+            seen.retry = above.retry
+        for tag in tags or ():
+            if tag.startswith("retry:attempt:"):
+                seen.retry = tag != "retry:attempt:1"
+        if what != "chain":
+            seen.begun, seen.at = perf_counter(), time()
+            around = current_task()
+            told = around.id if around is not None else known.get("langroute_task")
+            seen.task_id = str(told) if told else root.task_id
+        return seen
+
+    def _surrounding(self, parent: Any) -> _Seen | None:
+        """The run around a call whose own config hides it: `model.invoke(x, {"callbacks": [...]})` inside a node."""
+        config = var_child_runnable_config.get()
+        above = getattr((config or {}).get("callbacks"), "parent_run_id", None)
+        return self._runs.get(above) if above is not None and above != parent else None
+
+    def _new_root(self, run_id: Any, metadata: Mapping[str, Any], what: str) -> _Root:
+        around = current_task()
+        thread = metadata.get("thread_id")
+        if around is not None:
+            task_id = around.id
+        elif told := metadata.get("langroute_task"):
+            task_id = str(told)
+        elif thread:
+            task_id = self.ledger.thread_task(str(thread))
+        else:
+            # Attempts of a decision that nothing surrounds are roots each; they are one task.
+            task_id = str(metadata.get("langroute_decision_id") or run_id)
+        tags = {**self.tags, **{key: str(metadata[name]) for key, name in _LABELS if name in metadata}}
+        kind = (around.kind if around is not None else None) or metadata.get("langroute_task_kind") or self.kind
+        root = _Root(run_id, task_id, time(), kind, tags, is_call=what == "model")
+        if self.evaluators:
+            root.judged_by = tuple(one for one in self.evaluators if one.wants(task_id))
+        self._roots[run_id] = root
+        self.ledger.record_task(TaskRecord(task_id, None, root.at, None, str(run_id), kind, tags))
+        if len(self._roots) > 10_000:
+            _, oldest = next(iter(self._roots.items()))
+            self._end_root(oldest, "abandoned", "GeneratorExit")
+        return root
+
+    def _end(self, run_id: Any, error: BaseException | None = None) -> _Seen | None:
+        with self._lock:
+            seen = self._runs.pop(run_id, None)
+            if seen is None:
+                return None
+            root = seen.root
+            root.runs.pop(run_id, None)
+        if error is not None and type(error).__name__ in _INTERRUPTS:
+            root.interrupted = True
+        return seen
+
+    def _end_run(self, run_id: Any, error: BaseException | None = None) -> None:
+        """A chain's end; a root's end ends the task's part."""
+        seen = self._end(run_id, error)
+        if seen is not None and seen.root.id == run_id:
+            self._end_root(seen.root, _state(seen.root, error), type(error).__name__ if error is not None else "CancelledError")
+
+    def _end_root(self, root: _Root, state: str, error_type: str) -> None:
+        with self._lock:
+            self._roots.pop(root.id, None)
+            open_runs = list(root.runs.items())
+            for run_id, _ in open_runs:
+                self._runs.pop(run_id, None)
+            root.runs.clear()
+            held, root.held = root.held, []
+        for run_id, seen in open_runs:
+            # A call that is cancelled hears nothing more; it was made all the same, and what it cost nobody knows.
+            if seen.what != "chain":
+                self._record(seen, run_id, error_type=error_type, cost_usd=None if seen.what == "model" else 0.0)
+        held.extend(root.held)
+        if root.is_call:
+            now = perf_counter()
+            with self._lock:
+                due = [call for since, call in self._late if now - since > _HELD_S]
+                self._late = [one for one in self._late if now - one[0] <= _HELD_S]
+                self._late.extend((now, call) for call in held)
+            held = due
+        self._settle(held)
+        self.ledger.record_task(TaskRecord(root.task_id, state, root.at, time(), str(root.id), root.kind, root.tags))
+        if state == "abandoned":
+            told = Outcome("abandoned", success=False, task_id=root.task_id, source="implicit:abandoned", at=time())
+            self.ledger.record_outcome(told)
+        elif state == "ok" and root.judged_by:
+            self._judge(root)
+
+    def _judge(self, root: _Root) -> None:
+        """Have a finished run evaluated, away from the program's own threads and from what is tracked."""
+        messages = root.last.messages if root.last is not None else ()
+        finished = Finished(root.task_id, str(root.id), root.inputs, root.output, messages, root.answer)
+        with self._lock:
+            self._judging = [one for one in self._judging if not one.done()]
+            if len(self._judging) >= _MAX_JUDGING:
+                self.unjudged += 1
+                return
+            if self._judges is None:
+                self._judges = ThreadPoolExecutor(1, "langroute-evaluator")
+            self._judging.append(self._judges.submit(self._evaluate, root.judged_by, finished))
+
+    def _evaluate(self, evaluators: Sequence[Evaluator], finished: Finished) -> None:
+        for evaluator in evaluators:
+            begun, at = perf_counter(), time()
+            found = evaluator.evaluate(finished)
+            if found.cost_usd != 0:
+                spent = CallRecord(finished.task_id, "judge", at, cost_usd=found.cost_usd, cost_basis="evaluator")
+                self.ledger.record_call(replace(spent, latency_s=perf_counter() - begun))
+            if found.outcome is not None:
+                self.ledger.record_outcome(replace(found.outcome, at=time()))
+            elif found.error is not None:
+                self.unjudged += 1
+                if self.unjudged == 1:
+                    text = f"Evaluator {evaluator.name!r} failed: {found.error}. Its tasks have no outcome from it."
+                    warnings.warn(text, DegradedWarning, stacklevel=2)
+
+    # Chains ----------------------------------------------------------------------------------------------------------
+
+    def on_chain_start(
+        self,
+        serialized: Any,
+        inputs: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chain, graph or node began."""
+        seen = self._start(run_id, parent_run_id, metadata, tags, "chain")
+        if seen.root.id == run_id and seen.root.judged_by:
+            seen.root.inputs = inputs
+
+    def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """It ended."""
+        root = self._roots.get(run_id)
+        if root is not None and root.judged_by:
+            root.output = outputs
+        self._end_run(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        """It failed, was interrupted, cancelled or left."""
+        self._end_run(run_id, error)
+
+    # Models ----------------------------------------------------------------------------------------------------------
+
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: list[list[Any]],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model was called."""
+        seen = self._start(run_id, parent_run_id, metadata, tags, "model")
+        known = seen.metadata
+        decision_id = known.get("langroute_decision_id")
+        seen.step_kind = known.get("langroute_step_kind")
+        if decision_id is not None:
+            self._claim(seen.root, decision_id, seen.task_id)
+        else:
+            if seen.step_kind is None and messages and messages[0]:
+                tools = (kwargs.get("invocation_params") or {}).get("tools") or ()
+                seen.step_kind = self.inspector.inspect(
+                    messages[0], tools=_openai_form(tools), metadata=known, tags=tags or ()
+                ).kind
+            seen.retry = seen.retry or _tried_before(known)
+        if messages and (self._keeps_text or seen.root.judged_by):
+            seen.messages = tuple(messages[0])
+        if self.implicit is not None and messages:
+            told = self.implicit.heard(messages[0], seen.task_id, time())
+            if told is not None:
+                self.ledger.record_outcome(told)
+
+    def on_llm_start(
+        self,
+        serialized: Any,
+        prompts: list[str],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A text model was called."""
+        seen = self._start(run_id, parent_run_id, metadata, tags, "model")
+        seen.retry = seen.retry or _tried_before(seen.metadata)
+        if self._keeps_text:
+            seen.messages = tuple(prompts)
+
+    def on_llm_new_token(self, token: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """A token came."""
+        seen = self._runs.get(run_id)
+        if seen is not None and seen.first is None:
+            seen.first = perf_counter() - seen.begun
+
+    def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """A part of a stream came."""
+        self.on_llm_new_token(None, run_id=run_id)
+
+    def on_retry(self, retry_state: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """An integration tries again inside one run: what failed was a call too."""
+        seen = self._runs.get(run_id)
+        if seen is None or seen.what != "model":
+            return
+        failed = retry_state.outcome.exception() if getattr(retry_state, "outcome", None) is not None else None
+        name = type(failed).__name__ if failed is not None else "Retry"
+        self._record(seen, None, error_type=name, cost_usd=_refused(name), basis="refused")
+        seen.retry = True
+
+    def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """The model answered."""
+        seen = self._end(run_id)
+        if seen is None:
+            return
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        message = getattr(generation, "message", None)
+        usage = usage_of(message) if message is not None else None
+        if usage is None and (given := (response.llm_output or {}).get("token_usage")):
+            usage = usage_from_provider(given)
+        metadata = getattr(message, "response_metadata", None) or {}
+        served = metadata.get("model_name") or metadata.get("model")
+        # LangChain's own cache marks what it brings back: nothing was billed.
+        cached = ((getattr(message, "usage_metadata", None) or {}).get("total_cost")) == 0
+        answer = (message if message is not None else getattr(generation, "text", None)) if self._keeps_text else None
+        self._record(seen, run_id, usage=usage, served=served, cache="hit" if cached else None, answer=answer)
+        root = seen.root
+        if root.judged_by and not seen.judge:
+            root.last, root.answer = seen, message
+            if root.id == run_id:
+                root.inputs, root.output = seen.messages, message
+        if root.id == run_id:
+            self._end_root(root, _state(root, None), "CancelledError")
+
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        """The model failed."""
+        seen = self._end(run_id, error)
+        if seen is None:
+            return
+        name = type(error).__name__
+        response = kwargs.get("response")
+        generation = (
+            response.generations[0][0] if response is not None and response.generations and response.generations[0] else None
+        )
+        usage = usage_of(getattr(generation, "message", None)) if generation is not None else None
+        if usage is None and seen.first is None and name not in _CANCELLED:
+            self._record(seen, run_id, error_type=name, cost_usd=_refused(name), basis="refused")
+        else:
+            self._record(seen, run_id, usage=usage, error_type=name)
+        if seen.root.id == run_id:
+            self._end_root(seen.root, _state(seen.root, error), name)
+
+    # Tools and retrievers --------------------------------------------------------------------------------------------
+
+    def on_tool_start(
+        self,
+        serialized: Any,
+        input_str: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool was called."""
+        seen = self._start(run_id, parent_run_id, metadata, tags, "tool")
+        seen.name = kwargs.get("name") or (serialized or {}).get("name")
+
+    def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """It answered; a result that says it is an error is one."""
+        self._end_other(run_id, "ToolError" if getattr(output, "status", None) == "error" else None)
+
+    def on_tool_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        """It failed."""
+        self._end_other(run_id, type(error).__name__, error)
+
+    def on_retriever_start(
+        self,
+        serialized: Any,
+        query: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A retriever was asked."""
+        seen = self._start(run_id, parent_run_id, metadata, tags, "retriever")
+        seen.name = kwargs.get("name")
+
+    def on_retriever_end(self, documents: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """It answered."""
+        self._end_other(run_id, None)
+
+    def on_retriever_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        """It failed."""
+        self._end_other(run_id, type(error).__name__, error)
+
+    def _end_other(self, run_id: Any, error_type: str | None, error: BaseException | None = None) -> None:
+        seen = self._end(run_id, error)
+        if seen is None:
+            return
+        self._record(seen, run_id, error_type=None if error_type in _CONTROL else error_type, cost_usd=0.0)
+        if seen.root.id == run_id:
+            self._end_root(seen.root, _state(seen.root, error), error_type or "CancelledError")
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """A router says what it decided; a decision answered from a cache is heard of only here."""
+        if name != "langroute_decision":
+            return
+        seen = self._runs.get(run_id)
+        decision_id = data.get("decision_id")
+        if seen is not None and decision_id is not None and data.get("task_id") is None:
+            self._claim(seen.root, decision_id, seen.root.task_id)
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    def _claim(self, root: _Root, decision_id: str, task_id: str) -> None:
+        if decision_id not in root.claimed:
+            root.claimed.add(decision_id)
+            if task_id != decision_id:
+                self.ledger.claim(decision_id, task_id)
+
+    def _record(
+        self,
+        seen: _Seen,
+        run_id: Any,
+        *,
+        usage: Usage | None = None,
+        served: str | None = None,
+        error_type: str | None = None,
+        cache: str | None = None,
+        cost_usd: float | None = None,
+        basis: str | None = None,
+        answer: Any = None,
+    ) -> None:
+        known = seen.metadata
+        latency = perf_counter() - seen.begun
+        provider, asked = known.get("ls_provider"), known.get("ls_model_name")
+        if cache is not None:
+            cost_usd, basis = 0.0, "cache"
+        elif seen.what == "model" and cost_usd is None and usage is not None:
+            cost_usd, basis = self._priced(usage, latency, provider, served, asked)
+        elif cost_usd is None:
+            basis = None
+        call = CallRecord(
+            seen.task_id,
+            what="judge" if seen.judge else seen.what,
+            at=seen.at,
+            run_id=str(run_id) if run_id is not None else None,
+            decision_id=known.get("langroute_decision_id"),
+            attempt=known.get("langroute_attempt") or 0,
+            route=known.get("langroute_route"),
+            model=served or asked,
+            provider=provider,
+            node=known.get("langgraph_node"),
+            step_kind=seen.step_kind,
+            agent=known.get("lc_agent_name"),
+            tool=seen.name,
+            usage=usage,
+            cost_usd=cost_usd,
+            cost_basis=basis,
+            latency_s=latency,
+            first_token_s=seen.first,
+            error_type=error_type,
+            cache=cache,
+            retry=seen.retry,
+            messages=seen.messages,
+            answer=answer,
+        )
+        if call.decision_id is not None or seen.judge:
+            seen.root.held.append(call)
+        else:
+            self.ledger.record_call(call)
+
+    def _settle(self, calls: Iterable[CallRecord]) -> None:
+        """Write calls that were held, unless their decisions have them."""
+        judges = []
+        for call in calls:
+            if call.what == "judge":
+                judges.append(call)
+            elif call.decision_id is not None and self.ledger.knows(call.decision_id):
+                self._decided[call.task_id] = None
+                if len(self._decided) > 10_000:
+                    self._decided.popitem(last=False)
+            else:
+                self.ledger.record_call(call)
+        for call in judges:
+            # What a check cost is in the decision already, where the decision is in this ledger.
+            decided = call.task_id in self._decided
+            self.ledger.record_call(replace(call, cost_usd=0.0, cost_basis="decision") if decided else call)
+
+    def _priced(
+        self, usage: Usage, latency: float, provider: str | None, served: str | None, asked: str | None
+    ) -> tuple[float | None, str | None]:
+        """What a call cost, and by which price."""
+        for name in (served, asked):
+            own = (self.prices.get(f"{provider}:{name}") or self.prices.get(name)) if name else None
+            if own is not None:
+                return cost(own, usage, latency), "own"
+        for name in (served, asked):
+            price = price_of(name, provider)
+            if price is not None:
+                return cost(price, usage, latency), "list"
+        return None, None
+
+
+_LABELS = tuple((key, name) for key in ("team", "project", "environment", "user", "user_id") for name in (key, f"langroute_{key}"))
+"""Label → the metadata that says it."""
+
+
+def _state(root: _Root, error: BaseException | None) -> str:
+    """How a root run ended."""
+    if error is None:
+        return "interrupted" if root.interrupted else "ok"
+    name = type(error).__name__
+    if name in _INTERRUPTS:
+        return "interrupted"
+    if name == "GeneratorExit":
+        return "abandoned"
+    return "cancelled" if name in _CANCELLED else "error"
+
+
+def _refused(error_type: str) -> float | None:
+    """A provider bills no request that it refused; of one that timed out nobody knows."""
+    return None if "timeout" in error_type.lower() else 0.0
+
+
+def _tried_before(metadata: Mapping[str, Any]) -> bool:
+    """LangGraph runs this node again under its retry policy."""
+    if "langgraph_node" not in metadata:
+        return False
+    config = var_child_runnable_config.get()
+    runtime = ((config or {}).get("configurable") or {}).get("__pregel_runtime")
+    return bool((getattr(getattr(runtime, "execution_info", None), "node_attempt", None) or 1) > 1)
+
+
+def _openai_form(tools: Any) -> tuple[Mapping[str, Any], ...]:
+    """Tools as the inspector reads them; what is in another provider's form tells by its name only."""
+    return tuple(
+        tool if "function" in tool else {"type": "function", "function": {"name": str(tool.get("name", "")), "parameters": {}}}
+        for tool in tools
+        if isinstance(tool, Mapping)
+    )
+
+
+def _finish(reference: weakref.ref[OutcomeTracker]) -> None:
+    tracker = reference()
+    if tracker is not None:
+        tracker.flush()
+
+
+# Tracking without passing a handler along ----------------------------------------------------------------------------
+
+
+class _FromEnvironment(OutcomeTracker):
+    """The one tracker that LangChain makes when the environment says so; made again and again, it stays the same."""
+
+    _made: _FromEnvironment | None = None
+
+    def __new__(cls) -> _FromEnvironment:
+        if cls._made is None:
+            cls._made = super().__new__(cls)
+        return cls._made
+
+    def __init__(self) -> None:
+        if not hasattr(self, "ledger"):
+            import os
+
+            from langroute.ledger import open_ledger
+
+            # LangChain asks for this class only where the variable is set.
+            super().__init__(open_ledger(os.environ[ENV_VAR]))
+
+
+_tracker: ContextVar[OutcomeTracker | None] = ContextVar("langroute_tracker", default=None)
+# Once: each registration is looked at in every run that ever begins in this process.
+register_configure_hook(_tracker, inheritable=True, handle_class=_FromEnvironment, env_var=ENV_VAR)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """The task inside a `with track(...)`."""
+
+    id: str
+    tracker: OutcomeTracker
+
+    @property
+    def totals(self) -> TaskTotals | None:
+        """What the task came to so far; `None` where nothing ran."""
+        return self.tracker.task(self.id)
+
+    def outcome(self, success: bool | None = None, **fields: Any) -> Outcome:
+        """Tell how the task went; see `langroute.outcomes.record_outcome`."""
+        from langroute.outcomes import record_outcome
+
+        return record_outcome(self.tracker.ledger, task_id=self.id, success=success, **fields)
+
+
+@contextmanager
+def track(
+    id: str | None = None,
+    *,
+    ledger: Any = None,
+    tracker: OutcomeTracker | None = None,
+    kind: str | None = None,
+    **tags: str,
+) -> Iterator[Tracked]:
+    """Track every model call inside as part of one task, without passing a handler along.
+
+    Threads see it where the context is copied (`asyncio.to_thread`, LangChain's own executors), not in a bare `threading.Thread`.
+
+    Args:
+        id: The task's id; a new one is made where none is given.
+        ledger: Where it is written; that of the tracker around it, else in memory, where neither is given.
+        tracker: The tracker to use.
+        kind: The user's own label for a family of tasks.
+        tags: Team, project, user, environment and what else reports should group by.
+
+    Example:
+        >>> from langroute.testing import ScriptedModel
+        >>> with track("ticket-17", kind="support", team="search") as tracked:
+        ...     answer = ScriptedModel("Hm.").invoke("What is 6 * 7?")
+        >>> tracked.totals.calls, tracked.totals.kind
+        (1, 'support')
+    """
+    around = _tracker.get()
+    if tracker is None:
+        tracker = around if around is not None and ledger in (None, around.ledger) else OutcomeTracker(ledger)
+    begun = time()
+    token = _tracker.set(tracker)
+    try:
+        with task(id, kind=kind, **tags) as entered:
+            tracked = Tracked(entered.id, tracker)
+            tracker.ledger.record_task(TaskRecord(entered.id, None, begun, None, None, kind, tags))
+            try:
+                yield tracked
+            except BaseException as error:
+                state = _state(_Root(None, entered.id, begun, kind, tags), error)
+                tracker.ledger.record_task(TaskRecord(entered.id, state, begun, time(), None, kind, tags))
+                raise
+    finally:
+        _tracker.reset(token)
+
+
+__all__ = ["ENV_VAR", "OutcomeTracker", "Tracked", "track"]
