@@ -49,7 +49,7 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
     content = message.content
     extra = message.additional_kwargs
     form = target.form or ""
-    if message.invalid_tool_calls:
+    if message.invalid_tool_calls or (not content and extra.get("refusal")):
         return portable(message)
     provider = metadata.get("model_provider")
     if provider is None and form == "anthropic" and isinstance(content, list) and _plain(content):
@@ -62,7 +62,7 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
             rest = [block for block in content if not (isinstance(block, Mapping) and block.get("type") in THINKING)]
             return message.model_copy(update={"content": rest}), []
         return portable(message)
-    if isinstance(content, str) and (not extra or not (_TELLING & set(extra) or (extra.get("refusal") and not content))):
+    if isinstance(content, str) and not (extra and _TELLING & set(extra)):
         # Text and tool calls: nothing in it belongs to anybody.
         return _named(message, form), []
     return portable(message)

@@ -283,7 +283,7 @@ def _foreign_file(block: Mapping[str, Any], target: Target) -> bool:
 
 def _plain_text(block: Mapping[str, Any], form: str) -> Any:
     text = block.get("text")
-    if not isinstance(text, str):
+    if not isinstance(text, str) or (form == "gemini" and not text.strip()):
         return None
     keys = {"type", "text"}
     keys.update(mark for mark, forms in MARKS.items() if form in forms)

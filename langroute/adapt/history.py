@@ -119,9 +119,14 @@ def _ended(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMess
 
 def _loop_without_thinking(messages: Sequence[BaseMessage]) -> bool:
     """A tool loop is open and its last answer does not begin with thinking."""
-    if not messages or not isinstance(messages[-1], ToolMessage):
+    results, answer = False, None
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            answer = message
+            break
+        results = results or isinstance(message, ToolMessage)
+    if not results:
         return False
-    answer = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
     first = answer.content[0] if answer is not None and isinstance(answer.content, list) and answer.content else None
     return not (isinstance(first, dict) and first.get("type") in THINKING)
 

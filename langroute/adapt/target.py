@@ -16,7 +16,7 @@ APIS = ("anthropic", "openai-chat", "openai-responses", "gemini", "mistral", "op
 _MISTRALS = re.compile(r"(?:^|[/:-])(?:mistral|ministral|mixtral|codestral|devstral|magistral|pixtral)", re.IGNORECASE)
 _VERSION = re.compile(r"(?:-\d{8}|-\d{4}-\d{2}-\d{2}|-\d{3}|-latest|@.+)$")
 _CLAUDE = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?!\d)")
-_KIN = {"azure": "openai", "google_vertexai": "google_genai"}
+_KIN = {"azure": "openai", "google_vertexai": "google_genai", "mistral": "mistralai"}
 """Providers that answer in another one's name."""
 
 
@@ -49,12 +49,14 @@ class Target:
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
     """Histories that were adapted, so that a grown one is adapted only where it grew."""
 
-    @property
-    def form(self) -> str | None:
-        """How the history has to be written: one of `APIS`, or `None` for a route nobody knows."""
-        if self.api == "openai-compatible" and (self.provider == "mistralai" or _MISTRALS.search(self.model or "")):
-            return "mistral"
-        return self.api if self.api in APIS else None
+    form: str | None = field(init=False, repr=False, compare=False)
+    """How the history has to be written: one of `APIS`, or `None` for a route nobody knows."""
+
+    def __post_init__(self) -> None:
+        form = self.api if self.api in APIS else None
+        if form == "openai-compatible" and (kin(self.provider) == "mistralai" or _MISTRALS.search(self.model or "")):
+            form = "mistral"
+        object.__setattr__(self, "form", form)
 
     def wrote(self, provider: str | None) -> bool:
         """An answer of that provider is in this target's own form."""

@@ -18,10 +18,11 @@ from langroute.adapt.target import Target
 
 NO_RESULT = "There is no result: the call was not carried out."
 EMPTY = "(no text)"
+TAKEN = "OK."
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_ONCE = ("anthropic", "gemini")
+_ONCE = ("anthropic", "gemini", "openai-responses")
 """Forms in which an id may be used once only; some servers count from 0 in every answer."""
 
 _FILLED = ("anthropic", "gemini", "mistral")
@@ -149,6 +150,9 @@ def turn(answer: AIMessage, after: Sequence[BaseMessage], target: Target, used: 
     calls = {name: call for (_, name), call in zip(ids, new.tool_calls)}  # noqa: B905
     for left in waiting.values():
         out.extend(ToolMessage(NO_RESULT, tool_call_id=name, name=calls[name]["name"], status="error") for name in left)
+    if form == "mistral" and (media or others) and out and isinstance(out[-1], ToolMessage):
+        # There a user may not speak before the model has taken the result.
+        out.append(AIMessage(TAKEN))
     if media:
         out.append(_shown(media, target))
     for message in others:
