@@ -37,6 +37,16 @@ def _buckets(seconds: Any) -> dict[str, ColumnElement[Any]]:
     return out
 
 
+def label_of(own: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The label of a call or a decision, in a query joined to its task.
+
+    One made before its task had a label, or by a thread that did not carry it, has none of its own: it is its task's.
+    """
+    n = schema.labels.c
+    nameless = select(n.id).where(n.team.is_(None), n.project.is_(None), n.environment.is_(None), n.task_kind.is_(None))
+    return case((own == nameless.scalar_subquery(), func.coalesce(schema.tasks.c.label, own)), else_=own)
+
+
 def calls_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
     """The sums of `daily_calls`, by column name, for any grouping of `calls`."""
     c = schema.calls.c
@@ -155,16 +165,13 @@ def sum_day(connection: Connection, day: int, *, raw: bool = True) -> None:
         connection.execute(delete(table).where(table.c.day == day))
     if raw:
         c, d = schema.calls.c, schema.decisions.c
-        sums = calls_by(c.day, c.label, c.place, c.what)
-        query = select(*sums.values()).where(c.day == day).group_by(c.day, c.label, c.place, c.what)
-        _fill(connection, schema.daily_calls, sums, query)
-        sums = decisions_by(d.day, d.label, d.place)
-        _fill(
-            connection,
-            schema.daily_decisions,
-            sums,
-            select(*sums.values()).where(d.day == day).group_by(d.day, d.label, d.place),
-        )
+        of_call, of_decision = label_of(c.label), label_of(d.label)
+        sums = calls_by(c.day, of_call.label("label"), c.place, c.what)
+        query = select(*sums.values()).join_from(schema.calls, schema.tasks, t.n == c.task, isouter=True)
+        _fill(connection, schema.daily_calls, sums, query.where(c.day == day).group_by(c.day, of_call, c.place, c.what))
+        sums = decisions_by(d.day, of_decision.label("label"), d.place)
+        query = select(*sums.values()).join_from(schema.decisions, schema.tasks, t.n == d.task, isouter=True)
+        _fill(connection, schema.daily_decisions, sums, query.where(d.day == day).group_by(d.day, of_decision, d.place))
         for dimension in DIMENSIONS:
             _fill_part(connection, day, dimension)
     user = func.coalesce(t.user, EMPTY).label("user")
