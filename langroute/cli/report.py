@@ -1,0 +1,242 @@
+"""`langroute report` and `langroute dashboard`: what was spent, and what came of it?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.errors import InputError
+from langroute.reports.build import build_report
+from langroute.reports.chargeback import to_focus
+from langroute.reports.formats import to_csv, to_json
+from langroute.reports.model import CALL_DIMENSIONS, DIMENSIONS, Report
+from langroute.reports.stats import Range
+from langroute.reports.window import Window
+from langroute.reports.words import count, money, named, percent, rate, seconds, span, usd
+
+
+def _window_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--until", metavar="DATE", help="Last day; today by default.")(command)
+    return click.option(
+        "--since", metavar="TIME", default="7d", show_default=True, help="7d, 2w, 36h, a date such as 2026-11-01, or all."
+    )(command)
+
+
+def _hourly(_: Any, __: Any, value: str | None) -> Range | None:
+    if value is None:
+        return None
+    low, _dash, high = value.partition("-")
+    try:
+        found = Range(float(low), float(high or low))
+    except ValueError:
+        raise click.BadParameter("give a number of USD, or two of them: 40-80") from None
+    if not 0 <= found.low <= found.high:
+        raise click.BadParameter("the lower number comes first, and neither is below 0")
+    return found
+
+
+@click.command()
+@click.option("--by", type=click.Choice(DIMENSIONS), default="task_kind", show_default=True, help="What the lines are.")
+@_window_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "html", "focus"]),
+    default="table",
+    show_default=True,
+    help="`focus` is a chargeback in the columns of the FOCUS specification.",
+)
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write; standard output by default.")
+@click.option(
+    "--hourly-usd", metavar="USD[-USD]", callback=_hourly, help="What an hour of a person's time is worth, for the return."
+)
+@click.option("--footprint", is_flag=True, help="Estimate energy and CO2; needs langroute[energy].")
+@click.option("--raw", is_flag=True, help="Read raw rows rather than daily sums: slower, the same numbers.")
+@ledger_option
+def report(
+    by: str,
+    since: str,
+    until: str | None,
+    form: str,
+    output: Path | None,
+    hourly_usd: Range | None,
+    footprint: bool,
+    raw: bool,
+    ledger: str,
+) -> None:
+    """Show what was spent and what came of it."""
+    window = Window.since(since, until)
+    with open_existing(ledger) as opened:
+        if form == "focus":
+            _write(to_focus(opened, window, raw=raw), output)
+            return
+        if form == "html":
+            from langroute.reports.page import write_page
+            from langroute.reports.pagedata import page_data
+
+            _write(write_page(page_data(opened, window, hourly_usd=hourly_usd, footprint=footprint, raw=raw)), output)
+            return
+        made = build_report(opened, window, by=by, hourly_usd=hourly_usd, footprint=footprint, raw=raw)
+    if form == "json":
+        _write(to_json(made) + "\n", output)
+    elif form == "csv":
+        _write(to_csv(made), output)
+    elif output is not None:
+        with output.open("w", encoding="utf-8") as file:
+            show(made, Console(file=file, width=160))
+    else:
+        console = Console()
+        # Piped into a file or a program, a table is not cut to 80 columns.
+        show(made, console if console.is_terminal else Console(width=160))
+
+
+@click.command()
+@click.option("--since", metavar="TIME", default="30d", show_default=True, help="7d, 2w, a date such as 2026-11-01, or all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes any free one.")
+@click.option(
+    "--hourly-usd", metavar="USD[-USD]", callback=_hourly, help="What an hour of a person's time is worth, for the return."
+)
+@ledger_option
+def dashboard(since: str, port: int, hourly_usd: Range | None, ledger: str) -> None:
+    """Serve the report as a live page on 127.0.0.1."""
+    from langroute.reports.serve import DashboardServer
+
+    Window.since(since)
+    with open_existing(ledger) as opened, DashboardServer(opened, since=since, port=port, hourly_usd=hourly_usd) as server:
+        click.echo(f"Serving {server.url} until Ctrl-C.")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo("Stopped.")
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{str(output)!r} cannot be written: {error.strerror}.") from error
+    click.echo(f"Wrote {output} ({len(text.encode()) / 1e6:.2f} MB).", err=True)
+
+
+def show(made: Report, console: Console) -> None:
+    """Write a report for people."""
+    console.print(made.first_line, style="bold red" if made.total.spend.unknown else "bold", highlight=False, soft_wrap=True)
+    console.print(f"{made.window}; read from {made.source}.", style="dim", highlight=False)
+    console.print(_lines(made))
+    for text in (*_savings(made), *_worth(made), *_tiers(made), *_prices(made), *_footprint(made), *made.notes):
+        console.print(text, highlight=False, soft_wrap=True)
+
+
+def _lines(made: Report) -> Table:
+    table = Table(title=f"By {made.by.replace('_', ' ')}", title_justify="left", show_footer=True)
+    total = made.total
+    own_tasks = made.by not in CALL_DIMENSIONS
+    columns: list[tuple[str, Callable[[Any], str]]] = [
+        ("spend", lambda line: money(line.spend)),
+        ("tasks" if own_tasks else "tasks that used it", lambda line: count(line.tasks)),
+        ("success (95 %)", lambda line: rate(line.success)),
+        ("per success", lambda line: money(line.per_success)),
+        ("calls", lambda line: count(line.calls)),
+        ("errors", lambda line: count(line.errors)),
+        ("escalated", lambda line: percent(line.escalation_rate, 1) if line.decisions else ""),
+        ("p50", lambda line: seconds(line.p50_s)),
+        ("p95", lambda line: seconds(line.p95_s)),
+        ("saved", lambda line: "" if line.saved_usd is None else usd(line.saved_usd, sign=True)),
+        ("hours saved", lambda line: "" if line.hours_saved is None else f"{line.hours_saved:,.1f}"),
+    ]
+    table.add_column(made.by.replace("_", " "), footer="total", overflow="fold")
+    for name, read in columns:
+        table.add_column(name, footer=read(total), justify="right")
+    for line in made.lines:
+        table.add_row(named(line.key), *(read(line) for _, read in columns))
+    return table
+
+
+def _savings(made: Report) -> list[str]:
+    saved = made.savings
+    if not saved.compared:
+        return ["Savings: nothing to compare with; no decision has both a known cost and a known baseline."]
+    against = " or ".join(saved.baselines) or "the baseline route"
+    priced = (
+        f"Savings against {against} for everything: {usd(saved.net_usd, sign=True)} net = baseline {usd(saved.baseline_usd)} "
+        f"- spent {usd(saved.cost_usd)} (every attempt, of which {count(saved.rejected_calls)} were thrown away, and "
+        f"{usd(saved.checks_usd)} for checks) - cold prompt caches {usd(saved.cold_usd)}; "
+        f"over {count(saved.compared)} of {count(saved.decisions)} decisions. Deciding took {seconds(saved.overhead_s) or '0 s'}."
+    )
+    out = [priced]
+    measured = saved.measured_per_success
+    if measured is not None:
+        steps = "" if saved.extra_steps is None else f", with {saved.extra_steps:+.1f} steps a task"
+        out.append(
+            f"Measured on whole tasks: a success cost {usd(abs(measured))} {'less' if measured >= 0 else 'more'} than with "
+            f"{saved.best_single} alone, "
+            f"the best single route{steps}. Tasks were not assigned by chance: compare like with like."
+        )
+    elif saved.best_single is None:
+        out.append("Extra steps are not measured: too few tasks with an outcome were done by one route alone (20 are needed).")
+    if saved.best_single is not None and saved.baselines and saved.best_single not in saved.baselines:
+        out.append(
+            f"Mind the baseline: {saved.best_single} alone did its tasks cheapest with a success that is not clearly lower; "
+            f"savings against {against} are larger than against it."
+        )
+    hits = made.total.response_hits
+    if hits:
+        out.append(
+            f"Response cache: {count(hits)} hits, for which the baseline would have billed {usd(made.total.response_saved_usd)}."
+        )
+    if saved.prompt_cache_usd is not None:
+        out.append(f"Providers' prompt caches saved {usd(saved.prompt_cache_usd)} at list prices (in the spend already).")
+    return out
+
+
+def _worth(made: Report) -> list[str]:
+    worth = made.worth
+    out = []
+    if worth.hours_saved is not None:
+        other = f"; people spent {worth.review_hours:,.1f} h on other tasks" if worth.review_hours else ""
+        out.append(f"Hours saved: {worth.hours_saved:,.1f}, over {count(worth.tasks_with_baseline)} tasks with a baseline{other}.")
+    if worth.return_share is not None:
+        low, high = worth.return_share.low, worth.return_share.high
+        out.append(f"Return on the spend: {low:+,.1f} to {high:+,.1f} USD for each USD.")
+    return out
+
+
+def _tiers(made: Report) -> list[str]:
+    total = sum(share.decisions for share in made.tiers)
+    if not total:
+        return []
+    parts = [f"{named(share.tier)} {percent(share.decisions / total)}" for share in made.tiers]
+    return ["Decisions by tier: " + ", ".join(parts) + "."]
+
+
+def _prices(made: Report) -> list[str]:
+    if not made.unknown_prices:
+        return []
+    lines = [
+        f"  {named(one.model)} (route {named(one.route)}, provider {named(one.provider)}): "
+        f"{count(one.calls)} calls, {count(one.tokens)} tokens"
+        for one in made.unknown_prices
+    ]
+    return ["Unknown prices; give them with prices={...} or Route(..., price=...):", *lines]
+
+
+def _footprint(made: Report) -> list[str]:
+    found = made.footprint
+    if found is None:
+        return []
+    left = f" Not covered: {', '.join(found.left_out)}." if found.left_out else ""
+    estimate = (
+        f"Energy {span(found.energy_kwh, 'kWh', 4)}, greenhouse gases {span(found.co2e_kg, 'kg CO2e', 4)}, "
+        f"for {percent(found.covered)} of the output tokens.{left} Method: {found.method}"
+    )
+    return [estimate]

@@ -1,0 +1,420 @@
+"""What was spent, and what came of it? Reads the sums of a ledger and makes a report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from langroute.errors import InputError
+from langroute.ledger.schema import BUCKET_NAMES, BUCKETS, labels, places
+from langroute.reports.footprint import footprint_of
+from langroute.reports.model import (
+    DIMENSIONS,
+    TASK_DIMENSIONS,
+    Amount,
+    Line,
+    Report,
+    Share,
+    Tokens,
+    UnknownPrice,
+    Worth,
+)
+from langroute.reports.savings import savings_of
+from langroute.reports.source import Source, open_source
+from langroute.reports.stats import Range, Rate, percentile
+from langroute.reports.window import Window, day_name
+
+PAID = ("model", "judge")
+"""Calls that somebody is billed for."""
+
+_CALL_SUMS = (
+    "calls",
+    "errors",
+    "retries",
+    "cost_usd",
+    "verify_usd",
+    "unknown_costs",
+    "input_tokens",
+    "output_tokens",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    *BUCKET_NAMES,
+)
+_DECISION_SUMS = (
+    "decisions",
+    "hits",
+    "semantic_hits",
+    "escalated",
+    "compared",
+    "compared_usd",
+    "baseline_usd",
+    "hit_baseline_usd",
+    "switch_usd",
+    "cost_usd",
+)
+_TASK_SUMS = (
+    "tasks",
+    "succeeded",
+    "failed",
+    "cost_usd",
+    "known_usd",
+    "unknown_costs",
+    "calls",
+    "errors",
+    "retries",
+    "escalations",
+    "decisions",
+    "input_tokens",
+    "output_tokens",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "human_minutes",
+    "baseline_minutes",
+    "baseline_human_minutes",
+    "baselines",
+    "value_usd",
+    "valued",
+    *BUCKET_NAMES,
+)
+_PART_SUMS = ("tasks", "succeeded", "failed", "known_usd")
+
+Sums = Mapping[str, float]
+NO_SUMS: Sums = defaultdict(float)
+
+
+def build_report(
+    ledger: Any,
+    window: Window,
+    *,
+    by: str = "task_kind",
+    hourly_usd: Range | None = None,
+    footprint: bool = False,
+    raw: bool = False,
+) -> Report:
+    """Make a report.
+
+    Args:
+        ledger: A `SqlLedger`.
+        window: Which time it covers.
+        by: What its lines are: one of `team`, `project`, `environment`, `task_kind`, `user`, `day`, `route`, `model`, `node`, `step_kind`, `tier`.
+        hourly_usd: What an hour of a person's time is worth, for the return; left out where nothing is given.
+        footprint: Estimate energy and greenhouse gases; needs `ecologits`.
+        raw: Read raw rows rather than daily sums.
+
+    Raises:
+        InputError: There is no such dimension.
+        MissingExtraError: A footprint is asked for and ecologits is not installed.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from langroute.ledger import open_ledger
+        >>> with open_ledger(pathlib.Path(tempfile.mkdtemp()) / "ledger.db") as ledger:
+        ...     build_report(ledger, Window.since("7d")).first_line
+        'Spend 0.00 USD, 0 tasks, no outcome was told.'
+    """
+    if by not in DIMENSIONS:
+        raise InputError(f"A report is by one of {', '.join(DIMENSIONS)}, not {by!r}.")
+    with open_source(ledger, window, raw=raw) as source:
+        return _report(source, by, hourly_usd, footprint)
+
+
+def _report(source: Source, by: str, hourly_usd: Range | None, footprint: bool) -> Report:
+    tiers = tier_of_route(source)
+    total, task_sums = _total(source)
+    lines = _task_lines(source, by) if by in TASK_DIMENSIONS else _call_lines(source, by, tiers)
+    notes = []
+    if source.raw:
+        notes.append("Read from raw rows.")
+    ordered = sorted(lines, key=_chronological if by == "day" else _dearest_first)
+    if by == "user":
+        rest = _rest(total, ordered)
+        if rest is not None:
+            ordered.append(rest)
+            notes.append("What users spent is that of tasks that began in the window; calls of other tasks stand in the last line.")
+    return Report(
+        window=source.window,
+        by=by,
+        lines=tuple(ordered),
+        total=total,
+        tiers=_tiers(source),
+        steps=_steps(source),
+        savings=savings_of(source),
+        worth=_worth(total, task_sums, hourly_usd),
+        unknown_prices=_unknown_prices(source),
+        footprint=footprint_of(_by_model(source)) if footprint else None,
+        metrics=_metrics(source),
+        source="raw rows" if source.raw else "daily sums",
+        notes=tuple(notes),
+    )
+
+
+# Reading sums -------------------------------------------------------------------------------------------------------------
+
+
+def _sums(
+    source: Source, table: Any, names: Iterable[str], keys: Mapping[str, ColumnElement[Any]], where: tuple[Any, ...] = ()
+) -> dict[tuple[Any, ...], Sums]:
+    """Sums of some columns of a table, by key. Joins labels and places where a key or a condition needs them."""
+    query = select(*keys.values(), *(func.sum(table.c[name]).label(name) for name in names)).select_from(table)
+    needed = {column.table for column in keys.values() if getattr(column, "table", None) is not None}
+    if labels in needed:
+        query = query.join(labels, labels.c.id == table.c.label)
+    if places in needed:
+        query = query.join(places, places.c.id == table.c.place)
+    query = query.where(source.within(table), *where)
+    if keys:
+        query = query.group_by(*keys.values())
+    found: dict[tuple[Any, ...], Sums] = {}
+    width = len(keys)
+    for row in source.connection.execute(query):
+        found[tuple(row[:width])] = dict(zip(names, (value or 0 for value in row[width:]), strict=True))
+    return found
+
+
+def _one(source: Source, table: Any, names: Iterable[str], where: tuple[Any, ...] = ()) -> Sums:
+    return _sums(source, table, names, {}, where)[()]
+
+
+def _paid(source: Source) -> tuple[Any, ...]:
+    return (source.calls.c.what.in_(PAID),)
+
+
+def tier_of_route(source: Source) -> dict[str, str]:
+    """Tiers by route, as the ledger last heard of them: a rejected attempt does not say its route's tier."""
+    p = places.c
+    query = select(p.route, p.tier).where(p.route.is_not(None), p.tier.is_not(None)).distinct()
+    return {row.route: row.tier for row in source.connection.execute(query)}
+
+
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def _total(source: Source) -> tuple[Line, Sums]:
+    """The line of everything, and the sums of all tasks."""
+    tasks = _one(source, source.tasks, _TASK_SUMS)
+    calls = _one(source, source.calls, _CALL_SUMS, _paid(source))
+    return _line(None, calls, _one(source, source.decisions, _DECISION_SUMS), tasks), tasks
+
+
+def _task_lines(source: Source, by: str) -> list[Line]:
+    """Lines by whom a task was for or when it began."""
+
+    def keys(table: Any) -> dict[str, ColumnElement[Any]]:
+        return {"key": table.c[by] if by in ("day", "user") else labels.c[by]}
+
+    tasks = {key: sums for (key,), sums in _sums(source, source.tasks, _TASK_SUMS, keys(source.tasks)).items()}
+    if by == "user":
+        # Only tasks know their user.
+        return [_user_line(key or None, sums) for key, sums in tasks.items()]
+    calls = {key: sums for (key,), sums in _sums(source, source.calls, _CALL_SUMS, keys(source.calls), _paid(source)).items()}
+    decisions = {key: sums for (key,), sums in _sums(source, source.decisions, _DECISION_SUMS, keys(source.decisions)).items()}
+    return [
+        _line(
+            day_name(key) if by == "day" else key,
+            calls.get(key, NO_SUMS),
+            decisions.get(key, NO_SUMS),
+            tasks.get(key, NO_SUMS),
+        )
+        for key in {*tasks, *calls, *decisions}
+    ]
+
+
+def _call_lines(source: Source, by: str, tiers: Mapping[str, str]) -> list[Line]:
+    """Lines by where calls went."""
+    column = places.c[by]
+    keys: dict[str, ColumnElement[Any]] = {"key": column}
+    if by == "tier":
+        keys["route"] = places.c.route
+    calls: dict[Any, dict[str, float]] = {}
+    for found, sums in _sums(source, source.calls, _CALL_SUMS, keys, _paid(source)).items():
+        key = found[0] or (tiers.get(found[1]) if by == "tier" else None)
+        into = calls.setdefault(key, defaultdict(float))
+        for name, value in sums.items():
+            into[name] += value
+    decisions = {key: sums for (key,), sums in _sums(source, source.decisions, _DECISION_SUMS, {"key": column}).items()}
+    parts_where = (source.parts.c.dimension == by,)
+    parts_keys = {"key": source.parts.c.value}
+    parts = {key or None: sums for (key,), sums in _sums(source, source.parts, _PART_SUMS, parts_keys, parts_where).items()}
+    if by == "tier" and None not in calls:
+        # Attempts that were not kept do not know their tier: their tasks are not counted under "(none)" either.
+        parts.pop(None, None)
+    return [
+        _line(key, calls.get(key, NO_SUMS), decisions.get(key, NO_SUMS), parts.get(key, NO_SUMS))
+        for key in {*calls, *parts, *decisions}
+    ]
+
+
+def _line(key: str | None, calls: Sums, decisions: Sums, tasks: Sums) -> Line:
+    spend = _spend(calls)
+    success, per_success, ends = _per_success(tasks, int(calls.get("unknown_costs", 0)))
+    counts = [int(calls.get(name, 0)) for name in BUCKET_NAMES]
+    return Line(
+        key=key,
+        spend=spend,
+        tasks=int(tasks.get("tasks", 0)),
+        success=success,
+        per_success=per_success,
+        per_success_range=ends,
+        calls=int(calls.get("calls", 0)),
+        errors=int(calls.get("errors", 0)),
+        retries=int(calls.get("retries", 0)),
+        decisions=int(decisions.get("decisions", 0)),
+        escalated=int(decisions.get("escalated", 0)),
+        p50_s=percentile(counts, BUCKETS, 0.5),
+        p95_s=percentile(counts, BUCKETS, 0.95),
+        tokens=_tokens(calls),
+        response_hits=int(decisions.get("hits", 0) + decisions.get("semantic_hits", 0)),
+        response_saved_usd=float(decisions.get("hit_baseline_usd", 0.0)),
+        saved_usd=_saved(decisions),
+        hours_saved=_hours(tasks),
+    )
+
+
+def _user_line(user: str | None, tasks: Sums) -> Line:
+    success, per_success, ends = _per_success(tasks, int(tasks["unknown_costs"]))
+    counts = [int(tasks[name]) for name in BUCKET_NAMES]
+    unknown, known = int(tasks["unknown_costs"]), int(tasks["tasks"] - tasks["unknown_costs"])
+    return Line(
+        key=user,
+        spend=Amount.of(float(tasks["cost_usd"]), unknown, known),
+        tasks=int(tasks["tasks"]),
+        success=success,
+        per_success=per_success,
+        per_success_range=ends,
+        calls=int(tasks["calls"]),
+        errors=int(tasks["errors"]),
+        retries=int(tasks["retries"]),
+        decisions=int(tasks["decisions"]),
+        escalated=int(tasks["escalations"]),
+        p50_s=percentile(counts, BUCKETS, 0.5),
+        p95_s=percentile(counts, BUCKETS, 0.95),
+        tokens=_tokens(tasks),
+        hours_saved=_hours(tasks),
+    )
+
+
+def _spend(calls: Sums) -> Amount:
+    unknown = int(calls.get("unknown_costs", 0))
+    return Amount.of(float(calls.get("cost_usd", 0) + calls.get("verify_usd", 0)), unknown, int(calls.get("calls", 0)) - unknown)
+
+
+def _per_success(tasks: Sums, unknown_calls: int) -> tuple[Rate, Amount, Range | None]:
+    """Success rate, cost per successful task, and that cost at the ends of the rate's interval."""
+    succeeded, failed = int(tasks.get("succeeded", 0)), int(tasks.get("failed", 0))
+    success = Rate(succeeded, succeeded + failed)
+    # Where the sums do not say how many tasks have an unknown part, the calls do.
+    unknown = int(tasks["unknown_costs"]) if "unknown_costs" in tasks else unknown_calls
+    spent = Amount.of(float(tasks.get("known_usd", 0)), unknown, int(tasks.get("tasks", 0)) - unknown)
+    ends = None
+    if spent.usd is not None and success.hits:
+        each = spent.usd / success.of
+        ends = Range(each / success.high, each / success.low)
+    return success, spent.per(succeeded), ends
+
+
+def _tokens(sums: Sums) -> Tokens:
+    return Tokens(
+        int(sums.get("input_tokens", 0)),
+        int(sums.get("output_tokens", 0)),
+        int(sums.get("cache_read", 0)),
+        int(sums.get("cache_write", 0) + sums.get("cache_write_1h", 0)),
+    )
+
+
+def _saved(decisions: Sums) -> float | None:
+    if not decisions.get("compared"):
+        return None
+    return float(decisions["baseline_usd"] - decisions["compared_usd"] - decisions["switch_usd"])
+
+
+def _hours(tasks: Sums) -> float | None:
+    if not tasks.get("baselines"):
+        return None
+    return float(tasks["baseline_minutes"] - tasks["baseline_human_minutes"]) / 60
+
+
+def _rest(total: Line, lines: Iterable[Line]) -> Line | None:
+    """What the lines leave out of the total spend."""
+    known = sum(line.spend.usd or 0.0 for line in lines)
+    left = (total.spend.usd or 0.0) - known
+    if abs(left) < 1e-9:
+        return None
+    return Line("(tasks of other days)", Amount(left))
+
+
+def _dearest_first(line: Line) -> tuple[float, str]:
+    return (-(line.spend.usd if line.spend.usd is not None else float("inf")), line.key or "")
+
+
+def _chronological(line: Line) -> tuple[str, str]:
+    return (line.key or "", "")
+
+
+# The rest of the report ---------------------------------------------------------------------------------------------------
+
+
+def _tiers(source: Source) -> tuple[Share, ...]:
+    found = _sums(source, source.decisions, ("decisions", "cost_usd"), {"tier": places.c.tier})
+    shares = [Share(tier, int(sums["decisions"]), float(sums["cost_usd"])) for (tier,), sums in found.items()]
+    return tuple(sorted(shares, key=lambda share: -share.decisions))
+
+
+def _steps(source: Source) -> tuple[Share, ...]:
+    keys = {"step_kind": places.c.step_kind, "tier": places.c.tier}
+    found = _sums(source, source.decisions, ("decisions", "cost_usd"), keys)
+    shares = [Share(tier, int(sums["decisions"]), float(sums["cost_usd"]), kind) for (kind, tier), sums in found.items()]
+    return tuple(sorted(shares, key=lambda share: -share.decisions))
+
+
+def _unknown_prices(source: Source) -> tuple[UnknownPrice, ...]:
+    keys = {"route": places.c.route, "model": places.c.model, "provider": places.c.provider}
+    names = ("unknown_costs", "input_tokens", "output_tokens")
+    found = _sums(source, source.calls, names, keys, (*_paid(source), source.calls.c.unknown_costs > 0))
+    unknown = [
+        UnknownPrice(route, model, provider, int(sums["unknown_costs"]), int(sums["input_tokens"] + sums["output_tokens"]))
+        for (route, model, provider), sums in found.items()
+    ]
+    return tuple(sorted(unknown, key=lambda one: (-one.calls, one.model or "", one.route or "")))
+
+
+def _by_model(source: Source) -> dict[tuple[str | None, str | None], Sums]:
+    keys = {"provider": places.c.provider, "model": places.c.model}
+    found = _sums(source, source.calls, ("calls", "output_tokens", "latency_s", "cache_hits"), keys, _paid(source))
+    return {(provider, model): sums for (provider, model), sums in found.items()}
+
+
+def _metrics(source: Source) -> dict[str, Rate]:
+    o = source.outcomes.c
+    found = _sums(source, source.outcomes, ("succeeded", "failed"), {"key": o.key})
+    return {
+        key: Rate(int(sums["succeeded"]), int(sums["succeeded"] + sums["failed"]))
+        for (key,), sums in sorted(found.items())
+        if sums["succeeded"] + sums["failed"]
+    }
+
+
+def _worth(total: Line, tasks: Sums, hourly: Range | None) -> Worth:
+    saved = _hours(tasks)
+    review = float(tasks["human_minutes"] - tasks["baseline_human_minutes"]) / 60
+    value = float(tasks["value_usd"]) if tasks["valued"] else None
+    returned = None
+    gains = []
+    if value is not None:
+        gains.append(Range(value, value))
+    if saved is not None and hourly is not None:
+        # At worst, people's time on tasks that failed or have no baseline is taken off too, and negative hours cost most.
+        worst = saved - review
+        gains.append(Range(min(worst * hourly.low, worst * hourly.high), max(saved * hourly.low, saved * hourly.high)))
+    spend = total.spend
+    if gains and spend.usd and spend.complete and total.success.hits:
+        # The same again would succeed between the ends of the interval: what it is worth moves with that.
+        share = total.success.hits / total.success.of
+        low = sum(gain.low * (total.success.low if gain.low > 0 else share) / share for gain in gains)
+        high = sum(gain.high * (total.success.high if gain.high > 0 else share) / share for gain in gains)
+        returned = Range((low - spend.usd) / spend.usd, (high - spend.usd) / spend.usd)
+    return Worth(saved, int(tasks["baselines"]), review, value, int(tasks["valued"]), hourly, returned)
