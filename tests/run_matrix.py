@@ -86,7 +86,7 @@ def main() -> int:
             if interpreter is None:
                 outcome, good = "could not be installed", False
             else:
-                good = run([str(interpreter), "-m", "pytest", "-q", "-W", "ignore", "--benchmark-disable", *given.tests], log)
+                good = run([str(interpreter), "-m", "pytest", "-W", "ignore", "--benchmark-disable", *given.tests], log)
                 outcome = next(
                     (line for line in reversed(log.read_text().splitlines()) if " passed" in line or " failed" in line), ""
                 )
