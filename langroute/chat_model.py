@@ -67,6 +67,7 @@ class ChatRouter(BaseChatModel):
         labels: Labels every route must have.
         temperature, max_tokens, timeout, stop: Handed to whichever model is chosen.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
+        budget: A `Budget` or several: what may be spent, by whom.
         response_cache: A `ResponseCache`, `True` for one in memory, or a path or URL for one that lasts. (`cache` is LangChain's own
             field: it goes to the routes' models.)
         api_key: For the models that are given by name; by default each provider's own environment variable.
@@ -97,6 +98,7 @@ class ChatRouter(BaseChatModel):
     labels: SkipValidation[Any] = ()
     max_attempts: int | None = None
     inspector: SkipValidation[Any] = None
+    budget: SkipValidation[Any] = None
     response_cache: SkipValidation[Any] = None
     temperature: float | None = None
     max_tokens: int | None = None
@@ -150,6 +152,7 @@ class ChatRouter(BaseChatModel):
             limits=limits,
             max_attempts=self.max_attempts,
             inspector=self.inspector,
+            budget=self.budget,
             max_retries=self.max_retries,
         )
         # A copy made at run time by `configurable_fields` shares what was learned and recorded.
@@ -179,6 +182,11 @@ class ChatRouter(BaseChatModel):
     def models(self) -> Models:
         """The routes' models as this router calls them."""
         return self._core.models
+
+    @property
+    def recall(self) -> Any:
+        """The response cache at work, or `None`. For hosts."""
+        return self._core.recall
 
     @property
     def _llm_type(self) -> str:

@@ -135,7 +135,10 @@ class RouterMiddleware(AgentMiddleware):  # type: ignore[type-arg]
         router = self.model.router
         run = read_config(config, router.limits)
         step = router.request(messages, self._asked_for(request), run)
-        return router.plan(step, run), _AgentHost(self.model.models, request, handler, config), config
+        plan, host = router.plan(step, run), _AgentHost(self.model.models, request, handler, config)
+        if (recall := self.model.recall) is not None:
+            plan, host = recall.around(plan, host, step, run, router)
+        return plan, host, config
 
     def _asked_for(self, request: Any) -> Asked:
         """What the request asks for beside its messages; an agent's tools are the same at every step."""

@@ -17,7 +17,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
 from langroute.cache.keys import Unkeyable, model_digest, settings_digest, tools_digest
-from langroute.cache.replay import Replay, is_message, listened_to
+from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
@@ -99,6 +99,10 @@ class CachingHost:
     def __init__(self, recall: Recall, host: Any, request: Request, run: Run | None, router: Router) -> None:
         self.recall, self.cache, self.host, self.request, self.run, self.router = recall, recall.cache, host, request, run, router
         self.streams = getattr(host, "streams", "messages")
+        self.given = host.config
+        """The host's config as it was given."""
+
+        self.heard: Heard | None = None
         self.tickets: dict[int, Ticket] = {}
         """Attempt → its request, while an answer to it is awaited or may still be kept."""
 
@@ -173,6 +177,10 @@ class CachingHost:
 
     def _open(self, call: Call) -> Ticket | None:
         self.served = self.twin = None
+        if call.route.name not in self.router.routes:
+            # The last words of a budget that is used up are nobody's answer.
+            self.notes[call.index] = ("bypass: no route was called", None, None)
+            return None
         ticket: Ticket | str
         try:
             ticket = self.cache.open(self._ask(call))
@@ -190,9 +198,16 @@ class CachingHost:
     def _ask(self, call: Call) -> Ask:
         request, route, host = self.request, call.route, self.host
         bound = getattr(host, "bound", None)
-        settings: dict[str, Any] = {**route.kwargs, **getattr(host, "kwargs", {})}
-        parts = [self.recall.tools(bound, request), settings_digest(settings)]
         structured = isinstance(host, StructuredHost)
+        if isinstance(host, ModelHost):
+            settings: dict[str, Any] = {**route.kwargs, **host.kwargs}
+            parts = [self.recall.tools(bound, request), settings_digest(settings)]
+        else:
+            asked = host.request
+            settings = {**route.kwargs, **asked.model_settings}
+            own = [tool for tool in asked.tools if isinstance(tool, dict)]
+            form = asked.response_format
+            parts = [self.recall.tools(None, request), settings_digest(settings), tools_digest(own), type(form).__name__.encode()]
         if structured:
             method = {key: value for key, value in host.structured.so_kwargs.items() if key != "include_raw"}
             parts.append(b"structured" + settings_digest(method))
@@ -225,6 +240,8 @@ class CachingHost:
             reply = self._serve(call, hit)
             if reply is not None:
                 return reply
+        if ticket is not None and not isinstance(self.host, ModelHost):
+            self._listen()
         return self.host.call(call)  # type: ignore[no-any-return]
 
     async def acall(self, call: Call) -> Reply:
@@ -234,6 +251,8 @@ class CachingHost:
             reply = await self._aserve(call, hit)
             if reply is not None:
                 return reply
+        if ticket is not None and not isinstance(self.host, ModelHost):
+            self._listen()
         return await self.host.acall(call)  # type: ignore[no-any-return]
 
     def stream(self, call: Call) -> Iterator[Any]:
@@ -290,10 +309,9 @@ class CachingHost:
             try:
                 self._parsed(entry.parsed)
             except Exception:  # noqa: BLE001 - a schema may raise anything; what does not fit is asked again
+                self.cache.refuse(self.tickets[call.index], hit)
                 return None
-        self.notes[call.index] = (hit.how, Stored(entry.route, entry.usage, entry.cost_usd, entry.score), entry.key)
-        del self.tickets[call.index]
-        self.served = fresh(entry.message)
+        self._said(call, hit, fresh(entry.message))
         return self.served
 
     def _parsed(self, value: Any) -> Any:
@@ -371,11 +389,46 @@ class CachingHost:
 
     # An agent's middleware -----------------------------------------------------------------------------------------------
 
+    def _listen(self) -> Heard:
+        """Hear what the model is asked in the end: middleware further in may still change it."""
+        heard = Heard(self.cache.keys)
+        self.host.config = heard.under(self.given)
+        self.heard = heard
+        return heard
+
+    def _agent_twin(self, call: Call, hit: Hit) -> tuple[Any, Call, Any]:
+        entry = hit.entry
+        route, message = self.router.routes[entry.route], fresh(entry.message)
+        replay = self.recall.replay(route).saying(message, expects=entry.sent, digest=self.cache.keys.digest)
+        host = self.host
+        twin = type(host)(_Replaying(host.models, replay), host.request, host.handler, self.given)
+        return twin, Call(route, call.selection, call.request, call.decision_id, call.index), message
+
+    def _said(self, call: Call, hit: Hit, message: Any) -> None:
+        entry = hit.entry
+        self.notes[call.index] = (hit.how, Stored(entry.route, entry.usage, entry.cost_usd, entry.score), entry.key)
+        del self.tickets[call.index]
+        self.served = message
+
     def _serve_agent(self, call: Call, hit: Hit) -> Reply | None:
-        return None
+        twin, replayed, message = self._agent_twin(call, hit)
+        try:
+            reply = twin.call(replayed)
+        except Mismatch:
+            self.cache.refuse(self.tickets[call.index], hit)
+            return None
+        self._said(call, hit, message)
+        return reply  # type: ignore[no-any-return]
 
     async def _aserve_agent(self, call: Call, hit: Hit) -> Reply | None:
-        return None
+        twin, replayed, message = self._agent_twin(call, hit)
+        try:
+            reply = await twin.acall(replayed)
+        except Mismatch:
+            self.cache.refuse(self.tickets[call.index], hit)
+            return None
+        self._said(call, hit, message)
+        return reply  # type: ignore[no-any-return]
 
     # The end -------------------------------------------------------------------------------------------------------------
 
@@ -440,9 +493,15 @@ class CachingHost:
         if attempt is not result.decision.attempts[-1]:
             # The policy went on and came back to it: it was not what was hoped for.
             return None
+        sent = None
+        if not isinstance(self.host, ModelHost):
+            sent = self.heard.digest() if self.heard is not None else None
+            if sent is None:
+                return None
         return self.cache.entry(
             ticket,
             message,
+            sent=sent,
             finish_reason=finish_reason(message.response_metadata),
             usage=usage_of(message),
             cost_usd=attempt.cost_usd,

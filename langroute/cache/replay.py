@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManager, CallbackManagerForLLMRun
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import SkipValidation
 
 from langroute.cache.entries import chunks
+from langroute.cache.keys import Keys
 
 
 class Replay(BaseChatModel):
@@ -29,6 +30,10 @@ class Replay(BaseChatModel):
 
     stands_for: SkipValidation[Any]
     stored: SkipValidation[Any]
+    expects: str | None = None
+    """Digest of the messages that the answer was given to, where others may have changed them on the way."""
+
+    digest: SkipValidation[Any] = None
 
     def __init__(self, **kwargs: Any) -> None:
         model = kwargs.get("stands_for")
@@ -36,9 +41,9 @@ class Replay(BaseChatModel):
         # LangChain's own cache has nothing to say about an answer that comes from ours.
         super().__init__(cache=False, profile=getattr(model, "profile", None), **kwargs)
 
-    def saying(self, message: AIMessage) -> Replay:
+    def saying(self, message: AIMessage, *, expects: str | None = None, digest: Any = None) -> Replay:
         """The same model with another answer."""
-        copy = self.model_copy(update={"stored": message})
+        copy = self.model_copy(update={"stored": message, "expects": expects, "digest": digest})
         copy.__dict__.pop("_serialized", None)
         return copy
 
@@ -62,7 +67,12 @@ class Replay(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        self._check(messages)
         return ChatResult(generations=[ChatGeneration(message=self.stored)])
+
+    def _check(self, messages: list[BaseMessage]) -> None:
+        if self.expects is not None and self.digest(messages) != self.expects:
+            raise Mismatch
 
     def _stream(
         self,
@@ -71,11 +81,46 @@ class Replay(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        self._check(messages)
         for chunk in chunks(self.stored):
             made = ChatGenerationChunk(message=chunk)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=made)
             yield made
+
+
+class Mismatch(BaseException):
+    """The stored answer was given to other messages.
+
+    No `Exception`, so that middleware which retries or falls back after errors lets it through to where the model is asked instead.
+    """
+
+
+class Heard(BaseCallbackHandler):
+    """Hears what a chat model is asked."""
+
+    run_inline = True
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._digests: set[str] = set()
+
+    def on_chat_model_start(self, serialized: Any, messages: list[list[BaseMessage]], **_: Any) -> None:
+        """A model is asked."""
+        self._digests.update(self._keys.digest(asked) for asked in messages)
+
+    def digest(self) -> str | None:
+        """What was asked; `None` where nothing was, or several things were."""
+        return next(iter(self._digests)) if len(self._digests) == 1 else None
+
+    def under(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A config under which it hears."""
+        callbacks = config.get("callbacks")
+        if callbacks is None or isinstance(callbacks, list):
+            return {**config, "callbacks": [*(callbacks or ()), self]}
+        copy = callbacks.copy()
+        copy.add_handler(self, inherit=True)
+        return {**config, "callbacks": copy}
 
 
 def listened_to(config: Mapping[str, Any]) -> bool:

@@ -392,6 +392,13 @@ class ResponseCache:
         self._remember(ticket, hit.entry.key, hit)
         return hit
 
+    def refuse(self, ticket: Ticket, hit: Hit) -> None:
+        """The caller could not use a hit after all and makes the call."""
+        self._counts.add("hits" if hit.how == "hit" else "semantic_hits", count=-1)
+        self._counts.add("misses")
+        usage = hit.entry.usage
+        self._counts.saved(-(usage.total_tokens if usage is not None else 0), -(hit.entry.cost_usd or 0.0))
+
     # Keeping ---------------------------------------------------------------------------------------------------------
 
     def entry(

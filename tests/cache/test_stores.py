@@ -1,0 +1,197 @@
+"""Do all stores keep the same promises, and each its own?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis_server import RedisServer
+
+from langroute.cache.codec import Codec
+from langroute.cache.contract import StoreContract
+from langroute.cache.stores import MemoryStore, Store, open_store
+from langroute.cache.stores.redis import RedisStore
+from langroute.cache.stores.sqlite import SqliteStore
+from langroute.cache.stores.twolevel import TwoLevelStore
+from langroute.errors import CacheError, ConfigurationError, DataError
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = SqliteStore(tmp_path / "cache.db")
+        yield store
+        store.close()
+
+
+class TestEncryptedSqliteStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = SqliteStore(tmp_path / "cache.db", codec=Codec(secret="s3cret", encrypt=True))
+        yield store
+        store.close()
+
+
+@pytest.mark.server
+class TestRedisStore(StoreContract):
+    @pytest.fixture
+    def store(self, redis_server: RedisServer) -> Iterator[Store]:
+        store = RedisStore(redis_server.url, prefix=f"t{uuid.uuid4().hex[:8]}")
+        yield store
+        store.clear()
+        store.close()
+
+
+@pytest.mark.server
+class TestRedisStoreWithoutAsyncClient(StoreContract):
+    @pytest.fixture
+    def store(self, redis_server: RedisServer) -> Store:
+        import redis
+
+        return RedisStore(client=redis.Redis.from_url(redis_server.url), prefix=f"t{uuid.uuid4().hex[:8]}")
+
+
+@pytest.mark.server
+class TestRedisClusterStore(StoreContract):
+    @pytest.fixture(scope="class")
+    def cluster(self) -> Iterator[RedisServer]:
+        server = RedisServer(cluster=True)
+        yield server
+        server.stop()
+
+    @pytest.fixture
+    def store(self, cluster: RedisServer) -> Iterator[Store]:
+        import redis
+
+        client = redis.RedisCluster(host="127.0.0.1", port=cluster.port)
+        store = RedisStore(client=client, prefix=f"t{uuid.uuid4().hex[:8]}")
+        yield store
+        store.clear()
+        client.close()
+
+
+class TestTwoLevelStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = TwoLevelStore(SqliteStore(tmp_path / "cache.db"))
+        yield store
+        store.close()
+
+
+@pytest.mark.server
+class TestTwoLevelStoreBeforeRedis(StoreContract):
+    @pytest.fixture
+    def store(self, redis_server: RedisServer) -> Iterator[Store]:
+        store = TwoLevelStore(RedisStore(redis_server.url, prefix=f"t{uuid.uuid4().hex[:8]}"))
+        yield store
+        store.clear()
+        store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_bounded_store_forgets_what_was_used_longest_ago(kind: str, tmp_path: Path) -> None:
+    now = [1000.0]
+    options: Any = {"max_entries": 10, "clock": lambda: now[0]}
+    store = MemoryStore(**options) if kind == "memory" else SqliteStore(tmp_path / "c.db", **options)
+    for number in range(10):
+        now[0] += 1
+        store.put(f"k{number}", b"x")
+    now[0] += 1
+    assert store.get("k0") == b"x"
+    for number in range(10, 15):
+        now[0] += 1
+        store.put(f"k{number}", b"x")
+    assert store.stats().entries == 10
+    assert store.get("k0") == b"x"
+    assert store.get("k1") is None
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_bytes_are_bounded_too(kind: str, tmp_path: Path) -> None:
+    limit = 200_000
+    store = MemoryStore(max_bytes=limit) if kind == "memory" else SqliteStore(tmp_path / "c.db", max_bytes=limit)
+    for number in range(100):
+        store.put(f"k{number}", os.urandom(10_000), tags=["t"])
+        assert (store.stats().bytes or 0) <= limit
+    assert 10 <= store.stats().entries <= 20
+    assert len(store.tagged("t")) == store.stats().entries
+    store.put("huge", os.urandom(limit + 1))
+    assert store.get("huge") is None
+    assert store.get("k99") is not None
+
+
+def test_sqlite_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "deep" / "cache.db")
+    store.put("a", b"1")
+    for file in (tmp_path / "deep").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(CacheError, match="cannot be opened"):
+        SqliteStore(tmp_path / "cache.db")
+
+
+def test_stores_are_opened_by_path_and_url(tmp_path: Path) -> None:
+    assert isinstance(open_store(), MemoryStore)
+    assert open_store(tmp_path / "a.db").path == tmp_path / "a.db"
+    assert open_store(f"sqlite:///{tmp_path}/b.db").path == tmp_path / "b.db"
+    assert isinstance(open_store("valkey://127.0.0.1:1/0"), RedisStore)
+    with pytest.raises(ConfigurationError, match="No store for mysql"):
+        open_store("mysql://x")
+    with pytest.raises(ConfigurationError, match="room for nothing"):
+        MemoryStore(max_entries=0)
+    with pytest.raises(ConfigurationError, match="either a URL or a client"):
+        RedisStore()
+
+
+def test_a_sealed_value_opens_under_its_own_key_and_secret_alone() -> None:
+    codec = Codec(secret="one", compress_above=10)
+    value = b"an answer that is long enough to be compressed" * 10
+    sealed = codec.seal("k", value)
+    assert len(sealed) < len(value)
+    assert codec.open("k", sealed) == value
+    for key, changed in [
+        ("other", sealed),
+        ("k", sealed[:-1]),
+        ("k", sealed[:40]),
+        ("k", b""),
+        ("k", bytes([sealed[0] ^ 1]) + sealed[1:]),
+    ]:
+        with pytest.raises(DataError):
+            codec.open(key, changed)
+    with pytest.raises(DataError):
+        Codec(secret="two").open("k", sealed)
+    with pytest.raises(ConfigurationError, match="needs a secret"):
+        Codec(encrypt=True)
+
+
+def test_an_encrypted_value_cannot_be_read_in_the_store() -> None:
+    codec = Codec(secret="one", encrypt=True)
+    sealed = codec.seal("k", b"the launch is on Tuesday")
+    assert b"Tuesday" not in sealed
+    assert codec.open("k", sealed) == b"the launch is on Tuesday"
+    assert sealed != codec.seal("k", b"the launch is on Tuesday")
+
+
+def test_a_memory_store_before_another_answers_after_that_one_is_gone(tmp_path: Path) -> None:
+    far = MemoryStore()
+    now = [1000.0]
+    store = TwoLevelStore(far, MemoryStore(clock=lambda: now[0]), near_seconds=30, clock=lambda: now[0])
+    store.put("a", b"1")
+    far.clear()
+    assert store.get("a") == b"1"
+    now[0] += 31
+    assert store.get("a") is None
