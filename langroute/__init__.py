@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langroute._version import __version__
 
 if TYPE_CHECKING:
+    from langroute.budgets.budget import Budget
     from langroute.chat_model import ChatRouter
     from langroute.context import current_task, task
     from langroute.middleware import RouterMiddleware
@@ -23,6 +24,7 @@ _PLACES = {
     "RouterNode": "node",
     "route_edge": "node",
     "RouterMiddleware": "middleware",
+    "Budget": "budgets.budget",
     "task": "context",
     "current_task": "context",
     **dict.fromkeys(

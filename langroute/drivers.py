@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 
+from langroute.budgets.funding import Fund
 from langroute.failures import passes_through
 from langroute.marks import KEY, mark
 from langroute.records import Decision
@@ -230,6 +231,13 @@ def _do(effect: Effect) -> Any:
             return effect.policy.select(effect.request, effect.attempts)
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
+    if isinstance(effect, Fund):
+        if effect.wait_s:
+            time.sleep(effect.wait_s)
+        try:
+            return effect.ask()
+        except Exception as error:  # noqa: BLE001
+            return _Raised(error)
     if isinstance(effect, Wait):
         time.sleep(effect.seconds)
     elif isinstance(effect, Settle):
@@ -243,6 +251,13 @@ async def _ado(effect: Effect) -> Any:
     if isinstance(effect, Consult):
         try:
             return await effect.policy.aselect(effect.request, effect.attempts)
+        except Exception as error:  # noqa: BLE001
+            return _Raised(error)
+    if isinstance(effect, Fund):
+        if effect.wait_s:
+            await asyncio.sleep(effect.wait_s)
+        try:
+            return effect.ask() if effect.local else await asyncio.to_thread(effect.ask)
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
     if isinstance(effect, Wait):

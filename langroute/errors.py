@@ -10,6 +10,7 @@ LangrouteError (Exception)
 ├── RouteFailedError (RuntimeError)      every route that was tried failed; each with its error
 ├── AnswerRejectedError (RuntimeError)   no answer was accepted, and the policy forbids the best of them
 ├── BudgetExceededError (RuntimeError)   a hard limit was reached
+├── BudgetStoreError (RuntimeError)      what was spent cannot be looked up, so no budget can bind
 ├── MissingExtraError (ImportError)      an optional package is not installed; says which
 ├── DataError (ValueError)               a file, row or stored value is broken; says where
 ├── PolicyFormatError (DataError)        a policy directory cannot be read
@@ -83,6 +84,10 @@ class AnswerRejectedError(LangrouteError, RuntimeError):
 
 class BudgetExceededError(LangrouteError, RuntimeError):
     """A hard limit was reached, so no call was made."""
+
+
+class BudgetStoreError(LangrouteError, RuntimeError):
+    """What was spent cannot be looked up, so no budget can bind. `Budget(if_unavailable="go_on")` calls without it."""
 
 
 class MissingExtraError(LangrouteError, ImportError):

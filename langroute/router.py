@@ -15,9 +15,11 @@ from time import perf_counter, time
 from typing import Any
 from uuid import uuid4
 
+from langroute.budgets.funding import Fund, Funding
 from langroute.context import current_task
 from langroute.eligibility import NO_LIMITS, Eligibility, Limits
 from langroute.errors import (
+    BudgetStoreError,
     ConfigurationError,
     DegradedWarning,
     InputError,
@@ -82,7 +84,7 @@ class Settle:
     session: Any
 
 
-Effect = Call | Check | Consult | Wait | Settle
+Effect = Call | Check | Consult | Wait | Settle | Fund
 
 
 @dataclass(slots=True)
@@ -184,6 +186,7 @@ class Router:
         max_attempts: Stops a policy that never does.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
         inspector: Tells what kind of step a call is.
+        budget: A `Budget` or several: what may be spent, by whom.
 
     Raises:
         ConfigurationError: Something of this is wrong.
@@ -210,6 +213,7 @@ class Router:
         max_attempts: int | None = None,
         max_retries: int | None = None,
         inspector: Inspector | None = None,
+        budget: Any = None,
     ) -> None:
         self.routes = build_routes(routes, prices)
         self.infos = tuple(route.info for route in self.routes.values())
@@ -233,6 +237,9 @@ class Router:
         self.limits = limits
         self.max_attempts = max_attempts or 2 * len(self.routes) + 4
         self.inspector = inspector or Inspector()
+        self.budgets = _budgets(budget)
+        self._worst: Any = None
+        self._purse: Any = None
         self._eligibility = Eligibility(self.infos)
         self._eligibility.check(limits)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
@@ -319,13 +326,23 @@ class Router:
         problems = list(request.problems)
         reply = Reply()
         outputs: list[Reply] = []
+        refusal: BaseException | None = None
+        funding = None
+        if self.budgets or (run is not None and run.budget is not None):
+            funding = self._funding(request, run, decision_id)
         broken = False
         try:
             while True:
                 selection = None
-                known = len(problems)
                 # A policy that failed is not asked about the answer that the default route gave in its place.
                 if not (attempts and (attempts[-1].streamed or (broken and attempts[-1].ok))):
+                    if funding is not None:
+                        request = yield from funding.afford(problems)
+                        if not request.routes:
+                            if best_attempt(attempts) is None:
+                                refusal = yield from self._closing(funding, request, decision_id, attempts, outputs)
+                            break
+                    known = len(problems)
                     if self._asynchronous:
                         asking = perf_counter()
                         try:
@@ -347,6 +364,8 @@ class Router:
                     yield Wait(selection.wait_s)
                     waited += selection.wait_s
                 route = self.routes[selection.route]
+                if funding is not None and not (yield from funding.reserve(request, route, problems)):
+                    continue
                 try:
                     reply = yield Call(route, selection, request, decision_id, len(attempts))
                 except BaseException as error:
@@ -357,25 +376,67 @@ class Router:
                 attempt = self._attempt(route, selection, reply)
                 attempts.append(attempt)
                 outputs.append(reply)
+                if funding is not None:
+                    funding.settle(attempt, request)
                 # A stored answer was accepted before it was stored.
                 if selection.tentative and attempt.ok and self.verifiers and reply.stored is None:
+                    if funding is not None and not (yield from funding.reserve_checks(self.verifiers, request, attempt, problems)):
+                        continue
                     checking = perf_counter()
                     verdicts = yield Check(self.verifiers, request, attempt, tuple(attempts[:-1]))
                     waited += perf_counter() - checking
+                    if funding is not None:
+                        funding.settle_checks(verdicts)
                     problems.extend(f"verifier {verdict.verifier} failed: {verdict.error}" for verdict in verdicts if verdict.error)
                     attempts[-1] = _verified(attempt, verdicts)
+        except BudgetStoreError as error:
+            refusal = error
         except BaseException:
             # Cancelled or interrupted in the middle: not ours to handle, but what was spent is ours to record.
+            if funding is not None:
+                funding.cancel()
             if attempts:
                 self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
             raise
+        if funding is not None:
+            waited += funding.waited_s
         decision = self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
         kept = best_attempt(attempts)
         if kept is None:
-            return Result(decision, error=_failure(attempts))
+            return Result(decision, error=refusal or _failure(attempts))
         index = next(place for place, attempt in enumerate(attempts) if attempt is kept)
         reply = outputs[index]
         return Result(decision, reply.message, reply.parsed, reply.output, index)
+
+    def _funding(self, request: Request, run: Run | None, decision_id: str) -> Funding:
+        """The budgets of a step: the router's, and the one that the call brings along."""
+        from langroute.budgets.budget import budget_of_call
+        from langroute.budgets.memory import MemoryBudgets
+        from langroute.budgets.worst import WorstCase
+
+        if self._worst is None:
+            self._worst = WorstCase()
+        budgets = self.budgets
+        if run is not None and run.budget is not None:
+            if self._purse is None:
+                self._purse = self.budgets[0].store if self.budgets else MemoryBudgets()
+            budgets = (*budgets, budget_of_call(run.budget, self._purse))
+        return Funding(budgets, self.routes, request, decision_id, self._worst)
+
+    def _closing(
+        self, funding: Funding, request: Request, decision_id: str, attempts: list[Attempt], outputs: list[Reply]
+    ) -> Generator[Effect, Any, BaseException | None]:
+        """No route can be paid for any more: end with the budget's last words, or with its error."""
+        from langroute.budgets.closing import CLOSING, closing_route
+
+        said = funding.account.closing(request)
+        if not isinstance(said, str):
+            return said
+        selection = Selection(CLOSING, next(iter(funding.account.reasons(request)), "the budget is used up"))
+        reply = yield Call(closing_route(said), selection, request, decision_id, len(attempts))
+        attempts.append(Attempt(selection, reply.message, cost_usd=0.0, finish_reason=CLOSING, streamed=reply.streamed))
+        outputs.append(reply)
+        return None
 
     def choose(self, request: Request, run: Run | None = None) -> Result:
         """Select a route and record the decision, without calling it: for edges and other hosts that do the work themselves."""
@@ -530,7 +591,7 @@ class Router:
             policy_version=self.policy_version,
             rejected=request.rejected,
             cache=(kept.cache if kept is not None else None) or "miss",
-            tier=self.routes[kept.route].info.tier if kept is not None else None,
+            tier=self.routes[kept.route].info.tier if kept is not None and kept.route in self.routes else None,
             model=kept.model if kept is not None else None,
             cost_usd=None if None in costs else sum(costs),  # type: ignore[arg-type]
             baseline_cost_usd=self._baseline_cost(kept),
@@ -597,6 +658,14 @@ def _callers_level() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _budgets(given: Any) -> tuple[Any, ...]:
+    if given is None:
+        return ()
+    from langroute.budgets.budget import budgets_from
+
+    return budgets_from(given)
 
 
 def _named_routes(policy: Any) -> Iterable[str]:

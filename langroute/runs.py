@@ -21,6 +21,8 @@ class Run:
     limits: Limits = NO_LIMITS
     run_id: str | None = None
     parent_run_id: str | None = None
+    budget: Any = None
+    """A budget that the call brings along: USD, or the arguments of a `Budget`."""
 
 
 def read_config(config: Mapping[str, Any], limits: Limits = NO_LIMITS) -> Run:
@@ -50,7 +52,10 @@ def read_config(config: Mapping[str, Any], limits: Limits = NO_LIMITS) -> Run:
     if any(key in configurable for key in LIMIT_KEYS) or any(key in configurable or key in metadata for key in _PREFIXED):
         limits = _joined(limits, configurable, metadata)
     run_id = config.get("run_id")
-    return Run(metadata, config.get("tags") or (), limits, str(run_id) if run_id else None, str(parent) if parent else None)
+    budget = metadata.get("langroute_budget")
+    if configurable:
+        budget = configurable.get("langroute_budget", configurable.get("budget", budget))
+    return Run(metadata, config.get("tags") or (), limits, str(run_id) if run_id else None, str(parent) if parent else None, budget)
 
 
 def _joined(limits: Limits, configurable: Mapping[str, Any], metadata: Mapping[str, Any]) -> Limits:

@@ -244,7 +244,8 @@ class CacheAware(Wrapper):
     def _take(self, decision: Decision, prompt: Prompt, routes: dict[str, RouteInfo]) -> None:
         now = self.warmth.clock()
         for attempt in decision.attempts:
-            if attempt.usage is not None and attempt.cache is None and (route := routes.get(attempt.route)) is not None:
+            called = attempt.stored is None and attempt.cache not in ("hit", "semantic_hit")
+            if attempt.usage is not None and called and (route := routes.get(attempt.route)) is not None:
                 self.warmth.observe(route, prompt, attempt.usage, now)
         step, kept = decision.step, decision.kept
         if decision.route is None or kept is None or not step.thread or decision.route not in routes:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from langroute.pricing import cost, price_from, usage_of
-from langroute.records import Attempt, Request, Verdict
+from langroute.records import Attempt, Request, Usage, Verdict
 from langroute.routes import identity, resolve
 from langroute.verifiers.base import text_of
 
@@ -59,6 +59,16 @@ class Judge:
     async def averify(self, request: Request, attempt: Attempt) -> Verdict:
         """Ask the judge, awaited."""
         return self._verdict(await self.model.ainvoke(self._prompt(request, attempt), {"tags": ["nostream", "langroute:judge"]}))
+
+    def worst_cost_usd(self, request: Request, attempt: Attempt) -> float | None:
+        """The most that a check can cost, for budgets: the whole prompt unread, and as many tokens to think in as the model may use."""
+        if self.price is None:
+            return None
+        limits = (getattr(self.model, name, None) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
+        answer = next((limit for limit in limits if isinstance(limit, int) and limit > 0), 4096)
+        shown = min(self.max_chars, sum(len(text_of(message)) + 10 for message in request.messages))
+        tokens = (len(self.instructions) + shown + len(text_of(attempt.answer)) + 1000) // 2
+        return cost(self.price, Usage(tokens, answer))
 
     def _prompt(self, request: Request, attempt: Attempt) -> list[Any]:
         lines = [f"{message.type}: {text_of(message)}" for message in request.messages]

@@ -1,0 +1,189 @@
+"""What is a budget? A limit, who shares it, how long it lasts, and what happens when it is used up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from hashlib import blake2b
+from math import ceil
+from typing import Any
+
+from langroute.budgets.memory import MemoryBudgets
+from langroute.budgets.store import BudgetStore
+from langroute.context import Task
+from langroute.errors import ConfigurationError, InputError
+from langroute.records import Request
+
+UNIT = 1_000_000_000
+"""USD are counted in billionths, so that sums are exact."""
+
+SHARED_BY = ("call", "task", "thread", "user", "team", "all")
+WINDOWS = {"hour": ("%Y-%m-%dT%H", 3600), "day": ("%Y-%m-%d", 86_400), "month": ("%Y-%m", 31 * 86_400)}
+_KEPT = {"call": 3600.0, "task": 7 * 86_400.0, "thread": 30 * 86_400.0}
+
+MESSAGE = "I have to stop here: the budget for this {per} is used up."
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on what may be spent. Give it to a `ChatRouter`, `Router` or `RouterMiddleware` as `budget=`.
+
+    Before each call the most it can cost is reserved, afterwards what it did cost is settled; so calls at the same time cannot overshoot
+    together. Retries, escalations, judges, sub-graphs and sub-agents all count.
+
+    Args:
+        usd: Most to spend, in USD.
+        tokens: Most tokens to use, input and output together. Give one of the two.
+        per: Who shares it: `call` (one step with its retries and checks), `task`, `thread`, `user`, `team`, `tag:NAME` or `all`. A user, team
+            or tag is read from the run's metadata (`langroute_user`, `user_id`, `langroute_team`, `NAME`) or the task's tags; calls
+            that say nothing share one budget.
+        every: `hour`, `day` or `month`: begins anew with each, in UTC. For ever where nothing is given.
+        soft: Share that leaves only the cheapest tier once it is spent; 1 for none.
+        at_limit: `error` raises `BudgetExceededError`; `finish` answers with `message` instead of calling a model; a function of the request
+            and the error returns the closing text, or raises.
+        message: The closing text; `{per}` becomes who shares the budget.
+        store: Where it is kept; in memory where nothing is given.
+        if_unavailable: What happens when the store cannot be reached: `stop` raises `BudgetStoreError`, because a budget that
+            cannot be read cannot bind; `go_on` calls without it and reports it in the decision's `problems`.
+        wait_seconds: How long a call waits for others to settle when only their reservations stand in its way.
+        name: Tells budgets apart that are otherwise shared by the same.
+
+    Raises:
+        ConfigurationError: Something of this is wrong.
+
+    Example:
+        >>> Budget(usd=5, per="user", every="day").label
+        "the user's budget"
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+    per: str = "task"
+    every: str | None = None
+    soft: float = 0.8
+    at_limit: str | Callable[[Request, Exception], Any] = "error"
+    message: str = MESSAGE
+    store: BudgetStore = field(default_factory=MemoryBudgets)
+    if_unavailable: str = "stop"
+    wait_seconds: float = 10.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        limit = self.tokens if self.usd is None else self.usd
+        if (self.usd is None) == (self.tokens is None) or isinstance(limit, bool) or not isinstance(limit, (int, float)):
+            raise ConfigurationError("Give a budget one limit, `usd` or `tokens`.")
+        if not 0 <= limit < float("inf"):
+            raise ConfigurationError(f"A budget's limit is a number from 0 up, not {limit}.")
+        if self.per not in SHARED_BY and not (self.per.startswith("tag:") and self.per[4:]):
+            raise ConfigurationError(f"per is one of {', '.join(SHARED_BY)} or 'tag:NAME', not {self.per!r}.")
+        if self.every is not None and self.every not in WINDOWS:
+            raise ConfigurationError(f"every is 'hour', 'day' or 'month', not {self.every!r}.")
+        if not 0 < self.soft <= 1:
+            raise ConfigurationError(f"soft is a share above 0 and up to 1, not {self.soft}.")
+        if self.at_limit not in ("error", "finish") and not callable(self.at_limit):
+            raise ConfigurationError(f"at_limit is 'error', 'finish' or a function, not {self.at_limit!r}.")
+        if self.if_unavailable not in ("stop", "go_on"):
+            raise ConfigurationError(f"if_unavailable is 'stop' or 'go_on', not {self.if_unavailable!r}.")
+
+    @property
+    def label(self) -> str:
+        """How the budget is called in reasons and errors."""
+        if self.name:
+            return f"the budget {self.name!r}"
+        return "the budget" if self.per == "all" else f"the {self.per.removeprefix('tag:')}'s budget"
+
+    @property
+    def limit(self) -> int:
+        """The limit in whole units."""
+        return int(self.tokens) if self.tokens is not None else round((self.usd or 0.0) * UNIT)
+
+    @property
+    def keep_seconds(self) -> float | None:
+        """How long what was spent is remembered after the last call."""
+        if self.every is not None:
+            return WINDOWS[self.every][1] + 3600.0
+        return _KEPT.get(self.per)
+
+    def told(self, amount: int) -> str:
+        """An amount in words.
+
+        Example:
+            >>> Budget(usd=1).told(250_000_000), Budget(tokens=9).told(7)
+            ('0.25 USD', '7 tokens')
+        """
+        return f"{amount} tokens" if self.tokens is not None else f"{amount / UNIT:.6f}".rstrip("0").rstrip(".") + " USD"
+
+    def key(self, request: Request, task: Task | None, decision_id: str, now: datetime | None = None) -> str:
+        """What the budget is kept under for a call. Whose it is, is hashed: no user's name is kept."""
+        window = ""
+        if self.every is not None:
+            window = (now or datetime.now(timezone.utc)).strftime(WINDOWS[self.every][0])
+        unit = "tokens" if self.tokens is not None else "usd"
+        shared = blake2b(self._shared_by(request, task, decision_id).encode("utf-8", "replace"), digest_size=10).hexdigest()
+        return "|".join((self.name, unit, self.per, self.every or "", window, shared))
+
+    def _shared_by(self, request: Request, task: Task | None, decision_id: str) -> str:
+        step, metadata = request.step, request.metadata
+        if self.per == "all":
+            return ""
+        if self.per == "call":
+            return decision_id
+        if self.per == "task":
+            return step.task or step.thread or decision_id
+        if self.per == "thread":
+            return step.thread or step.task or decision_id
+        name = self.per.removeprefix("tag:")
+        found = metadata.get(f"langroute_{name}") or metadata.get(f"{name}_id") or metadata.get(name)
+        return str(found or (task.tags.get(name) if task is not None else None) or "")
+
+
+def units(usd: float) -> int:
+    """USD as whole units, never too few.
+
+    Example:
+        >>> units(0.1), units(1e-12)
+        (100000000, 1)
+    """
+    return ceil(round(usd * UNIT, 3))
+
+
+def budgets_from(given: Any) -> tuple[Budget, ...]:
+    """Budgets from what a user gave: one, several, or nothing.
+
+    Raises:
+        ConfigurationError: Something of it is no budget.
+
+    Example:
+        >>> budgets_from(None)
+        ()
+    """
+    if given is None:
+        return ()
+    several = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    for one in several:
+        if not isinstance(one, Budget):
+            raise ConfigurationError(f"A budget is made as Budget(usd=...), not from a {type(one).__name__}.")
+    return several
+
+
+def budget_of_call(given: Any, store: BudgetStore) -> Budget:
+    """The budget that a call's config names: a number of USD for its task, or a mapping of a `Budget`'s arguments.
+
+    Raises:
+        InputError: It is neither.
+
+    Example:
+        >>> budget_of_call(0.5, MemoryBudgets()).usd
+        0.5
+    """
+    try:
+        if isinstance(given, Budget):
+            return given
+        if isinstance(given, Mapping):
+            return Budget(**{"name": "of the caller", "store": store, **given})
+        if isinstance(given, bool) or not isinstance(given, (int, float)):
+            raise InputError(f"'budget' is a number of USD or a mapping such as {{'usd': 1, 'per': 'thread'}}, not {given!r}.")
+        return Budget(usd=float(given), store=store, name="of the caller")
+    except (ConfigurationError, TypeError) as error:
+        raise InputError(f"'budget': {error}") from error
