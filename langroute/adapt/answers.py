@@ -22,10 +22,13 @@ CALLS = frozenset(
 )
 """Blocks that say again what `tool_calls` says."""
 
+SIGNATURES = "__gemini_function_call_thought_signatures__"
+"""Gemini's signatures of tool calls, by the calls' ids."""
+
 _TELLING = frozenset(
     {
         "tool_calls", "function_call", "reasoning", "reasoning_content", "tool_outputs", "audio", "name", "thinking",
-        "__openai_function_call_ids__", "__gemini_function_call_thought_signatures__",
+        "__openai_function_call_ids__", SIGNATURES,
     }
 )  # fmt: skip
 """Extra arguments that a package would send on; another provider's package, too."""
@@ -80,7 +83,7 @@ def _model(metadata: Mapping[str, Any]) -> str | None:
 
 def _has_thinking(message: AIMessage) -> bool:
     extra = message.additional_kwargs
-    if extra and ("reasoning" in extra or "__gemini_function_call_thought_signatures__" in extra):
+    if extra and ("reasoning" in extra or SIGNATURES in extra):
         return True
     content = message.content
     if not isinstance(content, list):
@@ -97,7 +100,7 @@ def _signed(block: Mapping[str, Any]) -> bool:
 def _named(message: AIMessage, form: str) -> AIMessage:
     """With a name that OpenAI takes; agents set names of their own."""
     name = message.name
-    if name is None or form not in ("openai-chat", "openai-compatible", "mistral") or _NAME.fullmatch(name):
+    if name is None or form not in ("openai-chat", "openai-compatible") or _NAME.fullmatch(name):
         return message
     return message.model_copy(update={"name": plain_name(name)})
 

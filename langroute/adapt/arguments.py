@@ -108,8 +108,8 @@ def adapt_kwargs(kwargs: Mapping[str, Any], target: Target) -> dict[str, Any]:
             found["seed"] = value
         elif form in ONLY.get(name, (form,)):
             found[name] = value
-    if form == "anthropic":
-        _no_parallel_calls(kwargs, found)
+    if _one_at_a_time(kwargs):
+        _no_parallel_calls(found, form)
     effort = _effort(kwargs, form)
     if effort is not None:
         found["reasoning_effort"] = effort
@@ -142,12 +142,19 @@ def _named(choice: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _no_parallel_calls(kwargs: Mapping[str, Any], found: dict[str, Any]) -> None:
-    """Anthropic says in `tool_choice` whether calls may be parallel."""
-    given = kwargs.get("tool_choice")
-    one = given.get("disable_parallel_tool_use") if isinstance(given, Mapping) else None
-    parallel = kwargs.get("parallel_tool_calls")
-    if parallel is False or one:
+def _one_at_a_time(kwargs: Mapping[str, Any]) -> bool:
+    """Parallel tool calls are forbidden, in whatever spelling."""
+    choice = kwargs.get("tool_choice")
+    return kwargs.get("parallel_tool_calls") is False or bool(
+        isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use")
+    )
+
+
+def _no_parallel_calls(found: dict[str, Any], form: str) -> None:
+    if form in ONLY["parallel_tool_calls"]:
+        found["parallel_tool_calls"] = False
+    elif form == "anthropic":
+        # Anthropic says it in `tool_choice`.
         choice = found.get("tool_choice") or {"type": "auto"}
         if choice["type"] != "none":
             found["tool_choice"] = {**choice, "disable_parallel_tool_use": True}

@@ -12,7 +12,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langroute.adapt.answers import plain_name, readable
+from langroute.adapt.answers import SIGNATURES, plain_name, readable
 from langroute.adapt.blocks import Media, asked, media_of, text_of, written
 from langroute.adapt.target import Target
 
@@ -187,11 +187,14 @@ def _ids(message: AIMessage, form: str, used: set[str]) -> tuple[list[tuple[str,
 
 def _with_ids(message: AIMessage, ids: list[tuple[str, str]]) -> AIMessage:
     calls = [{**call, "id": name} for call, (_, name) in zip(message.tool_calls, ids)]  # noqa: B905
+    names = dict(ids)
     content = message.content
     if isinstance(content, list):
-        names = dict(ids)
         content = [_renamed(block, names) for block in content]
-    return message.model_copy(update={"tool_calls": calls, "content": content})
+    extra = message.additional_kwargs
+    if SIGNATURES in extra:
+        extra = {**extra, SIGNATURES: {names.get(old, old): signature for old, signature in extra[SIGNATURES].items()}}
+    return message.model_copy(update={"tool_calls": calls, "content": content, "additional_kwargs": extra})
 
 
 def _renamed(block: Any, names: dict[str, str]) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -41,6 +42,14 @@ PROVIDERS = {
 APIS = tuple(MODELS)
 
 
+_numbers = count(1)
+
+
+def _message_id() -> str:
+    """Responses' ids of output items: no two are the same."""
+    return f"msg_{next(_numbers)}"
+
+
 def by(api: str, content: Any, model: str | None = None, **fields: Any) -> AIMessage:
     """An answer as the provider's package gives it."""
     metadata = {"model_provider": PROVIDERS[api], "model_name": model or MODELS[api], **fields.pop("response_metadata", {})}
@@ -53,7 +62,7 @@ def call(name: str, args: dict[str, Any], call_id: str) -> dict[str, Any]:
     return {"name": name, "args": args, "id": call_id, "type": "tool_call"}
 
 
-def ids(api: str, count: int, salt: str = "") -> list[str]:
+def ids(api: str, many: int, salt: str = "") -> list[str]:
     """Tool ids as the provider makes them."""
     form = {
         "anthropic": "toolu_01A{}b{}",
@@ -63,7 +72,9 @@ def ids(api: str, count: int, salt: str = "") -> list[str]:
         "mistral": "Ab3dE{}{}",
         "openai-compatible": "chatcmpl-tool-0123456789abcdef{}{}",
     }[api]
-    return [form.format((salt or "00")[-2:].rjust(2, "0"), f"{place:02d}")[: 9 if api == "mistral" else None] for place in range(count)]
+    return [
+        form.format((salt or "00")[-2:].rjust(2, "0"), f"{place:02d}")[: 9 if api == "mistral" else None] for place in range(many)
+    ]
 
 
 def signed(api: str, model: str | None = None) -> str:
@@ -93,13 +104,15 @@ def said(api: str, text: str, model: str | None = None, think: str | None = None
     blocks = thinking(api, model, think) if think else []
     if not blocks and api != "openai-responses":
         return by(api, text, model, **fields)
-    body = [{"type": "text", "text": text, **({"annotations": [], "id": "msg_1"} if api == "openai-responses" else {})}] if text else []
+    body = (
+        [{"type": "text", "text": text, **({"annotations": [], "id": _message_id()} if api == "openai-responses" else {})}]
+        if text
+        else []
+    )
     return by(api, [*blocks, *body], model, **fields)
 
 
-def calling(
-    api: str, calls: list[dict[str, Any]], model: str | None = None, think: str | None = None, text: str = ""
-) -> AIMessage:
+def calling(api: str, calls: list[dict[str, Any]], model: str | None = None, think: str | None = None, text: str = "") -> AIMessage:
     """An answer with tool calls, in the provider's own shape."""
     blocks: list[Any] = thinking(api, model, think) if think else []
     extra: dict[str, Any] = {}
@@ -111,7 +124,13 @@ def calling(
         import json
 
         blocks += [
-            {"type": "function_call", "id": f"fc_{place}", "call_id": c["id"], "name": c["name"], "arguments": json.dumps(c["args"])}
+            {
+                "type": "function_call",
+                "id": f"fc_{place}",
+                "call_id": c["id"],
+                "name": c["name"],
+                "arguments": json.dumps(c["args"]),
+            }
             for place, c in enumerate(calls)
         ]
     elif api == "gemini":
@@ -161,8 +180,16 @@ def _(api: str) -> list[BaseMessage]:
 
 @feature("redacted thinking")
 def _(api: str) -> list[BaseMessage]:
-    blocks = [{"type": "redacted_thinking", "data": f"signed-by:{MODELS[api]} {MARK}"}] if api == "anthropic" else thinking(api, None, MARK)
-    return [HumanMessage("Hello."), by(api, [*blocks, {"type": "text", "text": "Hi."}] if blocks else "Hi."), HumanMessage("And now?")]
+    blocks = (
+        [{"type": "redacted_thinking", "data": f"signed-by:{MODELS[api]} {MARK}"}]
+        if api == "anthropic"
+        else thinking(api, None, MARK)
+    )
+    return [
+        HumanMessage("Hello."),
+        by(api, [*blocks, {"type": "text", "text": "Hi."}] if blocks else "Hi."),
+        HumanMessage("And now?"),
+    ]
 
 
 @feature("tool call and result")
@@ -175,7 +202,14 @@ def _(api: str) -> list[BaseMessage]:
 def _(api: str) -> list[BaseMessage]:
     one, two = ids(api, 2, "p")
     calls = [call("look", {"at": "sky"}, one), call("look", {"at": MARK}, two)]
-    return [HumanMessage("Look."), calling(api, calls), done(two, "green"), done(one, "blue"), said(api, "Both."), HumanMessage("Thanks.")]
+    return [
+        HumanMessage("Look."),
+        calling(api, calls),
+        done(two, "green"),
+        done(one, "blue"),
+        said(api, "Both."),
+        HumanMessage("Thanks."),
+    ]
 
 
 @feature("a result that failed")
@@ -225,7 +259,9 @@ def _(api: str) -> list[BaseMessage]:
 def _(api: str) -> list[BaseMessage]:
     blocks: Any = "It rains."
     if api == "anthropic":
-        found = [{"type": "web_search_result", "title": MARK, "url": "https://example.org", "encrypted_content": "x", "page_age": None}]
+        found = [
+            {"type": "web_search_result", "title": MARK, "url": "https://example.org", "encrypted_content": "x", "page_age": None}
+        ]
         blocks = [
             {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "rain"}},
             {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": found},
@@ -234,7 +270,7 @@ def _(api: str) -> list[BaseMessage]:
     elif api == "openai-responses":
         blocks = [
             {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": MARK}},
-            {"type": "text", "text": "It rains.", "annotations": [], "id": "msg_1"},
+            {"type": "text", "text": "It rains.", "annotations": [], "id": _message_id()},
         ]
     elif api == "gemini":
         blocks = [
@@ -284,7 +320,7 @@ def _(api: str) -> list[BaseMessage]:
 @feature("a refusal")
 def _(api: str) -> list[BaseMessage]:
     if api == "openai-responses":
-        answer = by(api, [{"type": "refusal", "refusal": f"No, {MARK}.", "id": "msg_1"}])
+        answer = by(api, [{"type": "refusal", "refusal": f"No, {MARK}.", "id": _message_id()}])
     else:
         answer = by(api, "", additional_kwargs={"refusal": f"No, {MARK}."})
     return [HumanMessage("Do it."), answer, HumanMessage("Why not?")]
@@ -367,13 +403,21 @@ def _(api: str) -> list[BaseMessage]:
 def _(api: str) -> list[BaseMessage]:
     block: dict[str, Any] = {"type": "text-plain", "text": f"A line, {MARK}.", "mime_type": "text/plain"}
     if api == "anthropic":
-        block = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": f"A line, {MARK}."}, "title": "notes"}
+        block = {
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": f"A line, {MARK}."},
+            "title": "notes",
+        }
     return [HumanMessage([{"type": "text", "text": "Read it."}, block])]
 
 
 @feature("marks of a prompt cache")
 def _(api: str) -> list[BaseMessage]:
-    mark = {"cache_control": {"type": "ephemeral"}} if api not in ("openai-chat", "openai-responses") else {"prompt_cache_breakpoint": {}}
+    mark = (
+        {"cache_control": {"type": "ephemeral"}}
+        if api not in ("openai-chat", "openai-responses")
+        else {"prompt_cache_breakpoint": {"mode": "explicit"}}
+    )
     (one,) = ids(api, 1, "k")
     return [
         SystemMessage([{"type": "text", "text": f"Be kind, {MARK}.", **mark}]),
@@ -385,7 +429,13 @@ def _(api: str) -> list[BaseMessage]:
 
 @feature("several system messages")
 def _(api: str) -> list[BaseMessage]:
-    return [SystemMessage("Be kind."), SystemMessage(f"Be brief, {MARK}."), HumanMessage("Hello."), said(api, "Hi."), HumanMessage("And?")]
+    return [
+        SystemMessage("Be kind."),
+        SystemMessage(f"Be brief, {MARK}."),
+        HumanMessage("Hello."),
+        said(api, "Hi."),
+        HumanMessage("And?"),
+    ]
 
 
 @feature("a system message in the middle")
@@ -439,7 +489,7 @@ def _(api: str) -> list[BaseMessage]:
     return [HumanMessage([f"Hello, {MARK}.", {"type": "text", "text": "There.", "id": "lc_1", "index": 0}])]
 
 
-@feature("standard content (`output_version=\"v1\"`)")
+@feature('standard content (`output_version="v1"`)')
 def _(api: str) -> list[BaseMessage]:
     (one,) = ids(api, 1, "v")
     think: dict[str, Any] = {"type": "reasoning", "reasoning": "Hm.", "extras": {"signature": signed(api)}}
@@ -456,4 +506,8 @@ def _(api: str) -> list[BaseMessage]:
 def _(api: str) -> list[BaseMessage]:
     odd = {"type": "hologram", "text": f"a {MARK}", "beam": 1}
     wrapped = {"type": "non_standard", "value": {"type": "hologram", "text": "b"}}
-    return [HumanMessage([{"type": "text", "text": "See."}, odd, wrapped]), AIMessage([odd], response_metadata={"model_provider": "acme"}), HumanMessage("?")]
+    return [
+        HumanMessage([{"type": "text", "text": "See."}, odd, wrapped]),
+        AIMessage([odd], response_metadata={"model_provider": "acme"}),
+        HumanMessage("?"),
+    ]

@@ -367,7 +367,9 @@ def _gemini(payload: dict[str, Any], model: str) -> Iterator[str]:
                 yield f"signature of {_signer(signature)}"
             if part.thought and not signature:
                 yield "a thought of another model"
-            if part.file_data and not str(part.file_data.file_uri).startswith(("https://generativelanguage.", "gs://", "https://www.youtube")):
+            if part.file_data and not str(part.file_data.file_uri).startswith(
+                ("https://generativelanguage.", "gs://", "https://www.youtube")
+            ):
                 yield f"file {part.file_data.file_uri}"
         before = contents[place - 1] if place else None
         asked = [part.function_call.name for part in (before.parts or ()) if part.function_call] if before else []
