@@ -16,7 +16,7 @@ REFUSED = frozenset({"refusal", "content_filter", "SAFETY", "PROHIBITED_CONTENT"
 _REFUSAL = re.compile(
     r"^\W{0,3}(?:i['’]?m (?:very )?sorry,? (?:but )?(?:i|as an)"
     r"|i (?:can(?:no|['’])t|am (?:not able|unable) to|won['’]t) (?:help|assist|comply|do that|provide|answer)"
-    r"|as an ai(?: language)? model,? i (?:can|do|am)|sorry,? (?:but )?i can)",
+    r"|as an ai(?: language)? model,? i (?:can|do|am)|sorry,? (?:but )?i can(?:no|['’])t)",
     re.IGNORECASE,
 )
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 from langroute.records import Attempt, Request, Verdict
 from langroute.verifiers.base import text_of
@@ -28,11 +31,19 @@ def _json(source: str) -> str | None:
     return None
 
 
+GRAMMARS = {
+    "js": "javascript", "jsx": "javascript", "ts": "typescript", "tsx": "typescript", "c++": "cpp", "cc": "cpp", "rs": "rust",
+    "golang": "go", "rb": "ruby", "sh": "bash", "shell": "bash", "c#": "c_sharp", "cs": "c_sharp", "csharp": "c_sharp",
+}  # fmt: skip
+"""What a block calls its language → the grammar's name, where the two differ."""
+
 CHECKS: dict[str, Callable[[str], str | None]] = {"python": _python, "py": _python, "python3": _python, "json": _json}
 
 
 class CodeCompiles:
-    r"""Every fenced block of code compiles: Python and JSON, other languages where `tree-sitter-language-pack` is installed.
+    r"""Every fenced block of code compiles: Python and JSON, other languages where `tree-sitter` and their grammar are installed.
+
+    Grammars are packages of their own: `pip install tree-sitter tree-sitter-javascript`. Nothing is ever downloaded here.
 
     Args:
         required: Reject an answer without any code.
@@ -65,12 +76,19 @@ class CodeCompiles:
     def _fault(language: str, source: str) -> str | None:
         if language in CHECKS:
             return CHECKS[language](source)
-        try:
-            from tree_sitter_language_pack import get_parser
-        except ImportError:
-            return None
-        try:
-            parser = get_parser(language)
-        except Exception:  # noqa: BLE001 - a language that nobody can parse is no fault of the answer
-            return None
-        return "syntax error" if parser.parse(source.encode()).root_node.has_error else None
+        parser = _parser(GRAMMARS.get(language, language))
+        return "syntax error" if parser is not None and parser.parse(source.encode()).root_node.has_error else None
+
+
+@lru_cache(maxsize=64)
+def _parser(language: str) -> Any:
+    """A parser for a language whose grammar is installed; `None` for others: what nobody here can parse is no fault of the answer."""
+    if not language.isidentifier():
+        return None
+    try:
+        grammar, sitter = import_module(f"tree_sitter_{language}"), import_module("tree_sitter")
+        # TypeScript's package has two grammars, each under its own name.
+        make = getattr(grammar, f"language_{language}", None) or grammar.language
+        return sitter.Parser(sitter.Language(make()))
+    except Exception:  # noqa: BLE001
+        return None

@@ -36,13 +36,14 @@ class LogProb:
         self.minimum = minimum
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
-        """Compare the mean with the limit; the score of an accepted answer is its mean probability."""
+        """Compare the mean with the limit; an accepted answer scores from 0.5 to 1, the surer the higher."""
         mean = mean_logprob(attempt.answer)
         if mean is None:
             return Verdict(self.name, 1.0, error="the answer has no log-probabilities; ask the model for logprobs=True")
         if mean < self.minimum:
             return Verdict(self.name, 0.0, f"mean log-probability {mean:.3f} is below {self.minimum:.3f}")
-        return Verdict(self.name, math.exp(mean), f"mean log-probability {mean:.3f}")
+        # Half of the scale lies above the limit: a cascade's default threshold, 0.5, accepts what the limit accepts.
+        return Verdict(self.name, 0.5 + 0.5 * math.exp(min(0.0, mean)), f"mean log-probability {mean:.3f}")
 
 
 def mean_logprob(answer: Any) -> float | None:

@@ -41,7 +41,12 @@ def fault_in(schema: Any, value: Any) -> str | None:
     if isinstance(schema, Mapping):
         inner = schema.get("function", {}).get("parameters") or schema.get("parameters") or schema.get("schema") or schema
         return arguments_fault(inner, value if isinstance(value, (dict, list)) else _plain(value))
-    if isinstance(schema, type) and not _is_typed_dict(schema) and isinstance(value, schema):
+    if isinstance(schema, type) and issubclass(schema, dict) and hasattr(schema, "__total__"):
+        from langchain_core.utils.function_calling import convert_to_json_schema
+
+        # Before Python 3.12 pydantic refuses the standard library's TypedDict.
+        return arguments_fault(convert_to_json_schema(schema), value)
+    if isinstance(schema, type) and isinstance(value, schema):
         return None
     from pydantic import TypeAdapter, ValidationError
 
@@ -73,10 +78,6 @@ def named(schema: Any) -> dict[str, Any]:
 
 
 _UNIONS = (Union, UnionType)
-
-
-def _is_typed_dict(schema: type) -> bool:
-    return issubclass(schema, dict) and hasattr(schema, "__total__")
 
 
 def _plain(value: Any) -> Any:
