@@ -78,6 +78,9 @@ class Account:
         self.refused: dict[str, str] = {}
         """Routes that did not fit when they were tried, each with its reason."""
 
+        self.tried: set[str] = set()
+        """Routes that were called; what they cost now is no reason why they were not chosen."""
+
         self.binding: Budget | None = None
         """The budget that took the last route away."""
 
@@ -102,12 +105,13 @@ class Account:
             reason = self.refused.get(info.name) or self._too_dear(request, routes[info.name], balances)
             if reason is None:
                 kept.append(info)
-            else:
+            elif info.name not in self.tried:
                 rejected[info.name] = reason
         if len(kept) > 1 and (soft := self._softly_spent(balances)) is not None:
             for info in [info for info in kept if info.tier != kept[0].tier]:
-                rejected[info.name] = soft
                 kept.remove(info)
+                if info.name not in self.tried:
+                    rejected[info.name] = soft
         if len(kept) == len(request.routes):
             return request
         default = request.default if any(info.name == request.default for info in kept) else kept[-1].name if kept else None
@@ -177,6 +181,7 @@ class Account:
     def settle(self, attempt: Attempt, request: Request) -> None:
         """Charge what a call cost; the whole reservation where nobody knows."""
         usage, cost = attempt.usage, attempt.cost_usd
+        self.tried.add(attempt.route)
         stored = attempt.stored is not None or attempt.cache in ("hit", "semantic_hit")
         if usage is not None and not stored:
             self.worst.learn(attempt.route, request, usage)

@@ -38,7 +38,7 @@ class Hold:
 class BudgetStore(Protocol):
     """Keeps what was spent and what is reserved. Every method is atomic, whoever else calls.
 
-    Subclasses of `langroute.testing.BudgetStoreContract` check all of this.
+    `langroute.budgets.contract.BudgetStoreContract` checks all of this.
     """
 
     local: bool
