@@ -265,6 +265,9 @@ class Selection:
     firm: bool = field(default=False, repr=False)
     """Quality asks for this route here and now: a wrapping policy does not trade it for a cheaper or warmer one."""
 
+    cost_usd: float | None = field(default=0.0, repr=False)
+    """What selecting itself cost (a classifier's call); `None` if unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -580,6 +580,7 @@ class Router:
         kept = best_attempt(attempts)
         costs = [attempt.cost_usd for attempt in attempts]
         costs.extend(verdict.cost_usd for attempt in attempts for verdict in attempt.verdicts)
+        costs.extend(attempt.selection.cost_usd for attempt in attempts)
         last = kept or (attempts[-1] if attempts else None)
         decision = Decision(
             id=decision_id,

@@ -13,6 +13,7 @@ _PLACES = {
     "Rule": "rules",
     "Rules": "rules",
     "default_policy": "default",
+    "DecisionModel": "decision_model",
     "Learned": "learned",
     "LearnedCascade": "learned",
     "Bandit": "bandit",
