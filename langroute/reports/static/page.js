@@ -1,0 +1,353 @@
+"use strict";
+// The page's own program: filters the sums it was given, and draws them with Observable Plot.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  let data = JSON.parse($("data").textContent);
+  let spendersBy = "team", list = "worst", shown = null, timer = null;
+  const NONE = "(none)";
+
+  // Words -------------------------------------------------------------------------------------------------------------
+  const count = d3.format(",");
+  const usd = (x) => {
+    if (x == null) return "unknown";
+    const a = Math.abs(x), sign = x < 0 ? "−" : "";
+    if (a === 0) return "$0";
+    if (a >= 1e6) return sign + "$" + d3.format(",.2f")(a / 1e6) + "M";
+    if (a >= 10000) return sign + "$" + d3.format(",.0f")(a);
+    if (a >= 1) return sign + "$" + d3.format(",.2f")(a);
+    return sign + "$" + d3.format(a < 1e-6 ? ".1e" : ".3~g")(a).replace(/^(\d)e-(\d+)$/, (_, m, n) => (m * 10 ** -n).toFixed(+n));
+  };
+  const tick = (x) => "$" + d3.format(Math.abs(x) >= 1000 ? ",.0f" : "~g")(x);
+  const atLeast = (x, unknown) => (x == null ? "unknown" : (unknown ? "≥ " : "") + usd(x));
+  const percent = (x, d = 0) => (x == null ? "unknown" : (x * 100).toFixed(d) + " %");
+  const seconds = (s) => (s == null ? "" : s < 1 ? Math.round(s * 1000) + " ms" : s < 60 ? s.toFixed(1) + " s" : s < 3600 ? Math.floor(s / 60) + " min " + Math.round(s % 60) + " s" : (s / 3600).toFixed(1) + " h");
+  const moment = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
+  const wilson = (hits, of) => {
+    if (!of) return [0, 1];
+    const z = 1.959963984540054, p = hits / of, q = z * z;
+    const middle = (p + q / (2 * of)) / (1 + q / of), half = (z * Math.sqrt((p * (1 - p)) / of + q / (4 * of * of))) / (1 + q / of);
+    return [hits === 0 ? 0 : Math.max(0, middle - half), hits === of ? 1 : Math.min(1, middle + half)];
+  };
+  const tierColor = (tier) => `var(--${["cheap", "balanced", "frontier"].includes(tier) ? tier : "other"})`;
+  const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+
+  // Elements ----------------------------------------------------------------------------------------------------------
+  const el = (name, attributes = {}, ...children) => {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else if (value === true) node.setAttribute(key, "");
+      else if (value != null && value !== false) node.setAttribute(key, value);
+    }
+    node.append(...children.filter((child) => child != null));
+    return node;
+  };
+  const swatch = (tier) => el("i", { class: "tier", style: `background:${tierColor(tier)}`, "aria-hidden": "true" });
+  const table = (head, rows, label) =>
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+      el("table", {},
+        el("thead", {}, el("tr", {}, ...head.map(([name, numeric]) => el("th", { scope: "col", class: numeric ? "n" : null }, name)))),
+        el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell, i) =>
+          el(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: head[i][1] ? "n" : null, style: i === 0 ? "font-weight:500" : null }, cell ?? "")))))));
+  const asTable = (head, rows, label) => el("details", {}, el("summary", {}, "The same as a table"), table(head, rows, label));
+  const card = (id, title, note, ...children) => {
+    const open = $(id).querySelector("details")?.open;
+    $(id).replaceChildren(el("div", { class: "top" }, el("h2", {}, title)), note ? el("p", { class: "note" }, note) : "", ...children.filter(Boolean));
+    const details = $(id).querySelector("details");
+    if (open && details) details.open = true;
+  };
+  const empty = (text) => el("p", { class: "empty" }, text);
+  const width = (id) => Math.max(260, Math.floor($(id).clientWidth - parseFloat(getComputedStyle($(id)).paddingLeft) * 2));
+  const legend = (tiers) => el("ul", { class: "legend" }, ...tiers.map((tier) => el("li", {}, el("i", { style: `background:${tierColor(tier)}`, "aria-hidden": "true" }), tier)));
+  const draw = (label, options) => {
+    const made = Plot.plot({ style: { background: "none", fontSize: "12px", color: "var(--soft)", fontFamily: "inherit" }, ...options });
+    const svg = made.tagName.toLowerCase() === "svg" ? made : made.querySelector("svg");
+    // One picture with one name: what is in it stands in the table below it.
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", label);
+    svg.querySelectorAll("[aria-label]").forEach((inner) => inner.removeAttribute("aria-label"));
+    return el("figure", { class: "plot" }, made);
+  };
+
+  // Filters -----------------------------------------------------------------------------------------------------------
+  const chosen = () => ({ team: $("team").value, kind: $("kind").value, time: $("time").value });
+  const fill = (id, all, names, values) => {
+    const before = $(id).value;
+    $(id).replaceChildren(el("option", { value: "" }, all), ...names.map((name, i) => el("option", { value: values ? values[i] : i }, name)));
+    if ([...$(id).options].some((option) => option.value === before)) $(id).value = before;
+  };
+  const passing = () => {
+    const { team, kind, time } = chosen();
+    const from = time ? Math.max(0, data.points.length - Math.ceil(+time / data.grain_days)) : 0;
+    return { from, keep: (row) => row[0] >= from && (team === "" || row[1] === +team) && (kind === "" || row[2] === +kind) };
+  };
+  const total = (rows, index) => d3.sum(rows, (row) => row[index]);
+
+  // The parts of the page -----------------------------------------------------------------------------------------------
+  function figures(tasks, calls, saving) {
+    const spend = total(calls, 5), unknown = total(calls, 6), made = total(calls, 4);
+    const won = total(tasks, 4), told = won + total(tasks, 5), [low, high] = wilson(won, told);
+    const known = total(tasks, 7), gone = total(tasks, 8);
+    const compared = total(saving, 3), saved = total(saving, 4) - total(saving, 5) - total(saving, 6);
+    const hours = total(tasks, 9) / 60, baselines = total(tasks, 10), all = total(tasks, 3);
+    const one = (id, name, value, note) => el("div", { class: "figure", id }, el("h2", {}, name), el("p", { class: "value" }, value), el("p", { class: "note" }, note));
+    const nothingKnown = unknown && unknown >= made && !spend;
+    $("figures").replaceChildren(
+      one("f-spend", "Spend", nothingKnown ? "unknown" : atLeast(spend, unknown), unknown ? `${plural(unknown, "call")} without a known price` : `${plural(made, "model call")}`),
+      one("f-tasks", "Tasks", count(all), `${count(told)} with an outcome`),
+      one("f-success", "Success", told ? percent(won / told) : "not told", told ? `95 % interval ${(low * 100).toFixed(0)}–${percent(high)}` : "no outcome yet"),
+      one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", "failures and retries included"),
+      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `against ${data.savings.baselines.join(" or ") || "the baseline"}` : "nothing to compare with"),
+      one("f-hours", "Hours saved", baselines ? d3.format(",.1f")(hours) : "not declared", baselines ? `${plural(baselines, "task")} with a baseline` : "no baseline was declared"),
+    );
+  }
+
+  function spendOverTime(calls, from) {
+    const sums = d3.rollup(calls, (rows) => [total(rows, 5), total(rows, 6)], (r) => r[0], (r) => data.places[r[3]].tier);
+    const rows = [];
+    for (const [point, byTier] of sums) for (const [tier, [value, unknown]] of byTier) rows.push({ date: new Date(data.points[point]), tier, usd: value, unknown });
+    const grain = { 1: "day", 7: "week", 28: "four weeks", 3650: "all of it" }[data.grain_days];
+    if (!rows.length) return card("spend", "Spend over time", null, empty("No calls in this selection."));
+    const tiers = data.tiers.filter((tier) => rows.some((row) => row.tier === tier));
+    const span = [new Date(data.points[from]), d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days)];
+    const interval = data.grain_days > 1000 ? undefined : d3.utcDay;
+    const figure = draw(`Spend for each ${grain}, by tier. The whole is ${usd(d3.sum(rows, (r) => r.usd))}.`, {
+      width: width("spend"), height: 240, marginLeft: 56, marginRight: 8,
+      x: { type: "utc", domain: span, label: null }, y: { label: "USD", grid: true, tickFormat: tick, nice: true, ticks: 5 },
+      marks: [
+        Plot.rectY(rows, Plot.stackY({ x1: (d) => d.date, x2: (d) => d3.utcDay.offset(d.date, data.grain_days), y: "usd", fill: (d) => tierColor(d.tier), order: (d) => tiers.indexOf(d.tier), insetLeft: .5, insetRight: .5 })),
+        Plot.ruleY([0], { stroke: "var(--line)" }),
+        Plot.tip(rows, Plot.pointerX(Plot.stackY({ x: (d) => d3.utcHour.offset(d.date, data.grain_days * 12), y: "usd", order: (d) => tiers.indexOf(d.tier), title: (d) => `${d.date.toISOString().slice(0, 10)}\n${d.tier}: ${atLeast(d.usd, d.unknown)}` }))),
+      ],
+    });
+    const perPoint = [...sums].sort((a, b) => d3.descending(a[0], b[0])).map(([point, byTier]) => [data.points[point], ...tiers.map((tier) => atLeast((byTier.get(tier) || [0, 0])[0], (byTier.get(tier) || [0, 0])[1]))]);
+    card("spend", "Spend over time", `For each ${grain}, by tier.`, legend(tiers), figure, asTable([["From"], ...tiers.map((tier) => [tier, true])], perPoint, "Spend over time"));
+  }
+
+  function successOverTime(tasks, from) {
+    // A point of a handful of outcomes says nothing: neighbours are taken together until there are 25 on average.
+    const told = total(tasks, 4) + total(tasks, 5), points = new Set(tasks.filter((r) => r[4] + r[5]).map((r) => r[0])).size;
+    const together = Math.max(1, Math.ceil((25 * points) / Math.max(1, told)));
+    const rows = [...d3.rollup(tasks, (r) => [total(r, 4), total(r, 4) + total(r, 5)], (r) => from + Math.floor((r[0] - from) / together) * together)]
+      .filter(([, [, of]]) => of).sort((a, b) => a[0] - b[0])
+      .map(([point, [won, of]]) => { const [low, high] = wilson(won, of); return { date: new Date(data.points[point]), won, of, share: won / of, low, high }; });
+    if (!rows.length) return card("success", "Success over time", null, empty("No outcome was told in this selection."));
+    const figure = draw(`Success rate over time, with its 95 % interval. The last is ${percent(rows.at(-1).share)}.`, {
+      width: width("success"), height: 270, marginLeft: 48, marginTop: 24, x: { type: "utc", domain: [new Date(data.points[from]), d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days)], label: null, ticks: 5 },
+      y: { domain: [Math.max(0, Math.floor((d3.min(rows, (r) => r.low) - 0.02) * 10) / 10), 1], label: null, tickFormat: (x) => percent(x), grid: true, ticks: 5 },
+      marks: [
+        rows.length > 1 ? Plot.areaY(rows, { x: "date", y1: "low", y2: "high", fill: "var(--band)" }) : Plot.ruleX(rows, { x: "date", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 2 }),
+        Plot.lineY(rows, { x: "date", y: "share", stroke: "var(--accent)", strokeWidth: 2 }),
+        rows.length < 40 ? Plot.dot(rows, { x: "date", y: "share", fill: "var(--accent)", r: 3 }) : null,
+        Plot.tip(rows, Plot.pointerX({ x: "date", y: "share", title: (d) => `${d.date.toISOString().slice(0, 10)}\n${percent(d.share)} of ${d.of} (${percent(d.low)} to ${percent(d.high)})` })),
+      ],
+    });
+    card("success", "Success over time", `Share of tasks with an outcome that succeeded; the band is its 95 % interval.${together * data.grain_days > 1 ? ` A point is ${together * data.grain_days} days.` : ""}`, figure,
+      asTable([["From"], ["Succeeded", true], ["Told", true], ["Rate", true], ["95 % interval", true]], rows.slice().reverse().map((r) => [r.date.toISOString().slice(0, 10), count(r.won), count(r.of), percent(r.share), `${percent(r.low)} to ${percent(r.high)}`]), "Success over time"));
+  }
+
+  function quality(tasks) {
+    const rows = [...d3.rollup(tasks, (r) => ({ n: total(r, 3), won: total(r, 4), of: total(r, 4) + total(r, 5), usd: total(r, 7), unknown: total(r, 8) }), (r) => r[2])]
+      .map(([kind, r]) => { const [low, high] = wilson(r.won, r.of); return { kind: data.kinds[kind], ...r, share: r.of ? r.won / r.of : null, low, high, per: r.won ? r.usd / r.won : null }; })
+      .sort((a, b) => d3.descending(a.per ?? Infinity, b.per ?? Infinity));
+    if (!rows.length) return card("quality", "Cost and quality by task kind", null, empty("No tasks in this selection."));
+    const told = rows.filter((r) => r.of && r.per > 0);
+    const w = width("quality"), wide = told.length > 1 && d3.max(told, (r) => r.per) / d3.min(told, (r) => r.per) > 12;
+    const figure = told.length ? draw(`Cost per successful task and success rate of ${plural(told.length, "task kind")}.`, {
+      width: w, height: 270, marginLeft: 48, marginRight: 76, marginTop: 24, marginBottom: 40,
+      x: { type: wide ? "log" : "linear", label: "USD per successful task", labelOffset: 36, tickFormat: tick, grid: true, nice: true, zero: !wide, ticks: Math.max(3, w / 120) },
+      y: { domain: [Math.max(0, Math.floor((d3.min(told, (r) => r.low) - 0.02) * 10) / 10), 1], label: null, tickFormat: (x) => percent(x), grid: true, ticks: 5 },
+      r: { range: [4, 15] },
+      marks: [
+        Plot.ruleX(told, { x: "per", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 1.5, strokeOpacity: .6 }),
+        Plot.dot(told, { x: "per", y: "share", r: "n", fill: "var(--accent)", fillOpacity: .75, stroke: "var(--card)" }),
+        // Neighbours' names stand above and below by turns, so that they do not cover each other.
+        ...[0, 1].map((turn) => Plot.text(told.filter((_, i) => i % 2 === turn), { x: "per", y: "share", text: "kind", dx: 10, dy: turn ? 15 : -13, textAnchor: "start", fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3 })),
+        Plot.tip(told, Plot.pointer({ x: "per", y: "share", title: (d) => `${d.kind}\n${atLeast(d.per, d.unknown)} per successful task\n${percent(d.share)} of ${d.of} succeeded (${percent(d.low)} to ${percent(d.high)})` })),
+      ],
+    }) : empty("No task kind has both an outcome and a known cost.");
+    card("quality", "Cost and quality by task kind", "Up and to the left is better. Bars are 95 % intervals, dots grow with the number of tasks.", figure,
+      asTable([["Task kind"], ["Tasks", true], ["Success", true], ["95 % interval", true], ["Per successful task", true]], rows.map((r) => [r.kind, count(r.n), r.of ? percent(r.share) : "not told", r.of ? `${percent(r.low)} to ${percent(r.high)}` : "", atLeast(r.per, r.unknown)]), "Cost and quality by task kind"));
+  }
+
+  function whereStepsGo(decisions) {
+    const sums = d3.rollup(decisions, (r) => total(r, 5), (r) => data.steps[r[3]], (r) => r[4]);
+    const all = d3.sum(decisions, (r) => r[5]);
+    if (!all) return card("steps", "Where steps go", null, empty("No decision of a router in this selection."));
+    const tiers = data.tiers.filter((tier) => [...sums.values()].some((row) => row.has(tier)));
+    const rows = [];
+    for (const [step, byTier] of sums) {
+      const of = d3.sum(byTier.values());
+      for (const tier of tiers) rows.push({ step, tier, n: byTier.get(tier) || 0, of, share: (byTier.get(tier) || 0) / of });
+    }
+    const order = [...sums].sort((a, b) => d3.descending(d3.sum(a[1].values()), d3.sum(b[1].values()))).map(([step]) => step);
+    const figure = draw(`Which kind of step goes to which tier, ${plural(all, "decision")} together.`, {
+      width: width("steps"), height: 42 + order.length * 26, marginLeft: 90, marginTop: 26, marginRight: 64, marginBottom: 4,
+      x: { domain: tiers, label: null, axis: "top", tickSize: 0 }, y: { domain: order, label: null, tickSize: 0 },
+      marks: [
+        Plot.cell(rows, { x: "tier", y: "step", fill: (d) => tierColor(d.tier), fillOpacity: (d) => (d.n ? 0.12 + 0.5 * d.share : 0.04), inset: 1.5, rx: 4 }),
+        Plot.text(rows.filter((r) => r.n), { x: "tier", y: "step", text: (d) => percent(d.share), fill: "var(--ink)" }),
+        Plot.axisY({ anchor: "left", domain: order, label: null, tickSize: 0 }),
+        Plot.axisY({ anchor: "right", domain: order, label: null, tickSize: 0, tickFormat: (step) => d3.format(".3~s")(d3.sum(sums.get(step).values())) }),
+        Plot.tip(rows, Plot.pointer({ x: "tier", y: "step", title: (d) => `${d.step} to ${d.tier}\n${count(d.n)} of ${count(d.of)} decisions (${percent(d.share, 1)})` })),
+      ],
+    });
+    const escalated = total(decisions, 6), hits = total(decisions, 7);
+    card("steps", "Where steps go", `Share of each kind of step by tier; its decisions at the right. ${percent(escalated / all, 1)} were escalated, ${percent(hits / all, 1)} answered from the response cache.${data.decisions_timeless && chosen().time ? " Of the whole time: there are too many to keep by day." : ""}`, figure,
+      asTable([["Step"], ...tiers.map((tier) => [tier, true]), ["Decisions", true]], order.map((step) => [step, ...tiers.map((tier) => count(sums.get(step).get(tier) || 0)), count(d3.sum(sums.get(step).values()))]), "Where steps go"));
+  }
+
+  function spenders(calls) {
+    const names = { team: (r) => data.teams[r[1]], kind: (r) => data.kinds[r[2]], model: (r) => data.places[r[3]].model, route: (r) => data.places[r[3]].route };
+    const { team, kind, time } = chosen(), filtered = team !== "" || kind !== "" || time !== "";
+    const choices = [["team", "Team"], ["kind", "Task kind"], ["model", "Model"], ["route", "Route"], ...(filtered ? [] : [["user", "User"]])];
+    if (spendersBy === "user" && filtered) spendersBy = "team";
+    let rows = spendersBy === "user"
+      ? data.users.map(([name, value, , unknown]) => ({ name, usd: value, unknown }))
+      : [...d3.rollup(calls, (r) => [total(r, 5), total(r, 6)], names[spendersBy])].map(([name, [value, unknown]]) => ({ name, usd: value, unknown }));
+    rows = rows.sort((a, b) => d3.descending(a.usd, b.usd));
+    const tabs = el("div", { class: "tabs", role: "group", "aria-label": "Top spenders by" }, ...choices.map(([id, name]) =>
+      el("button", { type: "button", "aria-pressed": String(spendersBy === id), onclick: () => { spendersBy = id; render(); $("spenders").querySelector('[aria-pressed="true"]').focus(); } }, name)));
+    if (!rows.length) return card("spenders", "Top spenders", null, tabs, empty("No spend in this selection."));
+    const top = rows.slice(0, 9), short = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
+    const figure = draw(`Top spenders by ${spendersBy}; first ${top[0].name} with ${usd(top[0].usd)}.`, {
+      width: width("spenders"), height: 20 + top.length * 29, marginLeft: 145, marginRight: 84, marginTop: 4, marginBottom: 8,
+      x: { axis: null, domain: [0, d3.max(top, (r) => r.usd) || 1] }, y: { domain: top.map((r) => r.name), label: null, tickSize: 0, tickFormat: short },
+      marks: [
+        Plot.barX(top, { x: "usd", y: "name", fill: spendersBy === "route" || spendersBy === "model" ? (d) => tierColor(data.places.find((p) => p[spendersBy] === d.name)?.tier) : "var(--accent)", fillOpacity: .85, rx2: 4, insetTop: 3, insetBottom: 3 }),
+        Plot.text(top, { x: "usd", y: "name", text: (d) => atLeast(d.usd, d.unknown), dx: 6, textAnchor: "start", fill: "var(--ink)" }),
+      ],
+    });
+    card("spenders", "Top spenders", null, tabs, figure, asTable([["Name"], ["Spend", true]], rows.map((r) => [r.name, atLeast(r.usd, r.unknown)]), "Top spenders"));
+  }
+
+  const verdict = (task) => el("span", { class: `chip ${task.success == null ? "none" : task.success ? "good" : "bad"}` }, task.success == null ? (task.state === "error" ? "error" : "no outcome") : task.success ? "success" : "failed");
+
+  function taskLists() {
+    const choices = [["worst", "Worst outcomes"], ["slowest", "Slowest"], ["dearest", "Dearest"], ["latest", "Latest"]];
+    const { team, kind } = chosen();
+    const fits = (task) => task && (team === "" || data.teams[+team] === (task.team || NONE)) && (kind === "" || data.kinds[+kind] === (task.kind || NONE));
+    const tasks = data.lists[list].map((id) => data.timelines[id]).filter(fits);
+    const tabs = el("div", { class: "tabs", role: "group", "aria-label": "Which tasks" }, ...choices.map(([id, name]) =>
+      el("button", { type: "button", "aria-pressed": String(list === id), onclick: () => { list = id; taskLists(); $("tasks").querySelector('[aria-pressed="true"]').focus(); } }, name)));
+    const notes = { worst: "Tasks that failed, the dearest first.", slowest: "By the time from first start to last end.", dearest: "By what they cost.", latest: "By when they began." };
+    const find = el("form", { class: "find", onsubmit: (event) => { event.preventDefault(); open($("find").value.trim()); } },
+      el("label", {}, "Show a task by its id ", el("input", { id: "find", list: "known", autocomplete: "off", size: "28" })), el("button", { type: "submit" }, "Show"),
+      el("datalist", { id: "known" }, ...Object.keys(data.timelines).map((id) => el("option", { value: id }))));
+    card("tasks", "Tasks", notes[list], tabs,
+      tasks.length ? table([["Task"], ["Kind"], ["Team"], ["Outcome"], ["Cost", true], ["Took", true], ["Steps", true], ["Began", true]],
+        tasks.map((task) => [el("button", { type: "button", class: "link", onclick: () => open(task.id) }, task.id), task.kind || NONE, task.team || NONE, verdict(task), atLeast(task.usd, task.unknown), seconds(task.wall_s), count(task.count), moment(task.started)]), "Tasks")
+        : empty(list === "worst" ? "No task of this selection failed." : "No task in this selection."), find);
+  }
+
+  async function open(id) {
+    if (!id) return;
+    let task = data.timelines[id];
+    if (!task && data.live) {
+      const answer = await fetch("task?id=" + encodeURIComponent(id)).catch(() => null);
+      if (answer && answer.ok) task = await answer.json();
+    }
+    shown = task ? task : { missing: id };
+    timeline();
+    $("timeline").focus();
+    $("timeline").scrollIntoView({ block: "start" });
+  }
+
+  function timeline() {
+    const ids = data.lists[list];
+    const task = shown || data.timelines[data.lists.worst[0]] || data.timelines[ids[0]] || data.timelines[data.lists.latest[0]];
+    if (!task) return card("timeline", "One task, step by step", null, empty("No task has been recorded yet."));
+    if (task.missing) return card("timeline", "One task, step by step", null, empty(data.live ? `There is no task ${task.missing}.` : `Task ${task.missing} is not among those this file carries; langroute dashboard shows any.`));
+    const facts = el("div", { class: "facts" }, el("span", {}, verdict(task)), ...[["kind", task.kind], ["team", task.team], ["user", task.user], ["cost", atLeast(task.usd, task.unknown)], ["took", seconds(task.wall_s)], ["steps", count(task.count)], ["escalations", count(task.escalations)], ["told by", task.source]]
+      .filter(([, value]) => value).map(([name, value]) => el("span", {}, name + " ", el("b", {}, value))));
+    const rows = task.steps.map((step, i) => ({ ...step, i: i + 1, end: step.at + Math.max(step.s, 0), tier: step.tier || NONE }));
+    const long = d3.max(rows, (r) => r.end) || 1, minimum = long / 300;
+    const tiers = data.tiers.concat(NONE).filter((tier, i, all) => all.indexOf(tier) === i && rows.some((r) => r.tier === tier));
+    const figure = rows.length ? draw(`Steps of task ${task.id} over ${seconds(long)}.`, {
+      width: width("timeline"), height: 36 + Math.min(rows.length * 16, 420), marginLeft: 84, marginTop: 4, marginBottom: 28,
+      x: { label: null, tickFormat: (x) => (x === 0 ? "0 s" : seconds(x)), grid: true, domain: [0, long] }, y: { axis: rows.length > 26 ? null : "left", label: null, tickSize: 0, tickFormat: (i) => `${i} ${rows[i - 1].kind || ""}` },
+      marks: [
+        Plot.barX(rows, { x1: "at", x2: (d) => Math.max(d.end, d.at + minimum), y: "i", fill: (d) => tierColor(d.tier), fillOpacity: (d) => (d.ok ? .9 : .45), rx: 2, insetTop: 1.5, insetBottom: 1.5 }),
+        Plot.tip(rows, Plot.pointerY({ x: (d) => (d.at + d.end) / 2, y: "i", title: (d) => `${d.i}. ${d.kind || "call"} to ${d.route || d.model || NONE}\n${d.why || ""}\n${atLeast(d.usd, 0)}, ${seconds(d.s)}` })),
+      ],
+    }) : empty("No step of this task is kept any more; its sums are.");
+    const why = (step) => {
+      const lines = [el("div", {}, step.cache && step.cache.includes("hit") ? `answered from the response cache (${step.cache}). ` : "", step.why || "")];
+      for (const [route, said, cost, time] of step.tried || []) lines.push(el("div", { class: "why" }, `tried ${route}: ${said}, ${usd(cost)}, ${seconds(time)}`));
+      for (const [route, reason] of Object.entries(step.not || {})) lines.push(el("div", { class: "why" }, `not eligible: ${route}: ${reason}`));
+      for (const problem of step.problems || []) lines.push(el("div", { class: "why" }, `problem: ${problem}`));
+      return el("div", {}, ...lines);
+    };
+    const cost = (step) => (["tool", "retriever"].includes(step.what) ? "" : usd(step.usd));
+    card("timeline", `One task, step by step: ${task.id}`, `Began ${moment(task.started)}.`, facts, legend(tiers), figure,
+      table([["Step"], ["At", true], ["Went to"], ["Why"], ["Cost", true], ["Took", true]],
+        rows.map((step) => [`${step.i} ${step.kind || "call"}${step.node ? " in " + step.node : ""}`, step.at === 0 ? "0 s" : seconds(step.at), el("span", {}, swatch(step.tier), [step.route, step.model && step.model !== step.route ? `(${step.model})` : ""].filter(Boolean).join(" ") || NONE, step.ok ? "" : el("span", { class: "chip bad", style: "margin-left:6px" }, "failed")), why(step), cost(step), seconds(step.s)]), "Decisions of this task"),
+      task.count > rows.length && rows.length ? el("p", { class: "note" }, `The first ${rows.length} of ${plural(task.count, "step")}.`) : null,
+      task.outcomes.length ? el("details", {}, el("summary", {}, `What was told of it (${task.outcomes.length})`), table([["Key"], ["By"], ["Success"], ["Score", true]], task.outcomes.map(([key, by, success, score]) => [key, by, success == null ? "" : success ? "yes" : "no", score == null ? "" : String(score)]), "Outcomes of this task")) : null);
+  }
+
+  function worth() {
+    const s = data.savings, w = data.worth, rows = [], put = (name, text) => rows.push(el("dt", {}, name), el("dd", {}, text));
+    if (s.compared) {
+      put("Savings, priced", `${usd(s.net_usd)} against ${s.baselines.join(" or ") || "the baseline"} for everything: baseline ${usd(s.baseline_usd)}, minus ${usd(s.cost_usd)} spent on every attempt (${plural(s.rejected_calls, "call")} thrown away, ${usd(s.checks_usd)} for checks), minus ${usd(s.cold_usd)} for prompt caches left cold; over ${count(s.compared)} of ${plural(s.decisions, "decision")}. Deciding took ${seconds(s.overhead_s)} in all.`);
+    }
+    if (s.measured_per_success_usd != null) {
+      const steps = s.extra_steps == null ? "" : ` Routed tasks took ${Math.abs(s.extra_steps).toFixed(1)} steps ${s.extra_steps < 0 ? "fewer" : "more"}.`;
+      put("Savings, measured", `A success cost ${usd(Math.abs(s.measured_per_success_usd))} ${s.measured_per_success_usd < 0 ? "more" : "less"} than with ${s.best_single} alone, the best single route.${steps} Tasks were not assigned by chance: compare like with like.`);
+    } else put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 are needed), so extra steps are not measured.");
+    if (data.total.response_hits) put("Response cache", `${plural(data.total.response_hits, "hit")}, for which the baseline would have billed ${usd(data.total.response_saved_usd)}.`);
+    if (s.prompt_cache_usd != null) put("Prompt caches", `${usd(s.prompt_cache_usd)} saved at list prices; in the spend already.`);
+    if (w.hours_saved != null) put("Hours saved", `${d3.format(",.1f")(w.hours_saved)} over ${plural(w.tasks_with_baseline, "task")} with a baseline; people spent ${d3.format(",.1f")(w.review_hours)} hours on other tasks.`);
+    if (w.return_share) put("Return", `${d3.format("+,.1f")(w.return_share.low)} to ${d3.format("+,.1f")(w.return_share.high)} USD for each USD spent.`);
+    if (data.footprint) put("Energy and CO2", data.footprint.energy_kwh ? `${d3.format(".3~g")(data.footprint.energy_kwh.low)} to ${d3.format(".3~g")(data.footprint.energy_kwh.high)} kWh, ${d3.format(".3~g")(data.footprint.co2e_kg.low)} to ${d3.format(".3~g")(data.footprint.co2e_kg.high)} kg CO2e, for ${percent(data.footprint.covered)} of the output tokens. ${data.footprint.method}` : "No model is known to the method.");
+    for (const one of data.unknown_prices) put("Unknown price", `${one.model || NONE} on route ${one.route || NONE}: ${plural(one.calls, "call")}, ${plural(one.tokens, "token")}`);
+    card("worth", "Was it worth it", "Of the whole time, whatever the filters say.", rows.length ? el("dl", {}, ...rows) : empty("Nothing to compare with yet."));
+  }
+
+  // Drawing, live data, theme ---------------------------------------------------------------------------------------------
+  function render() {
+    const { from, keep } = passing();
+    const tasks = data.tasks.filter(keep), calls = data.calls.filter(keep), decisions = data.decisions.filter(keep);
+    figures(tasks, calls, data.saving.filter(keep));
+    spendOverTime(calls, from); successOverTime(tasks, from); quality(tasks); whereStepsGo(decisions); spenders(calls);
+    taskLists(); timeline(); worth();
+  }
+  function start() {
+    fill("team", "All teams", data.teams); fill("kind", "All kinds", data.kinds);
+    const spans = [7, 30, 90].filter((days) => days >= data.grain_days && days < data.points.length * data.grain_days);
+    fill("time", "All of it", spans.map((days) => `Last ${days} days`), spans);
+    $("window").textContent = `Report of ${data.window}`;
+    $("first-line").textContent = data.first_line;
+    $("first-line").className = data.unknown_prices.length ? "banner" : "";
+    $("made").textContent = `Made ${moment(data.made_at)} from ${data.source}. Costs are USD. Days are UTC. ${data.live ? "Live: asks the ledger again every ten seconds." : "This file needs no network."}`;
+    render();
+  }
+  async function again() {
+    const answer = await fetch("data").catch(() => null);
+    if (!answer || !answer.ok) return;
+    const fresh = await answer.json();
+    const same = (one) => JSON.stringify({ ...one, made_at: 0 });
+    const changed = same(fresh) !== same(data);
+    data = fresh;
+    if (shown && data.timelines[shown.id]) shown = data.timelines[shown.id];
+    // Nobody's place on the page is lost for nothing.
+    if (changed) start();
+  }
+  const theme = (name) => { document.documentElement.dataset.theme = name; $("theme").textContent = name === "dark" ? "Light" : "Dark"; $("theme").setAttribute("aria-label", name === "dark" ? "Light colours" : "Dark colours"); };
+  const wanted = new URLSearchParams(location.search).get("theme");
+  theme(wanted === "dark" || (wanted !== "light" && matchMedia("(prefers-color-scheme: dark)").matches) ? "dark" : "light");
+  $("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  $("filters").addEventListener("change", render);
+  $("filters").addEventListener("submit", (event) => event.preventDefault());
+  if (data.live) {
+    $("pause").hidden = false;
+    timer = setInterval(again, 10000);
+    $("pause").addEventListener("click", () => {
+      if (timer) { clearInterval(timer); timer = null; } else { again(); timer = setInterval(again, 10000); }
+      $("pause").textContent = timer ? "Pause" : "Go on";
+    });
+  }
+  let resizing = null, last = document.body.clientWidth;
+  addEventListener("resize", () => { if (document.body.clientWidth === last) return; last = document.body.clientWidth; clearTimeout(resizing); resizing = setTimeout(render, 120); });
+  start();
+})();
