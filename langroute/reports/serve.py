@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "langroute"
     sys_version = ""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         if self.headers.get("Host", "").rpartition(":")[0] not in HOSTS:
             self._send(HTTPStatus.FORBIDDEN, "text/plain", "This page is served to this machine only.")
             return
