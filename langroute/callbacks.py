@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import RLock
 from time import perf_counter, time
 from typing import Any
@@ -86,11 +87,12 @@ class _Seen:
     at: float = 0.0
     first: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    step_kind: str | None = None
     name: str | None = None
     retry: bool = False
     judge: bool = False
     messages: Sequence[Any] = ()
+    prompts: Sequence[str] = ()
+    tools: Sequence[Any] = ()
 
 
 class OutcomeTracker(BaseCallbackHandler):
@@ -219,13 +221,16 @@ class OutcomeTracker(BaseCallbackHandler):
         else:
             # Attempts of a decision that nothing surrounds are roots each; they are one task.
             task_id = str(metadata.get("langroute_decision_id") or run_id)
-        tags = {**self.tags, **{key: str(metadata[name]) for key, name in _LABELS if name in metadata}}
+        tags = self.tags
+        if not _LABELS.keys().isdisjoint(metadata):
+            tags = {**tags, **{key: str(metadata[name]) for name, key in _LABELS.items() if name in metadata}}
         kind = (around.kind if around is not None else None) or metadata.get("langroute_task_kind") or self.kind
         root = _Root(run_id, task_id, time(), kind, tags, is_call=what == "model")
         if self.evaluators:
             root.judged_by = tuple(one for one in self.evaluators if one.wants(task_id))
         self._roots[run_id] = root
-        self.ledger.record_task(TaskRecord(task_id, None, root.at, None, str(run_id), kind, tags))
+        if not root.is_call:
+            self.ledger.record_task(TaskRecord(task_id, None, root.at, None, str(run_id), kind, tags))
         if len(self._roots) > 10_000:
             _, oldest = next(iter(self._roots.items()))
             self._end_root(oldest, "abandoned", "GeneratorExit")
@@ -251,30 +256,30 @@ class OutcomeTracker(BaseCallbackHandler):
     def _end_root(self, root: _Root, state: str, error_type: str) -> None:
         with self._lock:
             self._roots.pop(root.id, None)
-            open_runs = list(root.runs.items())
+            open_runs = list(root.runs.items()) if root.runs else ()
             for run_id, _ in open_runs:
                 self._runs.pop(run_id, None)
-            root.runs.clear()
-            held, root.held = root.held, []
         for run_id, seen in open_runs:
             # A call that is cancelled hears nothing more; it was made all the same, and what it cost nobody knows.
             if seen.what != "chain":
                 self._record(seen, run_id, error_type=error_type, cost_usd=None if seen.what == "model" else 0.0)
-        held.extend(root.held)
-        if root.is_call:
-            now = perf_counter()
-            with self._lock:
-                due = [call for since, call in self._late if now - since > _HELD_S]
-                self._late = [one for one in self._late if now - one[0] <= _HELD_S]
-                self._late.extend((now, call) for call in held)
-            held = due
-        self._settle(held)
+        if root.held:
+            self._settle(self._due(root.held) if root.is_call else root.held)
         self.ledger.record_task(TaskRecord(root.task_id, state, root.at, time(), str(root.id), root.kind, root.tags))
         if state == "abandoned":
             told = Outcome("abandoned", success=False, task_id=root.task_id, source="implicit:abandoned", at=time())
             self.ledger.record_outcome(told)
         elif state == "ok" and root.judged_by:
             self._judge(root)
+
+    def _due(self, held: Sequence[CallRecord]) -> list[CallRecord]:
+        """Keep back what a root held that ends before its decision is written; return what was kept back long enough."""
+        now = perf_counter()
+        with self._lock:
+            due = [call for since, call in self._late if now - since > _HELD_S]
+            self._late = [one for one in self._late if now - one[0] <= _HELD_S]
+            self._late.extend((now, call) for call in held)
+        return due
 
     def _judge(self, root: _Root) -> None:
         """Have a finished run evaluated, away from the program's own threads and from what is tracked."""
@@ -350,20 +355,18 @@ class OutcomeTracker(BaseCallbackHandler):
         seen = self._start(run_id, parent_run_id, metadata, tags, "model")
         known = seen.metadata
         decision_id = known.get("langroute_decision_id")
-        seen.step_kind = known.get("langroute_step_kind")
+        said = messages[0] if messages else ()
         if decision_id is not None:
             self._claim(seen.root, decision_id, seen.task_id)
+            if self._keeps_text or seen.root.judged_by:
+                seen.messages = tuple(said)
         else:
-            if seen.step_kind is None and messages and messages[0]:
-                tools = (kwargs.get("invocation_params") or {}).get("tools") or ()
-                seen.step_kind = self.inspector.inspect(
-                    messages[0], tools=_openai_form(tools), metadata=known, tags=tags or ()
-                ).kind
+            # Looked at later, off the caller's path.
+            seen.messages = tuple(said)
+            seen.tools = (kwargs.get("invocation_params") or {}).get("tools") or ()
             seen.retry = seen.retry or _tried_before(known)
-        if messages and (self._keeps_text or seen.root.judged_by):
-            seen.messages = tuple(messages[0])
-        if self.implicit is not None and messages:
-            told = self.implicit.heard(messages[0], seen.task_id, time())
+        if self.implicit is not None:
+            told = self.implicit.heard(said, seen.task_id, time())
             if told is not None:
                 self.ledger.record_outcome(told)
 
@@ -382,7 +385,7 @@ class OutcomeTracker(BaseCallbackHandler):
         seen = self._start(run_id, parent_run_id, metadata, tags, "model")
         seen.retry = seen.retry or _tried_before(seen.metadata)
         if self._keeps_text:
-            seen.messages = tuple(prompts)
+            seen.prompts = tuple(prompts)
 
     def on_llm_new_token(self, token: Any, *, run_id: Any, **kwargs: Any) -> None:
         """A token came."""
@@ -409,22 +412,12 @@ class OutcomeTracker(BaseCallbackHandler):
         seen = self._end(run_id)
         if seen is None:
             return
-        generation = response.generations[0][0] if response.generations and response.generations[0] else None
-        message = getattr(generation, "message", None)
-        usage = usage_of(message) if message is not None else None
-        if usage is None and (given := (response.llm_output or {}).get("token_usage")):
-            usage = usage_from_provider(given)
-        metadata = getattr(message, "response_metadata", None) or {}
-        served = metadata.get("model_name") or metadata.get("model")
-        # LangChain's own cache marks what it brings back: nothing was billed.
-        cached = ((getattr(message, "usage_metadata", None) or {}).get("total_cost")) == 0
-        answer = (message if message is not None else getattr(generation, "text", None)) if self._keeps_text else None
-        self._record(seen, run_id, usage=usage, served=served, cache="hit" if cached else None, answer=answer)
+        self._record(seen, run_id, response=response)
         root = seen.root
         if root.judged_by and not seen.judge:
-            root.last, root.answer = seen, message
+            root.last, root.answer = seen, getattr(_generation(response), "message", None)
             if root.id == run_id:
-                root.inputs, root.output = seen.messages, message
+                root.inputs, root.output = seen.messages, root.answer
         if root.id == run_id:
             self._end_root(root, _state(root, None), "CancelledError")
 
@@ -435,14 +428,10 @@ class OutcomeTracker(BaseCallbackHandler):
             return
         name = type(error).__name__
         response = kwargs.get("response")
-        generation = (
-            response.generations[0][0] if response is not None and response.generations and response.generations[0] else None
-        )
-        usage = usage_of(getattr(generation, "message", None)) if generation is not None else None
-        if usage is None and seen.first is None and name not in _CANCELLED:
+        if usage_of(getattr(_generation(response), "message", None)) is None and seen.first is None and name not in _CANCELLED:
             self._record(seen, run_id, error_type=name, cost_usd=_refused(name), basis="refused")
         else:
-            self._record(seen, run_id, usage=usage, error_type=name)
+            self._record(seen, run_id, response=response, error_type=name)
         if seen.root.id == run_id:
             self._end_root(seen.root, _state(seen.root, error), name)
 
@@ -524,24 +513,52 @@ class OutcomeTracker(BaseCallbackHandler):
         seen: _Seen,
         run_id: Any,
         *,
-        usage: Usage | None = None,
-        served: str | None = None,
+        response: Any = None,
         error_type: str | None = None,
-        cache: str | None = None,
         cost_usd: float | None = None,
         basis: str | None = None,
-        answer: Any = None,
     ) -> None:
-        known = seen.metadata
+        """Have a call written down. What it was and what it cost is worked out off the caller's path."""
         latency = perf_counter() - seen.begun
+        make = partial(self._call, seen, run_id, latency, seen.retry, response, error_type, cost_usd, basis)
+        if seen.judge or "langroute_decision_id" in seen.metadata:
+            seen.root.held.append(make())
+        else:
+            self.ledger.record_call(make)
+
+    def _call(
+        self,
+        seen: _Seen,
+        run_id: Any,
+        latency: float,
+        retry: bool,
+        response: Any,
+        error_type: str | None,
+        cost_usd: float | None,
+        basis: str | None,
+    ) -> CallRecord:
+        """A call as it is written down."""
+        known = seen.metadata
+        generation = _generation(response)
+        message = getattr(generation, "message", None)
+        usage = usage_of(message) if message is not None else None
+        if usage is None and response is not None and (given := (response.llm_output or {}).get("token_usage")):
+            usage = usage_from_provider(given)
+        metadata = getattr(message, "response_metadata", None) or {}
+        served = metadata.get("model_name") or metadata.get("model")
         provider, asked = known.get("ls_provider"), known.get("ls_model_name")
-        if cache is not None:
+        # LangChain's own cache marks what it brings back: nothing was billed.
+        cached = ((getattr(message, "usage_metadata", None) or {}).get("total_cost")) == 0
+        if cached:
             cost_usd, basis = 0.0, "cache"
         elif seen.what == "model" and cost_usd is None and usage is not None:
             cost_usd, basis = self._priced(usage, latency, provider, served, asked)
         elif cost_usd is None:
             basis = None
-        call = CallRecord(
+        kind = known.get("langroute_step_kind")
+        if kind is None and seen.messages:
+            kind = self.inspector.inspect(seen.messages, tools=_openai_form(seen.tools), metadata=known).kind
+        return CallRecord(
             seen.task_id,
             what="judge" if seen.judge else seen.what,
             at=seen.at,
@@ -552,7 +569,7 @@ class OutcomeTracker(BaseCallbackHandler):
             model=served or asked,
             provider=provider,
             node=known.get("langgraph_node"),
-            step_kind=seen.step_kind,
+            step_kind=kind,
             agent=known.get("lc_agent_name"),
             tool=seen.name,
             usage=usage,
@@ -561,15 +578,11 @@ class OutcomeTracker(BaseCallbackHandler):
             latency_s=latency,
             first_token_s=seen.first,
             error_type=error_type,
-            cache=cache,
-            retry=seen.retry,
-            messages=seen.messages,
-            answer=answer,
+            cache="hit" if cached else None,
+            retry=retry,
+            messages=(seen.messages or seen.prompts) if self._keeps_text else (),
+            answer=(message if message is not None else getattr(generation, "text", None)) if self._keeps_text else None,
         )
-        if call.decision_id is not None or seen.judge:
-            seen.root.held.append(call)
-        else:
-            self.ledger.record_call(call)
 
     def _settle(self, calls: Iterable[CallRecord]) -> None:
         """Write calls that were held, unless their decisions have them."""
@@ -603,8 +616,8 @@ class OutcomeTracker(BaseCallbackHandler):
         return None, None
 
 
-_LABELS = tuple((key, name) for key in ("team", "project", "environment", "user", "user_id") for name in (key, f"langroute_{key}"))
-"""Label → the metadata that says it."""
+_LABELS = {name: key for key in ("team", "project", "environment", "user", "user_id") for name in (key, f"langroute_{key}")}
+"""Metadata → the label that it says."""
 
 
 def _state(root: _Root, error: BaseException | None) -> str:
@@ -617,6 +630,12 @@ def _state(root: _Root, error: BaseException | None) -> str:
     if name == "GeneratorExit":
         return "abandoned"
     return "cancelled" if name in _CANCELLED else "error"
+
+
+def _generation(response: Any) -> Any:
+    """The first answer of a result, where there is one."""
+    generations = getattr(response, "generations", None)
+    return generations[0][0] if generations and generations[0] else None
 
 
 def _refused(error_type: str) -> float | None:

@@ -31,6 +31,7 @@ _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((field.name, _default(field)) for field in fields(kind) if field.name not in _NEVER.get(kind, ()))
     for kind in (Decision, Step, Signals, Attempt, Selection, Usage, Verdict, Failure)
 }
+_SCALARS = frozenset({str, int, float, bool})
 _SEQUENCES: dict[type, set[str]] = {
     kind: {name for name, default in known if isinstance(default, tuple)} for kind, known in _FIELDS.items()
 }
@@ -49,13 +50,7 @@ def plain(record: Any) -> dict[str, Any]:
         value = getattr(record, name)
         if value is default or value == default:
             continue
-        if type(value) in _FIELDS:
-            value = plain(value)
-        elif isinstance(value, (tuple, list)):
-            value = [_plain_value(inner) for inner in value]
-        elif not isinstance(value, (str, int, float, bool)):
-            value = _plain_value(value)
-        out[name] = value
+        out[name] = value if type(value) in _SCALARS else _plain_value(value)
     return out
 
 

@@ -134,8 +134,8 @@ class TaskLedger(Protocol):
         """Keep an outcome."""
         ...
 
-    def record_call(self, call: CallRecord) -> None:
-        """Keep a call that no router of this ledger made."""
+    def record_call(self, call: CallRecord | Callable[[], CallRecord]) -> None:
+        """Keep a call that no router of this ledger made; a function that tells it is called off the caller's path if possible."""
         ...
 
     def record_task(self, task: TaskRecord) -> None:

@@ -94,8 +94,9 @@ class MemoryLedger:
             if told is not None:
                 self._task(told).outcomes.append(outcome)
 
-    def record_call(self, call: CallRecord) -> None:
+    def record_call(self, call: CallRecord | Callable[[], CallRecord]) -> None:
         """Keep a call that no router of this ledger made."""
+        call = call() if callable(call) else call
         with self._lock:
             self._task(call.task_id).calls.append(call)
             if call.run_id is not None:

@@ -133,20 +133,22 @@ class Privacy:
         if self.level == "full":
             return replace(decision, step=step)
         bare = self.level == "minimal"
-        return replace(
-            decision,
-            step=step,
-            attempts=tuple([self._attempt(attempt, bare) for attempt in decision.attempts]),
-            reason="" if bare else _reason(decision.reason),
-            rejected={} if bare else decision.rejected,
-            problems=() if bare else tuple([_cut(problem) for problem in decision.problems]),
-            tags=() if bare else self._tags(decision.tags),
-            metadata={} if bare or not decision.metadata else self._metadata(decision.metadata),
-        )
+        kept = {
+            "step": step,
+            "attempts": tuple([self._attempt(attempt, bare) for attempt in decision.attempts]),
+            "reason": "" if bare else _reason(decision.reason),
+            "rejected": {} if bare else decision.rejected,
+            "problems": () if bare else tuple([_cut(problem) for problem in decision.problems]),
+            "tags": () if bare else self._tags(decision.tags),
+            "metadata": {} if bare or not decision.metadata else self._metadata(decision.metadata),
+        }
+        return replace(decision, **kept)  # type: ignore[arg-type]
 
     def _step(self, step: Step) -> Step:
         task = None if step.task is None else self.task_id(step.task)
         if self.level == "full":
+            return step
+        if step.thread is None and self.level == "metadata":
             return step
         thread = self.hashed("thread", step.thread) if step.thread is not None else None
         if self.level == "minimal":
@@ -154,7 +156,8 @@ class Privacy:
         return replace(step, task=task, thread=thread)
 
     def _attempt(self, attempt: Attempt, bare: bool) -> Attempt:
-        attempt = attempt.without_text()
+        if attempt.answer is not None or attempt.error is not None or attempt.parsed is not None:
+            attempt = attempt.without_text()
         reason = "" if bare else _reason(attempt.selection.reason)
         if reason != attempt.selection.reason:
             attempt = replace(attempt, selection=replace(attempt.selection, reason=reason))
@@ -177,7 +180,8 @@ class Privacy:
         """A call as it is kept."""
         if self.level == "full":
             return call
-        call = replace(call, messages=(), answer=None)
+        if call.messages or call.answer is not None:
+            call = replace(call, messages=(), answer=None)
         return replace(call, node=None, agent=None, tool=None) if self.level == "minimal" else call
 
     def outcome(self, outcome: Outcome) -> Outcome:

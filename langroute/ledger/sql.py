@@ -127,8 +127,11 @@ class SqlLedger:
         """Keep an outcome; of a task or decision that is not known yet, too. Returns at once."""
         self._put(Entry(outcome))
 
-    def record_call(self, call: CallRecord) -> None:
-        """Keep a call that no router of this ledger made. Returns at once."""
+    def record_call(self, call: CallRecord | Callable[[], CallRecord]) -> None:
+        """Keep a call that no router of this ledger made. Returns at once; a function that tells the call is called when it is written."""
+        if callable(call) and len(self._queue) > 4 * self.batch:
+            # The writer is behind: better a little time now than to hold on to everything that the function refers to.
+            call = call()
         self._put(Entry(call, current_task()))
 
     def record_task(self, task: TaskRecord) -> None:

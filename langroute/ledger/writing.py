@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, text, update
@@ -15,7 +15,7 @@ from langroute.ledger import schema
 from langroute.ledger.codec import dumps
 from langroute.ledger.facts import CallRecord, Labels, TaskRecord, add_call, boil, calls_of, changes_of, labels_of, only_chosen
 from langroute.ledger.privacy import Privacy
-from langroute.records import Decision, Outcome
+from langroute.records import Decision, Outcome, Usage
 
 DAY = 86_400.0
 """Seconds."""
@@ -51,6 +51,7 @@ _ADD = update(schema.tasks).where(schema.tasks.c.n == bindparam("b_n")).values(
 )  # fmt: skip
 
 NO_LABELS = Labels()
+_NO_USAGE = Usage()
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Claim:
 class Entry:
     """A record with what was around it when it was made."""
 
-    record: Decision | CallRecord | TaskRecord | Outcome | Claim
+    record: Decision | CallRecord | Callable[[], CallRecord] | TaskRecord | Outcome | Claim
     task: Task | None = None
     claimed: str | None = None
     """The task that a tracker claimed the decision for."""
@@ -128,6 +129,8 @@ class Writer:
             self._decision(entry, touched, rows)
         for entry in entries:
             record = entry.record
+            if callable(record):
+                record = record()
             if isinstance(record, CallRecord):
                 self._call(entry, record, touched, rows)
             elif isinstance(record, TaskRecord):
@@ -186,6 +189,7 @@ class Writer:
         label, day = self._label(labels), day_of(decision.started_at)
         kept = decision.kept or (decision.attempts[-1] if decision.attempts else None)
         provider = next((call.provider for call in calls if call.provider), None)
+        policy = (decision.policy, decision.policy_version)
         place = self._place(
             decision.route,
             decision.model,
@@ -194,8 +198,7 @@ class Writer:
             decision.step.node,
             decision.step.kind,
             decision.step.agent,
-            decision.policy,
-            decision.policy_version,
+            *policy,
             None,
         )
         checks = [call.verify_usd for call in calls]
@@ -235,8 +238,7 @@ class Writer:
         )
         rows.details.append(dumps(decision, self.privacy.clean if self.privacy.keeps_text else None))
         for call in calls:
-            kept_call = replace(self.privacy.call(call), task_id=task_id)
-            self._one_call(kept_call, labels, touch, rows, place_in_batch, decision.policy, decision.policy_version)
+            self._one_call(self.privacy.call(call), task_id, labels, touch, rows, place_in_batch, policy)
 
     def _task_of(self, decision: Decision, entry: Entry) -> str:
         """The task a decision belongs to; one that belongs to none is its own."""
@@ -247,10 +249,10 @@ class Writer:
         return self.privacy.thread_task(str(thread)) if thread else decision.id
 
     def _call(self, entry: Entry, call: CallRecord, touched: dict[str, _Touched], rows: _Rows) -> None:
-        kept = replace(self.privacy.call(call), task_id=self.privacy.task_id(call.task_id))
-        labels = self.privacy.labels(labels_of(entry.task, {}))
-        touch = _touch(touched, kept.task_id, call.at, labels)
-        self._one_call(kept, touch.labels, touch, rows, None, None, None)
+        kept, task_id = self.privacy.call(call), self.privacy.task_id(call.task_id)
+        labels = self.privacy.labels(labels_of(entry.task, {})) if entry.task is not None else NO_LABELS
+        touch = _touch(touched, task_id, call.at, labels)
+        self._one_call(kept, task_id, touch.labels, touch, rows)
         if self.privacy.keeps_text and (kept.messages or kept.answer is not None):
             said = {"messages": kept.messages, "answer": kept.answer}
             rows.texts.append((len(rows.calls) - 1, said))
@@ -258,30 +260,19 @@ class Writer:
     def _one_call(
         self,
         call: CallRecord,
+        task_id: str,
         labels: Labels,
         touch: _Touched,
         rows: _Rows,
-        decision: int | None,
-        policy: str | None,
-        version: str | None,
+        decision: int | None = None,
+        policy: tuple[str | None, str | None] = (None, None),
     ) -> None:
-        usage = call.usage
-        words = (
-            call.route,
-            call.model,
-            call.provider,
-            call.tier,
-            call.node,
-            call.step_kind,
-            call.agent,
-            policy,
-            version,
-            call.tool,
-        )
+        usage = call.usage or _NO_USAGE
+        words = (call.route, call.model, call.provider, call.tier, call.node, call.step_kind, call.agent, *policy, call.tool)
         row: dict[str, Any] = {
             "decision": decision,
             "attempt": call.attempt,
-            "task": call.task_id,
+            "task": task_id,
             "day": day_of(call.at),
             "at": call.at,
             "label": self._label(labels),
@@ -296,12 +287,12 @@ class Writer:
             "cost_usd": call.cost_usd,
             "verify_usd": call.verify_usd,
             "cost_basis": call.cost_basis,
-            "input_tokens": usage.input_tokens if usage else 0,
-            "output_tokens": usage.output_tokens if usage else 0,
-            "cache_read": usage.cache_read if usage else 0,
-            "cache_write": usage.cache_write if usage else 0,
-            "cache_write_1h": usage.cache_write_1h if usage else 0,
-            "reasoning": usage.reasoning if usage else 0,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read": usage.cache_read,
+            "cache_write": usage.cache_write,
+            "cache_write_1h": usage.cache_write_1h,
+            "reasoning": usage.reasoning,
             "latency_s": call.latency_s,
             "first_token_s": call.first_token_s,
         }
