@@ -22,6 +22,9 @@ _PLACES = {
     "CacheAware": "cache_aware",
     "Escalate": "escalate",
     "PlanExecute": "plan_execute",
+    "WithinParent": "within_parent",
+    "Careful": "careful",
+    "OneVoice": "one_voice",
 }
 
 __all__ = [*_PLACES]

@@ -85,8 +85,11 @@ class Sticky(Wrapper):
         key = self._key(decision.step)
         if key is not None and decision.route is not None:
             with self._lock:
-                self._routes[key] = decision.route
+                self._remembered(key, decision.route)
         super().on_decision(decision)
+
+    def _remembered(self, key: tuple[Any, ...], route: str) -> None:
+        self._routes[key] = route
 
     def __getstate__(self) -> dict[str, Any]:
         return {

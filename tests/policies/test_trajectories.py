@@ -1,0 +1,433 @@
+"""Policies that look at where a thread is going: escalate, plan and execute, sub-agents, one voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
+
+from langroute import ChatRouter, Route, RouterMiddleware
+from langroute.errors import ConfigurationError
+from langroute.policies import CacheAware, Careful, Escalate, Fixed, OneVoice, PlanExecute, Sticky, WithinParent
+from langroute.policies.escalate import Trigger, long_turn, no_progress
+from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection, Signals, Step
+from langroute.testing import ScriptedModel
+
+ROUTES = (RouteInfo("small", "cheap", 0), RouteInfo("middle", "balanced", 1), RouteInfo("large", "frontier", 2))
+
+
+class Talk:
+    """A thread that tells a policy what its steps look like, and hears where they go."""
+
+    def __init__(self, policy: Any, thread: str = "t", routes: Sequence[RouteInfo] = ROUTES) -> None:
+        self.policy, self.thread, self.routes, self.turn, self.steps = policy, thread, tuple(routes), 1, 0
+
+    def step(self, kind: str = "act", *, agent: str | None = None, score: float | None = None, **signals: Any) -> str:
+        signals = {"turn": self.turn, "turn_steps": self.steps, **signals}
+        step = Step(kind, thread=self.thread, agent=agent, index=self.steps, signals=Signals(**signals))
+        request = Request([HumanMessage("Go on.")], step, self.routes, "large")
+        attempts: list[Attempt] = []
+        while selection := self.policy.select(request, attempts):
+            attempts.append(Attempt(selection, answer="x", score=score if selection.tentative else None))
+        self.reason = attempts[-1].selection.reason
+        if hasattr(self.policy, "on_decision"):
+            self.policy.on_decision(Decision("d", step, attempts[-1].route, tuple(attempts)))
+        self.steps += 1
+        return attempts[-1].route
+
+    def user(self) -> None:
+        self.turn, self.steps = self.turn + 1, 0
+
+
+# Escalate ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_starts_cheap_and_stays_there_while_all_goes_well() -> None:
+    talk = Talk(Escalate())
+
+    assert [talk.step() for _ in range(10)] == ["small"] * 10
+
+
+@pytest.mark.parametrize("sign", [{"errors_in_row": 2}, {"repeats": 2}])
+def test_trouble_moves_it_up_and_the_latch_keeps_it_there(sign: dict[str, int]) -> None:
+    talk = Talk(Escalate())
+    talk.step()
+    assert talk.step(**sign) == "middle"
+    assert talk.reason.startswith("up to middle")
+
+    assert [talk.step() for _ in range(8)] == ["middle"] * 8
+
+
+def test_the_stronger_route_gets_its_steps_before_the_next_move() -> None:
+    """The signs of the old trouble are still in the history."""
+    talk = Talk(Escalate(settle=3))
+
+    assert [talk.step(errors_in_row=2) for _ in range(6)] == ["middle", "middle", "middle", "large", "large", "large"]
+
+
+def test_it_comes_down_at_a_boundary_one_rung_at_a_time_and_only_when_calm() -> None:
+    talk = Talk(Escalate(settle=0))
+    talk.step(errors_in_row=2)
+    assert talk.step(errors_in_row=3) == "large"
+    talk.user()
+    assert talk.step() == "large"
+    talk.user()
+    assert talk.step() == "middle"
+    talk.user()
+    assert talk.step() == "small"
+
+
+def test_a_rejected_answer_goes_up_at_once_and_the_thread_stays_there() -> None:
+    talk = Talk(Escalate(["small", "large"], checked=True))
+    assert talk.step(score=0.9) == "small"
+    assert talk.step(score=0.1) == "large"
+
+    assert talk.step(score=0.9) == "large"
+    assert "an answer was rejected" in talk.reason
+
+
+def test_no_progress_is_many_steps_without_an_edit() -> None:
+    talk = Talk(Escalate(triggers=[no_progress(5)]))
+    routes = [talk.step() for _ in range(6)]
+    assert routes == ["small"] * 5 + ["middle"]
+
+    fresh = Talk(Escalate(triggers=[no_progress(5)]), thread="other")
+    assert [fresh.step(steps_since_edit=1) for _ in range(8)] == ["small"] * 8
+
+
+def test_triggers_of_ones_own() -> None:
+    talk = Talk(Escalate(triggers=[Trigger("expensive question", lambda step: step.signals.turn_tokens > 1000)]))
+
+    assert talk.step(turn_tokens=2000) == "middle"
+    assert "expensive question" in talk.reason
+
+
+def test_steps_beside_the_conversation_stay_on_the_lowest_rung_and_change_nothing() -> None:
+    talk = Talk(Escalate())
+    talk.step(errors_in_row=2)
+
+    assert talk.step("title", errors_in_row=5) == "small"
+    assert talk.step() == "middle"
+
+
+def test_threads_and_agents_climb_on_their_own() -> None:
+    policy = Escalate()
+    Talk(policy, "a").step(errors_in_row=2)
+
+    assert Talk(policy, "b").step() == "small"
+    assert Talk(policy, "a").step(agent="helper") == "small"
+    assert Talk(policy, "a").step() == "middle"
+
+
+def test_a_boundary_may_be_the_task() -> None:
+    policy = Escalate(until="task")
+    for task_id, trouble, expected in (("k1", 2, "middle"), ("k1", 0, "middle"), ("k2", 0, "small")):
+        step = Step("act", thread="t", task=task_id, signals=Signals(turn=trouble, errors_in_row=trouble))
+        request = Request("Go on.", step, ROUTES)
+        selection = policy.select(request, [])
+        policy.on_decision(Decision("d", step, selection.route, (Attempt(selection, answer="x"),)))
+        assert selection.route == expected
+    policy.on_outcome(Outcome(task_id="k1"))
+
+    assert policy.select(Request("Go on.", Step("act", thread="t", task="k1"), ROUTES), []).route == "small"
+
+
+def test_a_move_up_is_firm_so_that_a_warm_cache_does_not_hold_it_back() -> None:
+    talk = Talk(CacheAware(Escalate()))
+    talk.step()
+
+    assert talk.step(errors_in_row=1) == "small"
+    assert talk.step(repeats=2) == "middle"
+
+
+@pytest.mark.parametrize("wrong", [{"rungs": "small"}, {"rungs": []}, {"until": "tomorrow"}, {"settle": -1}, {"threshold": 2}])
+def test_a_wrong_ladder_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Escalate(**wrong)
+
+
+# Plan and execute --------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_step_of_a_turn_plans_and_the_others_execute() -> None:
+    talk = Talk(PlanExecute())
+    assert [talk.step() for _ in range(4)] == ["large", "small", "small", "small"]
+    talk.user()
+
+    assert talk.step() == "large"
+
+
+def test_planners_and_reviewers_of_a_graph_are_known_by_their_kind() -> None:
+    talk = Talk(PlanExecute(plan_first=False))
+
+    assert [talk.step(kind) for kind in ("plan", "act", "edit", "review", "title")] == ["large", "small", "small", "large", "small"]
+
+
+def test_the_strong_route_looks_over_the_work_now_and_then_and_when_it_is_stuck() -> None:
+    talk = Talk(PlanExecute(review_every=3))
+    routes = [talk.step("observe" if place else "act") for place in range(7)]
+
+    assert routes == ["large", "small", "small", "large", "small", "small", "large"]
+    assert talk.step("observe", errors_in_row=2) == "large"
+    assert talk.step("observe") == "small"
+
+
+def test_the_same_history_makes_the_same_plan() -> None:
+    first, second = Talk(PlanExecute(review_every=4)), Talk(PlanExecute(review_every=4))
+
+    assert [first.step("observe") for _ in range(9)] == [second.step("observe") for _ in range(9)]
+
+
+# Sub-agents --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sub_agent_is_no_dearer_than_what_its_parent_used_in_this_turn() -> None:
+    policy = WithinParent(PlanExecute("large", "small", plan_first=False))
+    talk = Talk(policy)
+    talk.step("act")
+    sub = Talk(policy)
+    assert sub.step("plan", depth=1) == "small"
+    assert "no dearer than its parent" in sub.reason
+
+    talk.step("plan")
+    assert sub.step("plan", depth=1) == "large"
+    talk.user()
+    talk.step("act")
+    assert sub.step("plan", depth=1) == "small"
+
+
+def test_a_sub_agent_whose_step_only_a_dearer_route_can_take_says_so() -> None:
+    policy = WithinParent(Fixed("large"))
+    step = Step("act", thread="t")
+    policy.on_decision(Decision("d", step, "small", ()))
+    request = Request("Look.", Step("act", thread="t", signals=Signals(depth=1)), ROUTES[2:])
+
+    selection = policy.select(request, [])
+    assert selection.route == "large"
+    assert "none of the parent's routes can" in selection.reason
+
+
+def test_the_top_is_not_limited() -> None:
+    talk = Talk(WithinParent(Fixed("large")))
+
+    assert talk.step() == "large"
+
+
+# One voice, confidence, stickiness -----------------------------------------------------------------------------------------
+
+
+def test_user_facing_steps_of_a_thread_stay_with_one_model() -> None:
+    policy = OneVoice(PlanExecute("large", "small"))
+    talk = Talk(policy)
+
+    assert talk.step("act") == "large"
+    talk.user()
+    assert [talk.step(kind) for kind in ("observe", "chat", "title", "answer")] == ["large", "large", "small", "large"]
+
+
+def test_an_answer_of_another_route_in_between_does_not_change_the_voice() -> None:
+    policy = OneVoice(Fixed("small"))
+    step = Step("chat", thread="t")
+    for route in ("small", "large"):
+        policy.on_decision(Decision("d", step, route, ()))
+
+    assert policy.select(Request("Hi.", step, ROUTES), []).route == "small"
+
+
+def unsure(confidence: float | None, route: str = "small") -> Any:
+    class Policy:
+        def select(self, request: Request, attempts: Any) -> Selection:
+            return Selection(route, "guess", confidence=confidence)
+
+    return Policy()
+
+
+@pytest.mark.parametrize(
+    "confidence, route, expected",
+    [
+        (0.2, "small", "middle"),
+        (0.9, "small", "small"),
+        (None, "small", "small"),
+        (0.2, "middle", "large"),
+        (0.2, "large", "large"),
+    ],
+)
+def test_low_confidence_goes_up_never_down(confidence: float | None, route: str, expected: str) -> None:
+    assert Careful(unsure(confidence, route)).select(Request("Hm.", routes=ROUTES), []).route == expected
+
+
+@pytest.mark.parametrize("per, same", [("turn", ["middle"] * 3), ("thread", ["middle"] * 3)])
+def test_a_sticky_turn_stays_where_it_began(per: str, same: list[str]) -> None:
+    wishes = iter(["middle", "small", "large"])
+
+    class Fickle:
+        def select(self, request: Request, attempts: Any) -> Selection | None:
+            return None if attempts else Selection(next(wishes))
+
+    talk = Talk(Sticky(Fickle(), per=per))
+    assert [talk.step() for _ in range(3)] == same
+
+
+def test_a_sticky_turn_follows_an_escalation_and_ends_with_the_turn() -> None:
+    policy = Sticky(Fixed("small"))
+    talk = Talk(policy)
+    talk.step()
+    policy.on_decision(Decision("d", Step("act", thread="t", signals=Signals(turn=1)), "large", ()))
+    assert talk.step() == "large"
+    talk.user()
+
+    assert talk.step() == "small"
+
+
+def test_a_sticky_route_that_fell_out_is_not_insisted_on() -> None:
+    policy = Sticky(Fixed("small"))
+    policy.on_decision(Decision("d", Step("act", thread="t", signals=Signals(turn=1)), "large", ()))
+    request = Request("Go on.", Step("act", thread="t", signals=Signals(turn=1)), ROUTES[:2])
+
+    assert policy.select(request, []).route == "small"
+
+
+# In real hosts -------------------------------------------------------------------------------------------------------------
+
+
+@tool
+def run_tests(attempt: int) -> str:
+    """Run the tests."""
+    if attempt < 3:
+        raise ValueError("2 failed, 1 passed")
+    return "3 passed"
+
+
+def coder(name: str) -> Any:
+    def answer(messages: Any) -> AIMessage:
+        done = sum(message.type == "tool" for message in messages)
+        if done >= 4:
+            return AIMessage(f"done by {name}")
+        call = {"name": "run_tests", "args": {"attempt": done}, "id": f"c{done}"}
+        return AIMessage("", tool_calls=[call])
+
+    return ScriptedModel(answer, model=name)
+
+
+def team() -> dict[str, Route]:
+    prices = {"cheap": {"input": 1, "output": 5}, "frontier": {"input": 5, "output": 25}}
+    return {tier: Route(coder(tier), price=price) for tier, price in prices.items()}
+
+
+def routes_of(result: Any) -> list[str]:
+    return [m.response_metadata["langroute"]["route"] for m in result["messages"] if isinstance(m, AIMessage)]
+
+
+class ErrorsAreResults(AgentMiddleware):
+    """A tool that raises answers with its error."""
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        try:
+            return handler(request)
+        except ValueError as error:
+            return self.failed(request, error)
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        except ValueError as error:
+            return self.failed(request, error)
+
+    def failed(self, request: Any, error: Exception) -> ToolMessage:
+        return ToolMessage(f"Error: {error}", tool_call_id=request.tool_call["id"], status="error")
+
+
+class Heard:
+    """Keeps every decision."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+
+    def on_decision(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        raise AssertionError("nobody told one")
+
+
+def agent_with(policy: Any) -> Any:
+    middleware = [RouterMiddleware(team(), policy=policy), ErrorsAreResults()]
+    return create_agent(ScriptedModel("unused"), tools=[run_tests], middleware=middleware)
+
+
+def test_an_agent_escalates_when_its_tool_calls_fail() -> None:
+    result = agent_with(Escalate.for_coding_agents()).invoke({"messages": [HumanMessage("Fix it.")]})
+
+    assert routes_of(result) == ["cheap", "cheap", "frontier", "frontier", "frontier"]
+    assert result["messages"][-1].content == "done by frontier"
+
+
+def test_an_agent_plans_with_one_model_and_executes_with_another() -> None:
+    result = agent_with(PlanExecute.for_coding_agents()).invoke({"messages": [HumanMessage("Fix it.")]})
+
+    assert routes_of(result) == ["frontier", "cheap", "frontier", "frontier", "cheap"]
+
+
+async def test_the_same_in_an_agent_that_is_awaited() -> None:
+    result = await agent_with(PlanExecute.for_coding_agents()).ainvoke({"messages": [HumanMessage("Fix it.")]})
+
+    assert routes_of(result) == ["frontier", "cheap", "frontier", "frontier", "cheap"]
+
+
+def test_a_plain_graph_plans_and_executes_by_its_nodes() -> None:
+    model = ChatRouter({"cheap": ScriptedModel("did"), "frontier": ScriptedModel("thought")}, policy=PlanExecute())
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [model.invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    for name in ("planner", "executor", "reviewer"):
+        graph.add_node(name, ask)
+    graph.add_edge(START, "planner").add_edge("planner", "executor").add_edge("executor", "reviewer")
+    result = graph.compile().invoke({"messages": [HumanMessage("Write a letter.")]})
+
+    assert routes_of(result) == ["frontier", "cheap", "frontier"]
+
+
+def test_deep_agents_sub_agents_are_no_dearer_than_the_agent_that_sent_them() -> None:
+    deepagents = pytest.importorskip("deepagents")
+
+    def lead(messages: Any) -> AIMessage:
+        if any("SUBTASK" in str(message.content) for message in messages if message.type == "human"):
+            return AIMessage("found it")
+        if sum(message.type == "ai" for message in messages):
+            return AIMessage("all done")
+        call = {"name": "task", "args": {"description": "SUBTASK", "subagent_type": "general-purpose"}, "id": "c1"}
+        return AIMessage("", tool_calls=[call])
+
+    class TopCheapSubDear:
+        def select(self, request: Request, attempts: Any) -> Selection | None:
+            return None if attempts else Selection("frontier" if request.step.signals.depth else "cheap", "wish")
+
+    heard, routes = Heard(), {"cheap": ScriptedModel(lead), "frontier": ScriptedModel(lead)}
+    model = ChatRouter(routes, policy=WithinParent(TopCheapSubDear()), hooks=[heard])
+    agent = deepagents.create_deep_agent(model=model)
+    agent.invoke({"messages": [HumanMessage("Go.")]}, {"configurable": {"thread_id": "t1"}})
+    decisions = heard.decisions
+
+    assert [decision.route for decision in decisions] == ["cheap", "cheap", "cheap"]
+    assert decisions[1].step.signals.depth == 1
+    assert "no dearer than its parent" in decisions[1].reason
+
+
+def test_a_support_agent_gets_the_strong_model_when_a_turn_drags_on() -> None:
+    talk = Talk(Escalate.for_support_agents())
+    routes = [talk.step("observe" if place else "act") for place in range(8)]
+
+    assert routes == ["middle"] * 6 + ["large"] * 2
+
+
+def test_a_turn_that_takes_too_long_is_a_trigger() -> None:
+    assert long_turn(3).when(Step(signals=Signals(turn_steps=3)))
+    assert not long_turn(3).when(Step(signals=Signals(turn_steps=2)))
