@@ -1,0 +1,1 @@
+"""What does routing save on a real agent? A coding agent on small models, run cheap, frontier and routed, and compared."""
