@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,21 @@ def protocol_mock() -> Any:
     server.start()
     atexit.register(server.stop)
     return LLMock(server)
+
+
+@cache
+def local_server() -> Any:
+    """llama.cpp's own server with SmolLM2 of 135 million parameters, which is fetched where it is absent (98 MB).
+
+    `$LANGROUTE_TEST_MODELS` names the directory it is kept in; the user's own where nothing is named.
+    """
+    from langroute import local
+
+    directory = os.environ.get("LANGROUTE_TEST_MODELS")
+    local.fetch("smollm2-135m", directory=directory)
+    server = local.start("smollm2-135m", directory=directory, threads=1)
+    atexit.register(server.stop)
+    return server
 
 
 def openai_chat(model: str = "gpt-4.1-mini", **kwargs: Any) -> Any:
