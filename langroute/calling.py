@@ -16,6 +16,7 @@ from langroute.adapt import Target, adapt, adapt_kwargs, target_for
 from langroute.binding import BoundTools
 from langroute.router import Call, Reply
 from langroute.routes import BuiltRoute
+from langroute.style import Style
 
 NOSTREAM = "nostream"
 """LangGraph's tag for runs whose tokens are not shown."""
@@ -24,8 +25,11 @@ NOSTREAM = "nostream"
 class Models:
     """The routes' models as a chat router calls them: with its cache, output version and streaming settings where it has any."""
 
-    def __init__(self, update: Mapping[str, Any]) -> None:
+    def __init__(self, update: Mapping[str, Any], style: Style | None = None) -> None:
         self._update = dict(update)
+        self.style = style
+        """One voice for every route, where the user gave one."""
+
         self._ready: dict[tuple[str, bool], Any] = {}
         self._targets: dict[str, Target] = {}
 
@@ -44,6 +48,10 @@ class Models:
                     model = copied(model, update)
             self._ready[key] = model
         return model
+
+    def spoken(self, messages: Sequence[BaseMessage], call: Call) -> Sequence[BaseMessage]:
+        """The messages for a route, with the voice that it is to speak in."""
+        return messages if self.style is None else self.style.applied(messages, call.route.info, call.request.step)
 
     def target(self, route: BuiltRoute) -> Target:
         """What `adapt` has to know of a route."""
@@ -98,7 +106,7 @@ class ModelHost:
         if kwargs:
             kwargs = adapt_kwargs(kwargs, target)
         model, kwargs = self._bind(call, model, target, kwargs, adapted.disable_thinking)
-        return model, adapted.messages, self.child_config(call), kwargs
+        return model, self.models.spoken(adapted.messages, call), self.child_config(call), kwargs
 
     def _bind(self, call: Call, model: Any, target: Target, kwargs: dict[str, Any], plain: bool) -> tuple[Any, dict[str, Any]]:
         if self.bound is None:

@@ -68,6 +68,8 @@ class ChatRouter(BaseChatModel):
         temperature, max_tokens, timeout, stop: Handed to whichever model is chosen.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
         budget: A `Budget` or several: what may be spent, by whom.
+        style: A `Style`: one voice for every route.
+        deterministic: The same input makes the same decision; see `Router`.
         response_cache: A `ResponseCache`, `True` for one in memory, or a path or URL for one that lasts. (`cache` is LangChain's own
             field: it goes to the routes' models.)
         api_key: For the models that are given by name; by default each provider's own environment variable.
@@ -99,6 +101,8 @@ class ChatRouter(BaseChatModel):
     max_attempts: int | None = None
     inspector: SkipValidation[Any] = None
     budget: SkipValidation[Any] = None
+    style: SkipValidation[Any] = None
+    deterministic: bool = False
     response_cache: SkipValidation[Any] = None
     temperature: float | None = None
     max_tokens: int | None = None
@@ -143,6 +147,8 @@ class ChatRouter(BaseChatModel):
         router = Router(
             self.routes,
             policy=self.policy,
+            style=self.style,
+            deterministic=self.deterministic,
             verifier=self.verifier,
             default=self.default,
             baseline=self.baseline,
@@ -165,7 +171,7 @@ class ChatRouter(BaseChatModel):
         own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags}
         own["metadata"] = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
         # Not a pydantic private attribute: those cost a microsecond for each look, and there are several in every call.
-        self.__dict__["_core"] = _Core(router, Models(given), settings, {key: value for key, value in own.items() if value})
+        self.__dict__["_core"] = _Core(router, Models(given, self.style), settings, {key: value for key, value in own.items() if value})
         if cache is not None:
             from langroute.recall import Recall
 

@@ -37,8 +37,8 @@ class _AgentHost:
         request, route = self.request, call.route
         target = self.models.target(route)
         adapted = adapt(call.request.messages, target)
-        messages, system = list(adapted.messages), request.system_message
-        if system is not None:
+        messages, system = list(self.models.spoken(adapted.messages, call)), request.system_message
+        if system is not None or self.models.style is not None:
             system, messages = messages[0], messages[1:]
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         settings = adapt_kwargs({**route.kwargs, **request.model_settings}, target)

@@ -221,6 +221,9 @@ class Request:
     problems: tuple[str, ...] = ()
     """What failed inside langroute before the policy was asked, and was worked around."""
 
+    deterministic: bool = False
+    """The same input shall make the same decision: a policy that explores does not, here."""
+
     def __post_init__(self) -> None:
         if isinstance(self.messages, str):
             from langchain_core.messages import HumanMessage

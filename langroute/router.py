@@ -187,6 +187,9 @@ class Router:
         max_retries: Tries of the same route after an error that may pass; for the default policy.
         inspector: Tells what kind of step a call is.
         budget: A `Budget` or several: what may be spent, by whom.
+        style: A `Style` whose `pin` keeps a thread's voice; the hosts apply its text.
+        deterministic: The same input makes the same decision: the policy hears of no decision and no outcome, so it learns and
+            remembers nothing, and a policy that explores is told not to (`Request.deterministic`).
 
     Raises:
         ConfigurationError: Something of this is wrong.
@@ -214,6 +217,8 @@ class Router:
         max_retries: int | None = None,
         inspector: Inspector | None = None,
         budget: Any = None,
+        style: Any = None,
+        deterministic: bool = False,
     ) -> None:
         self.routes = build_routes(routes, prices)
         self.infos = tuple(route.info for route in self.routes.values())
@@ -227,6 +232,8 @@ class Router:
             if policy is not None
             else default_policy(self.infos, **({} if max_retries is None else {"retries": max_retries}))
         )
+        if style is not None:
+            self.policy = style.pinned(self.policy)
         for name in _named_routes(self.policy):
             self._known(name, "the policy")
         self.policy_name = str(getattr(self.policy, "name", None) or type(self.policy).__name__)
@@ -234,6 +241,7 @@ class Router:
         self.verifiers = default_verifiers() if verifier is None else as_verifiers(verifier)
         self.ledger = MemoryLedger() if ledger is None else ledger
         self.hooks = tuple(hooks)
+        self.deterministic = deterministic
         self.limits = limits
         self.max_attempts = max_attempts or 2 * len(self.routes) + 4
         self.inspector = inspector or Inspector()
@@ -243,11 +251,15 @@ class Router:
         self._eligibility = Eligibility(self.infos)
         self._eligibility.check(limits)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
-        self._listeners = tuple(hear for hook in (self.policy, *self.hooks) if callable(hear := getattr(hook, "on_decision", None)))
+        self._listeners = tuple(hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None)))
         # What nobody asked to keep is let go here, before anybody hears of the decision.
         self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
         self._warned: set[str] = set()
         self._prices: dict[tuple[str, str], Any] = {}
+
+    def _hearing(self) -> tuple[Any, ...]:
+        """Who hears of decisions and outcomes."""
+        return self.hooks if self.deterministic else (self.policy, *self.hooks)
 
     def _known(self, name: str | None, where: str) -> str | None:
         if name is not None and name not in self.routes:
@@ -312,6 +324,7 @@ class Router:
             rejected,
             asked.max_tokens,
             tuple(problems),
+            self.deterministic,
         )
 
     def plan(self, request: Request, run: Run | None = None) -> Generator[Effect, Any, Result]:
@@ -622,7 +635,7 @@ class Router:
     def record_outcome(self, outcome: Outcome) -> None:
         """Tell the ledger, the policy and the hooks how a task or a decision went."""
         self.ledger.record_outcome(outcome)
-        for hook in (self.policy, *self.hooks):
+        for hook in self._hearing():
             if callable(hear := getattr(hook, "on_outcome", None)):
                 hear(outcome)
 
