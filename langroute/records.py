@@ -442,6 +442,9 @@ class Decision:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     switch_cost_usd: float | None = None
+    messages: tuple[Any, ...] = ()
+    """The end of what was asked; only in the hands of a ledger that keeps text."""
+
 
     @property
     def kept(self) -> Attempt | None:
@@ -459,7 +462,7 @@ class Decision:
 
     def without_text(self) -> Decision:
         """The same decision with nothing in it that anybody wrote."""
-        return replace(self, attempts=tuple(attempt.without_text() for attempt in self.attempts))
+        return replace(self, attempts=tuple(attempt.without_text() for attempt in self.attempts), messages=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,9 @@ class Asked:
 
 
 NOTHING = Asked()
+LAST_MESSAGES = 4
+"""How much of what was asked a decision carries, for a ledger that keeps text."""
+
 OURS = ("langroute", "langchain_core", "langchain", "langgraph", "contextlib", "concurrent", "asyncio", "threading")
 """Packages whose frames a warning does not point at."""
 
@@ -618,6 +621,8 @@ class Router:
             tags=request.tags,
             metadata=request.metadata,
             switch_cost_usd=last.selection.switch_cost_usd if last is not None else None,
+            # The whole of a long history in every one of its steps would be kept many times over.
+            messages=tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
         )
         try:
             self.ledger.record(decision)

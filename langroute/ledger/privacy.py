@@ -141,6 +141,7 @@ class Privacy:
             "problems": () if bare else tuple([_cut(problem) for problem in decision.problems]),
             "tags": () if bare else self._tags(decision.tags),
             "metadata": {} if bare or not decision.metadata else self._metadata(decision.metadata),
+            "messages": (),
         }
         return replace(decision, **kept)  # type: ignore[arg-type]
 
