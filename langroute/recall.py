@@ -208,6 +208,9 @@ class CachingHost:
             own = [tool for tool in asked.tools if isinstance(tool, dict)]
             form = asked.response_format
             parts = [self.recall.tools(None, request), settings_digest(settings), tools_digest(own), type(form).__name__.encode()]
+        if (style := self.recall.models.style) is not None:
+            # What a route is told beside the history makes another answer.
+            parts.append(b"style" + style.told(route.info).encode("utf-8", "replace"))
         if structured:
             method = {key: value for key, value in host.structured.so_kwargs.items() if key != "include_raw"}
             parts.append(b"structured" + settings_digest(method))
