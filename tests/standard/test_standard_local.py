@@ -70,7 +70,7 @@ class TestOpenAIUnit(_OpenAI, ChatModelUnitTests):
 
 
 class TestOpenAIIntegration(_OpenAI, ChatModelIntegrationTests):
-    @pytest.mark.xfail(reason="ChatOpenAI's own json_schema method makes a dictionary of a pydantic-v1 schema's answer")
+    @pytest.mark.xfail(reason="ChatOpenAI's own json_schema method parses nothing for a pydantic-v1 schema")
     def test_structured_output_pydantic_2_v1(self, model: Any) -> None:
         super().test_structured_output_pydantic_2_v1(model)
 
