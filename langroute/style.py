@@ -15,7 +15,7 @@ from langroute.records import RouteInfo, Step
 
 @dataclass(frozen=True)
 class Style:
-    """A voice that every route is given, in its system prompt.
+    r"""A voice that every route is given, in its system prompt.
 
     It goes into the copy of the history that a route is sent, behind the program's own system prompt; what is stored stays as it is. Steps
     beside the conversation (titles, summaries, classifications, extractions) are not spoken to anybody and get none.
@@ -32,7 +32,7 @@ class Style:
         >>> from langchain_core.messages import HumanMessage
         >>> style = Style("Answer in two sentences, without exclamation marks.", per_route={"cheap": "Do not repeat the question."})
         >>> style.applied([HumanMessage("Hi.")], RouteInfo("small", "cheap"), Step("chat"))[0].content
-        'Answer in two sentences, without exclamation marks.\\nDo not repeat the question.'
+        'Answer in two sentences, without exclamation marks.\nDo not repeat the question.'
     """
 
     voice: str

@@ -75,7 +75,7 @@ def test_an_agents_models_speak_with_the_same_voice() -> None:
         result = agent.invoke({"messages": [HumanMessage("Go.")]})
 
         assert all(messages[0].content == expected for messages, _ in model.calls)
-        assert [message.type for message in result["messages"]][0] == "human"
+        assert result["messages"][0].type == "human"
         model.calls.clear()
 
 
