@@ -14,6 +14,7 @@ from langchain_core.runnables.config import merge_configs
 
 from langroute.adapt import Target, adapt, adapt_kwargs, target_for
 from langroute.binding import BoundTools
+from langroute.gate import Gate, shows_tokens
 from langroute.router import Call, Reply
 from langroute.routes import BuiltRoute
 from langroute.style import Style
@@ -76,6 +77,9 @@ class ModelHost:
 
     __slots__ = ("bound", "config", "kwargs", "limiter", "models", "own")
 
+    races = True
+    """Several of its calls may be out at once."""
+
     streams = "messages"
 
     def __init__(
@@ -123,6 +127,10 @@ class ModelHost:
         if call.index and "run_id" in config:
             # One run id names one run: the first attempt has it.
             del config["run_id"]
+        if call.gate is None and not call.selection.tentative and shows_tokens(config):
+            call.gate = Gate()
+        if call.gate is not None:
+            config = call.gate.under(config)
         name = call.route.info.name
         config["metadata"] = {
             **(config.get("metadata") or {}),

@@ -70,6 +70,7 @@ class ChatRouter(BaseChatModel):
         budget: A `Budget` or several: what may be spent, by whom.
         style: A `Style`: one voice for every route.
         deterministic: The same input makes the same decision; see `Router`.
+        patience: A `Patience`: how long a route is waited for, and what then.
         response_cache: A `ResponseCache`, `True` for one in memory, or a path or URL for one that lasts. (`cache` is LangChain's own
             field: it goes to the routes' models.)
         api_key: For the models that are given by name; by default each provider's own environment variable.
@@ -103,6 +104,7 @@ class ChatRouter(BaseChatModel):
     budget: SkipValidation[Any] = None
     style: SkipValidation[Any] = None
     deterministic: bool = False
+    patience: SkipValidation[Any] = None
     response_cache: SkipValidation[Any] = None
     temperature: float | None = None
     max_tokens: int | None = None
@@ -159,6 +161,7 @@ class ChatRouter(BaseChatModel):
             max_attempts=self.max_attempts,
             inspector=self.inspector,
             budget=self.budget,
+            patience=self.patience,
             max_retries=self.max_retries,
         )
         # A copy made at run time by `configurable_fields` shares what was learned and recorded.

@@ -13,8 +13,10 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_t
 from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 
 from langroute.budgets.funding import Fund
+from langroute.events import RESTART, aannounce_restart, announce_restart, restarted
 from langroute.failures import passes_through
 from langroute.marks import KEY, mark
+from langroute.patience import Raced
 from langroute.records import Decision
 from langroute.router import Call, Check, Consult, Effect, Reply, Result, Settle, Wait
 from langroute.verifiers import arun, run
@@ -57,18 +59,21 @@ def drive(plan: Plan, host: Host) -> Result:
     Raises:
         Exception: What the model raised, where no route answered.
     """
+    reply: Reply | None = None
     try:
         effect = next(plan)
         while True:
             if type(effect) is Call:
-                begun = perf_counter()
+                if reply is not None and reply.streamed:
+                    announce_restart(effect, getattr(host, "config", None))
+                begun, patience = perf_counter(), effect.patience
                 try:
-                    reply = host.call(effect)
+                    reply = host.call(effect) if patience is None or not patience.waits else patience.call(host, effect)
                 except BaseException as error:
                     if passes_through(error):
                         plan.throw(error)
                         raise
-                    reply = Reply(_caught(host), error)
+                    reply = _failed(host, effect, error)
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
@@ -83,18 +88,22 @@ async def adrive(plan: Plan, host: Host) -> Result:
     Raises:
         Exception: What the model raised, where no route answered.
     """
+    reply: Reply | None = None
     try:
         effect = next(plan)
         while True:
             if type(effect) is Call:
-                begun = perf_counter()
+                if reply is not None and reply.streamed:
+                    await aannounce_restart(effect, getattr(host, "config", None))
+                begun, patience = perf_counter(), effect.patience
                 try:
-                    reply = await host.acall(effect)
+                    timed = patience is not None and patience.waits
+                    reply = await (patience.acall(host, effect) if timed else host.acall(effect))
                 except BaseException as error:
                     if passes_through(error):
                         plan.throw(error)
                         raise
-                    reply = Reply(_caught(host), error)
+                    reply = _failed(host, effect, error)
                 reply.latency_s = perf_counter() - begun
                 effect = plan.send(reply)
             else:
@@ -116,13 +125,19 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
         effect = next(plan)
         while True:
             if type(effect) is Call:
-                tally = stage.begin(effect)
+                if stage.shown:
+                    announce_restart(effect, getattr(host, "config", None))
+                    yield from stage.again(effect)
+                tally, following = stage.begin(effect), None
+                timed = effect.patience is not None and effect.patience.waits
                 try:
-                    for chunk in host.stream(effect):
+                    for chunk in effect.patience.stream(host, effect, tally.won) if timed else host.stream(effect):
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk, decision = _last(plan, tally, chunk, _caught(host))
-                            if ended is not None:
+                            chunk, decision, following = _last(plan, tally, chunk, _caught(host))
+                            if following is not None:
+                                break
+                            if ended is not None and decision is not None:
                                 ended(decision)
                         if not tally.tentative:
                             yield chunk
@@ -132,11 +147,11 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     if tally.ended:
                         # The plan is over and its last chunk out: what fails now is the caller's, such as a callback that raises.
                         raise
-                    if passes_through(error):
+                    if passes_through(error) or stage.cannot_go_on():
                         plan.throw(error)
                         raise
-                    tally.error = error
-                effect = plan.send(tally.reply(_caught(host)))
+                    tally.failed(error)
+                effect = plan.send(tally.reply(_caught(host))) if following is None else following
             else:
                 effect = _resume(plan, _value(plan, effect))
     except StopIteration as stop:
@@ -153,14 +168,22 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
         effect = next(plan)
         while True:
             if type(effect) is Call:
-                tally = stage.begin(effect)
-                chunks = host.astream(effect)
+                if stage.shown:
+                    await aannounce_restart(effect, getattr(host, "config", None))
+                    for chunk in stage.again(effect):
+                        yield chunk
+                tally, following = stage.begin(effect), None
+                timed = effect.patience is not None and effect.patience.waits
+                chunks = effect.patience.astream(host, effect, tally.won) if timed else host.astream(effect)
                 try:
                     async for chunk in chunks:
                         tally.add(chunk)
                         if tally.ends_with(chunk):
-                            chunk, decision = _last(plan, tally, chunk, _caught(host))
-                            if ended is not None:
+                            chunk, decision, following = _last(plan, tally, chunk, _caught(host))
+                            if following is not None:
+                                await closed(chunks)
+                                break
+                            if ended is not None and decision is not None:
                                 await ended(decision)
                         if not tally.tentative:
                             yield chunk
@@ -170,12 +193,12 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                     if tally.ended:
                         # The plan is over and its last chunk out: what fails now is the caller's, such as a callback that raises.
                         raise
-                    if passes_through(error):
+                    if passes_through(error) or stage.cannot_go_on():
                         await closed(chunks)
                         plan.throw(error)
                         raise
-                    tally.error = error
-                effect = plan.send(tally.reply(_caught(host)))
+                    tally.failed(error)
+                effect = plan.send(tally.reply(_caught(host))) if following is None else following
             else:
                 effect = _resume(plan, await _avalue(plan, effect))
     except StopIteration as stop:
@@ -273,6 +296,14 @@ def _caught(host: Host) -> Any:
     return caught() if caught is not None else None
 
 
+def _failed(host: Host, call: Call, error: BaseException) -> Reply:
+    """A reply that is an error. Where somebody watched the call's tokens, it may have been shown in part."""
+    shown = call.gate is not None and call.gate.shown
+    if isinstance(error, Raced):
+        return Reply(None, error.error, streamed=shown, call=error.call, also=error.also)
+    return Reply(_caught(host), error, streamed=shown)
+
+
 def _answered(result: Result) -> Result:
     if result.error is not None:
         raise result.error
@@ -287,6 +318,9 @@ class _Tally:
     kind: str = "messages"
     """What the chunks are: `messages`, content-block `events`, or structured `outputs`."""
 
+    place: int = 0
+    """Its call's place among the attempts."""
+
     begun: float = field(default_factory=perf_counter)
     first: float | None = None
     chunks: list[Any] = field(default_factory=list)
@@ -297,6 +331,10 @@ class _Tally:
 
     error: BaseException | None = None
     ended: bool = False
+    call: Any = None
+    """Whose chunks these are, where several routes were asked at once."""
+
+    also: Any = ()
     id: str | None = None
     usage_metadata: Any = None
     response_metadata: dict[str, Any] = field(default_factory=dict)
@@ -317,6 +355,16 @@ class _Tally:
         if chunk.response_metadata:
             self.response_metadata.update(chunk.response_metadata)
 
+    def won(self, reply: Reply) -> None:
+        """Whose chunks these are, and who was asked beside."""
+        self.call, self.also = reply.call, reply.also
+
+    def failed(self, error: BaseException) -> None:
+        """The attempt ended in an error."""
+        self.error = error
+        if isinstance(error, Raced):
+            self.error, self.call, self.also = error.error, error.call, error.also
+
     def ends_with(self, chunk: Any) -> bool:
         """The chunk is the last one, and what it belongs to can no longer be rejected."""
         if self.tentative or self.ended:
@@ -333,7 +381,8 @@ class _Tally:
         if self.error is not None and caught is None and not self.usage_metadata:
             message = None
         shown = self.first is not None and not self.tentative
-        return Reply(message, self.error, perf_counter() - self.begun, self.first, shown, parsed=self.output)
+        took = perf_counter() - self.begun
+        return Reply(message, self.error, took, self.first, shown, parsed=self.output, call=self.call, also=self.also)
 
 
 class _Stage:
@@ -342,15 +391,32 @@ class _Stage:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.tallies: list[_Tally] = []
+        self.restarts = False
 
     def begin(self, call: Call) -> _Tally:
-        tally = _Tally(call.selection.tentative, self.kind)
+        self.restarts = call.patience is not None and call.patience.restart
+        tally = _Tally(call.selection.tentative, self.kind, place=call.index)
         self.tallies.append(tally)
         return tally
 
+    @property
+    def shown(self) -> bool:
+        """Something of the latest attempt was handed on."""
+        return bool(self.tallies) and self.tallies[-1].first is not None and not self.tallies[-1].tentative
+
+    def again(self, call: Call) -> Iterator[Any]:
+        """Say among the chunks that what was shown is worth nothing."""
+        if self.kind == "messages":
+            yield AIMessageChunk(content="", response_metadata={RESTART: restarted(call)})
+
+    def cannot_go_on(self) -> bool:
+        """A stream of events has begun a message that no other model can end."""
+        return self.kind == "events" and self.restarts and self.shown
+
     def rest(self, result: Result) -> Iterator[Any]:
         """What was held back of the kept attempt; the last chunk carries the decision."""
-        tally = self.tallies[result.index]
+        # The attempts that lost a race stand before the one that won it.
+        tally = next(tally for tally in self.tallies if tally.place + len(tally.also) == result.index)
         chunks = tally.chunks
         if self.kind == "outputs":
             yield from chunks
@@ -361,14 +427,20 @@ class _Stage:
             yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
 
 
-def _last(plan: Plan, tally: _Tally, chunk: Any, caught: Any) -> tuple[Any, Decision]:
-    """End the plan as soon as the last chunk is there, so that this chunk can carry the decision."""
+def _last(plan: Plan, tally: _Tally, chunk: Any, caught: Any) -> tuple[Any, Decision, None] | tuple[None, None, Effect]:
+    """End the plan as soon as the last chunk is there, so that this chunk can carry the decision.
+
+    Returns:
+        The chunk and the decision; or how the plan goes on where the answer broke off and is begun again.
+
+    Raises:
+        AnswerCutOffError: The answer ended without a reason.
+    """
     try:
-        plan.send(tally.reply(caught))
+        return None, None, plan.send(tally.reply(caught))
     except StopIteration as stop:
         tally.ended = True
-        return _carrying(chunk, stop.value), stop.value.decision
-    raise RuntimeError("a plan went on after its answer was shown")
+        return _carrying(chunk, _answered(stop.value)), stop.value.decision, None
 
 
 def _carrying(chunk: Any, result: Result) -> Any:

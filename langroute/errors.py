@@ -8,6 +8,9 @@ LangrouteError (Exception)
 ├── InputError (ValueError)              this call was made wrongly
 ├── NoEligibleRouteError (LookupError)   every route fell out; each with its reason
 ├── RouteFailedError (RuntimeError)      every route that was tried failed; each with its error
+├── RouteTimeoutError (TimeoutError)      a route gave no token, or no answer, in time
+├── AnswerCutOffError (ConnectionError)  an answer ended without saying why: it is not whole
+├── RaceLostError (RuntimeError)         a call that was given up because another route answered first
 ├── AnswerRejectedError (RuntimeError)   no answer was accepted, and the policy forbids the best of them
 ├── BudgetExceededError (RuntimeError)   a hard limit was reached
 ├── BudgetStoreError (RuntimeError)      what was spent cannot be looked up, so no budget can bind
@@ -76,6 +79,30 @@ class RouteFailedError(LangrouteError, RuntimeError):
         self.failures = tuple(failures)
         lines = "".join(f"\n  {name}: {type(error).__name__}: {error}" for name, error in self.failures)
         super().__init__(f"Every route that was tried failed:{lines}")
+
+
+class RouteTimeoutError(LangrouteError, TimeoutError):
+    """A route gave no token, or no answer, in the time that `Patience` allows."""
+
+    def __init__(self, route: str, seconds: float, what: str) -> None:
+        self.route, self.seconds = route, seconds
+        super().__init__(f"Route {route!r} gave no {what} within {seconds:g} s.")
+
+
+class AnswerCutOffError(LangrouteError, ConnectionError):
+    """An answer ended without saying why, so it is not whole: the provider or the network broke off."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        super().__init__(f"The answer of route {route!r} broke off: it ended without a finish reason. Try again.")
+
+
+class RaceLostError(LangrouteError, RuntimeError):
+    """A call that was given up because another route answered first. Seen in records only."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        super().__init__(f"Route {route!r} was given up: another one answered first.")
 
 
 class AnswerRejectedError(LangrouteError, RuntimeError):

@@ -54,7 +54,43 @@ _CONNECTIONS = (
     "WriteError",
     "TransportError",
 )
-_BROKEN = ("RemoteProtocolError", "IncompleteRead", "ChunkedEncodingError", "StreamError", "APIResponseValidationError")
+_BROKEN = (
+    "AnswerCutOffError",
+    "RemoteProtocolError",
+    "IncompleteRead",
+    "ChunkedEncodingError",
+    "StreamError",
+    "APIResponseValidationError",
+)
+_BY_CODE = {
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 408,
+    "api_error": 500,
+    "server_error": 500,
+}
+"""What an error event in the middle of a stream says, which has no status of its own → the status it would have had."""
+
+_TYPED = {
+    "ModelAuthenticationError": 401,
+    "ModelPermissionDeniedError": 403,
+    "ModelNotFoundError": 404,
+    "ModelRateLimitError": 429,
+    "ModelTimeoutError": 408,
+    "ModelAPIError": 500,
+    "ModelInvalidRequestError": 400,
+}
+"""LangChain's own kinds of errors → the status they stand for."""
+
+_ELSEWHERE = ("unsupported_parameter", "unsupported_value", "model_not_found", "unsupported_country_region_territory")
+"""What is wrong with a request for this one model only."""
+
 _PARSING = ("OutputParserException", "ValidationError", "LengthFinishReasonError", "StructuredOutputError")
 
 
@@ -78,12 +114,22 @@ def classify(error: BaseException) -> Failure:
         ('timeout', False)
     """
     names = {base.__name__ for base in type(error).__mro__}
+    if "RaceLostError" in names:
+        return Failure("given_up")
     if _overflows(error, names):
         return Failure("context_overflow")
     wait = retry_after(error)
     status = _status(error)
+    if status is None:
+        status = next((code for name, code in _TYPED.items() if name in names), None)
+    if status is None and "APIError" in names and not names & {*_TIMEOUTS, *_CONNECTIONS}:
+        status = _BY_CODE.get(str(_body(error).get("type")), _BY_CODE.get(str(_body(error).get("code"))))
     if status is not None:
         return _by_status(error, status, wait)
+    if "ModelRefusalError" in names:
+        return Failure("content_filter")
+    if "ModelConnectionError" in names:
+        return Failure("connection", retry_same=True, cool_down=True)
     if names & set(_TIMEOUTS):
         return Failure("timeout", retry_same=True, retry_after_s=wait)
     if names & set(_BROKEN) or isinstance(error, json.JSONDecodeError):
@@ -110,6 +156,8 @@ def _by_status(error: BaseException, status: int, wait: float | None) -> Failure
         return Failure("quota", cool_down=True)
     if code in ("content_filter", "content_policy_violation"):
         return Failure("content_filter")
+    if code in _ELSEWHERE:
+        return Failure("unsupported")
     found = _BY_STATUS.get(status)
     if found is None:
         found = Failure("server_error", retry_same=True) if status >= 500 else Failure("bad_request", retry_elsewhere=False)
@@ -129,7 +177,8 @@ def _overflows(error: BaseException, names: set[str]) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    for source in (error, getattr(error, "response", None)):
+    cause = error.__cause__ if isinstance(getattr(error.__cause__, "code", None), int) else None
+    for source in (error, getattr(error, "response", None), cause):
         for name in ("status_code", "http_status", "code", "status"):
             value = getattr(source, name, None)
             if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
@@ -149,7 +198,9 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds the provider asked to wait, from `retry-after-ms` or `Retry-After` (seconds or a date)."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     if headers is None:
-        return None
+        cause = error.__cause__
+        # Some integrations raise an error of their own from the SDK's.
+        return retry_after(cause) if cause is not None and hasattr(cause, "response") else None
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
             return max(0.0, float(milliseconds) / 1000)

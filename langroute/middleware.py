@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 
 from langroute.adapt import adapt, adapt_kwargs
@@ -15,6 +15,7 @@ from langroute.chat_model import ChatRouter
 from langroute.drivers import adrive, drive, marked
 from langroute.errors import MissingExtraError
 from langroute.events import aannounce, announce
+from langroute.gate import Gate, shows_tokens
 from langroute.router import Asked, Call, Reply, Result, asked_for
 from langroute.runs import read_config
 
@@ -39,7 +40,8 @@ class _AgentHost:
         adapted = adapt(call.request.messages, target)
         messages, system = list(self.models.spoken(adapted.messages, call)), request.system_message
         if system is not None or self.models.style is not None:
-            system, messages = messages[0], messages[1:]
+            leads = isinstance(messages[0], SystemMessage)
+            system, messages = (messages[0], messages[1:]) if leads else (None, messages)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         settings = adapt_kwargs({**route.kwargs, **request.model_settings}, target)
         changed = {"tool_choice": request.tool_choice}
@@ -62,7 +64,9 @@ class _AgentHost:
                 "langroute_step_kind": call.request.step.kind,
             },
         }
-        return request, config
+        if call.gate is None and not call.selection.tentative and shows_tokens(config):
+            call.gate = Gate()
+        return request, config if call.gate is None else call.gate.under(config)
 
     def call(self, call: Call) -> Reply:
         request, config = self._ready(call)

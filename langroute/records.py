@@ -294,7 +294,7 @@ class Failure:
 
     kind: str
     """`rate_limited`, `overloaded`, `server_error`, `timeout`, `connection`, `broken_stream`, `context_overflow`, `auth`,
-    `quota`, `content_filter`, `unsupported`, `bad_request`, `parsing` or `unknown`."""
+    `quota`, `content_filter`, `unsupported`, `bad_request`, `parsing`, `given_up` (another route answered first) or `unknown`."""
 
     retry_same: bool = False
     """The same call may work a little later."""

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter, time
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from langroute.budgets.funding import Fund, Funding
 from langroute.context import current_task
 from langroute.eligibility import NO_LIMITS, Eligibility, Limits
 from langroute.errors import (
+    AnswerCutOffError,
     BudgetStoreError,
     ConfigurationError,
     DegradedWarning,
@@ -31,7 +33,7 @@ from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, seconds_of, usage_of
-from langroute.records import Attempt, Decision, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
+from langroute.records import Attempt, Decision, Failure, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
 from langroute.routes import BuiltRoute, build_routes
 from langroute.runs import Run
 from langroute.steps import Inspector, tool_tokens
@@ -48,6 +50,15 @@ class Call:
     decision_id: str
     index: int
     """0 for the first attempt."""
+
+    patience: Any = None
+    """A `Patience` where time is limited."""
+
+    other: Any = None
+    """Makes the call of the route that would come next, where a slow one may be raced."""
+
+    gate: Any = None
+    """Stands before everybody who sees the call's tokens, where somebody does."""
 
 
 @dataclass(slots=True)
@@ -114,6 +125,12 @@ class Reply:
     problems: Sequence[str] = ()
     """What failed in the host and was worked around."""
 
+    call: Call | None = None
+    """Whose reply it is, where several routes were asked at once."""
+
+    also: Sequence[tuple[Call, Reply]] = ()
+    """The others that were asked with it, and what came of them."""
+
 
 @dataclass(slots=True)
 class Result:
@@ -156,6 +173,9 @@ NOTHING = Asked()
 LAST_MESSAGES = 4
 """How much of what was asked a decision carries, for a ledger that keeps text."""
 
+ALWAYS_SAY_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini"})
+"""Wire formats whose every whole answer says why it ended."""
+
 OURS = ("langroute", "langchain_core", "langchain", "langgraph", "contextlib", "concurrent", "asyncio", "threading")
 """Packages whose frames a warning does not point at."""
 
@@ -189,6 +209,7 @@ class Router:
         max_attempts: Stops a policy that never does.
         max_retries: Tries of the same route after an error that may pass; for the default policy.
         inspector: Tells what kind of step a call is.
+        patience: How long a route is waited for; see `Patience`.
         budget: A `Budget` or several: what may be spent, by whom.
         style: A `Style` whose `pin` keeps a thread's voice; the hosts apply its text.
         deterministic: The same input makes the same decision: the policy hears of no decision and no outcome, so it learns and
@@ -222,6 +243,7 @@ class Router:
         budget: Any = None,
         style: Any = None,
         deterministic: bool = False,
+        patience: Any = None,
     ) -> None:
         self.routes = build_routes(routes, prices)
         self.infos = tuple(route.info for route in self.routes.values())
@@ -249,11 +271,17 @@ class Router:
         self.max_attempts = max_attempts or 2 * len(self.routes) + 4
         self.inspector = inspector or Inspector()
         self.budgets = _budgets(budget)
+        if patience is not None and not hasattr(patience, "total_seconds"):
+            raise ConfigurationError(f"patience is a Patience(...), not {patience!r}.")
+        self.patience = patience
+        self._restarts = patience is not None and patience.restart
+        self._says_why: set[str] = set()
         self._worst: Any = None
         self._purse: Any = None
         self._eligibility = Eligibility(self.infos)
         self._eligibility.check(limits)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
+        self._hedges = patience is not None and patience.hedge_seconds is not None and not self._asynchronous
         self._listeners = tuple(hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None)))
         # What nobody asked to keep is let go here, before anybody hears of the decision.
         self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
@@ -351,7 +379,7 @@ class Router:
             while True:
                 selection = None
                 # A policy that failed is not asked about the answer that the default route gave in its place.
-                if not (attempts and (attempts[-1].streamed or (broken and attempts[-1].ok))):
+                if not (attempts and (self._final(attempts[-1]) or (broken and attempts[-1].ok))):
                     if funding is not None:
                         request = yield from funding.afford(problems)
                         if not request.routes:
@@ -382,20 +410,27 @@ class Router:
                 route = self.routes[selection.route]
                 if funding is not None and not (yield from funding.reserve(request, route, problems)):
                     continue
+                call = Call(route, selection, request, decision_id, len(attempts), self.patience)
+                if self._hedges and funding is None:
+                    call.other = partial(self._other, call, tuple(attempts))
                 try:
-                    reply = yield Call(route, selection, request, decision_id, len(attempts))
+                    reply = yield call
                 except BaseException as error:
                     attempts.append(Attempt(selection, error=error, error_type=type(error).__name__))
                     raise
                 waited += reply.latency_s
                 problems.extend(reply.problems)
+                for other, lost in reply.also:
+                    attempts.append(self._attempt(other.route, other.selection, lost))
+                    outputs.append(lost)
+                if reply.call is not None:
+                    route, selection = reply.call.route, reply.call.selection
                 attempt = self._attempt(route, selection, reply)
                 attempts.append(attempt)
                 outputs.append(reply)
                 if funding is not None:
                     funding.settle(attempt, request)
-                # A stored answer was accepted before it was stored.
-                if selection.tentative and attempt.ok and self.verifiers and reply.stored is None:
+                if selection.tentative and attempt.ok and self.verifiers and not _was_accepted(reply.stored, selection):
                     if funding is not None and not (yield from funding.reserve_checks(self.verifiers, request, attempt, problems)):
                         continue
                     checking = perf_counter()
@@ -468,6 +503,23 @@ class Router:
         decision = self._finish(request, run, uuid4().hex, [attempt], problems, started_at, perf_counter() - begun, 0.0)
         return Result(decision)
 
+    def _final(self, attempt: Attempt) -> bool:
+        """Its tokens were shown: nothing may follow, unless the user wants a broken answer begun again."""
+        return attempt.streamed and (attempt.ok or not self._restarts)
+
+    def _other(self, call: Call, attempts: tuple[Attempt, ...]) -> Call | None:
+        """The call that would come next if this one took too long."""
+        slow = Attempt(call.selection, error=TimeoutError(), error_type="TimeoutError", failure=Failure("timeout"))
+        try:
+            selection = self.policy.select(call.request, (*attempts, slow))
+        except Exception:  # noqa: BLE001 - the first call is still out; if it fails, the policy is asked again
+            return None
+        known = any(route.name == selection.route for route in call.request.routes) if isinstance(selection, Selection) else False
+        if not known or selection.route == call.selection.route:
+            return None
+        selection = replace(selection, reason=f"{call.selection.route} is slow", tentative=call.selection.tentative, wait_s=0.0)
+        return Call(self.routes[selection.route], selection, call.request, call.decision_id, call.index + 1, self.patience)
+
     # What a policy may not do to a call -----------------------------------------------------------------------------
 
     def _rescue(self, request: Request, attempts: Sequence[Attempt], error: Exception, problems: list[str]) -> Selection | None:
@@ -525,6 +577,9 @@ class Router:
         metadata = getattr(message, "response_metadata", None) or {}
         served = metadata.get("model_name") or metadata.get("model")
         stored = reply.stored
+        why = finish_reason(metadata)
+        if error is None and message is not None and stored is None and not cached and self._cut_off(route, why):
+            error = AnswerCutOffError(route.name)
         if stored is not None and stored.route != selection.route:
             selection = replace(selection, route=stored.route, reason=f"stored answer of {stored.route} for {selection.route}")
         return Attempt(
@@ -535,11 +590,11 @@ class Router:
             error,
             type(error).__name__ if error is not None else None,
             usage,
-            0.0 if cached else self._cost(route, usage, reply, served),
+            0.0 if cached else self._cost(route, usage, reply, served, error),
             reply.latency_s,
             reply.first_token_s,
             served,
-            finish_reason(metadata),
+            why,
             "hit" if cached else reply.cache,
             reply.parsed,
             reply.streamed,
@@ -548,16 +603,23 @@ class Router:
             reply.cache_key,
         )
 
-    def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None) -> float | None:
+    def _cut_off(self, route: BuiltRoute, why: str | None) -> bool:
+        """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
+        if why is not None:
+            self._says_why.add(route.name)
+            return why == "in_progress"
+        return route.info.api in ALWAYS_SAY_WHY or (route.info.api == "openai-compatible" and route.name in self._says_why)
+
+    def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None, error: BaseException | None) -> float | None:
         if reply.stored is not None:
             return 0.0
         price = route.info.price
         if price is None and served:
             # The name that was asked for is unknown; the one that was served may not be.
             price = price_of(served, route.info.provider)
-        if reply.error is not None and usage is None:
-            # A provider bills no request that it refused; of one that broke off half-way nobody knows.
-            refused = not reply.streamed and "timeout" not in type(reply.error).__name__.lower()
+        if error is not None and usage is None:
+            # A provider bills no request that it refused; of one that was given up or broke off half-way nobody knows.
+            refused = not reply.streamed and classify(error).kind not in ("timeout", "broken_stream", "given_up")
             return 0.0 if refused else cost(price, None, reply.latency_s)
         if price is None:
             name = route.info.model or route.name
@@ -712,6 +774,11 @@ def _failure(attempts: Sequence[Attempt]) -> BaseException:
 def _cached_by_langchain(message: Any) -> bool:
     """LangChain's own cache answered: it hands on the tokens of the first call, and says that they cost nothing."""
     return (getattr(message, "usage_metadata", None) or {}).get("total_cost") == 0
+
+
+def _was_accepted(stored: Stored | None, selection: Selection) -> bool:
+    """A stored answer was verified before it was stored, or is what an earlier escalation ended with."""
+    return stored is not None and (stored.score is not None or stored.route != selection.route)
 
 
 def _run_id(kept: Attempt | None) -> str | None:
