@@ -39,7 +39,9 @@ TIER_OF_STEP = {"plan": 2, "review": 2, "edit": 1, "act": 1, "observe": 1, "answ
 DAY = 86_400
 
 
-def fill(path: Path, *, tasks: int, steps: int, days: int = 90, seed: int = 7, end: float | None = None, unknown: float = 0.0) -> None:
+def fill(
+    path: Path, *, tasks: int, steps: int, days: int = 90, seed: int = 7, end: float | None = None, unknown: float = 0.0
+) -> None:
     """Write a ledger of that many tasks.
 
     Args:
@@ -111,8 +113,10 @@ def fill(path: Path, *, tasks: int, steps: int, days: int = 90, seed: int = 7, e
         error = random.random(count) < 0.008
         numbers = np.arange(n + 1, n + 1 + count)
         n += count
+
         def usd(values: np.ndarray, gone: np.ndarray) -> list[float | None]:
             return [None if lost else value for value, lost in zip(values.tolist(), gone.tolist(), strict=True)]
+
         columns = [
             numbers.tolist(), [f"d{number}" for number in numbers.tolist()], (owner + 1).tolist(), day.tolist(), at.tolist(),
             labels.tolist(), place.tolist(), np.where(hit, "hit", "miss").tolist(), [1] * count, (1 + escalated).tolist(),
@@ -123,8 +127,8 @@ def fill(path: Path, *, tasks: int, steps: int, days: int = 90, seed: int = 7, e
         connection.executemany(f"INSERT INTO decisions VALUES ({','.join('?' * len(columns))})", zip(*columns, strict=True))
         # The record of every decision would be 2 GB that no report reads: only one task in a hundred has them here.
         shown = [
-            (number, json.dumps(_record(number, int(t) + 1, STEPS[s], ROUTES[r], float(a), float(c), float(l))))
-            for number, t, s, r, a, c, l in zip(numbers.tolist(), owner, step, tier, at, cost, latency, strict=True)
+            (number, json.dumps(_record(number, int(t) + 1, STEPS[s], ROUTES[r], float(a), float(c), float(wait))))
+            for number, t, s, r, a, c, wait in zip(numbers.tolist(), owner, step, tier, at, cost, latency, strict=True)
             if t % 100 == 0 or tasks <= 2000
         ]
         connection.executemany("INSERT INTO decision_details VALUES (?, ?)", shown)
@@ -168,7 +172,9 @@ def fill(path: Path, *, tasks: int, steps: int, days: int = 90, seed: int = 7, e
         "INSERT INTO outcomes (task, key, source, success, at) SELECT n, 'success', 'tests', success, started_at FROM tasks"
         " WHERE success IS NOT NULL"
     )
-    connection.execute("INSERT INTO dirty_days (day, writes) SELECT DISTINCT day, 1 FROM decisions UNION SELECT DISTINCT day, 1 FROM tasks")
+    connection.execute(
+        "INSERT INTO dirty_days (day, writes) SELECT DISTINCT day, 1 FROM decisions UNION SELECT DISTINCT day, 1 FROM tasks"
+    )
     connection.execute("COMMIT")
     connection.execute("ANALYZE")
     connection.close()

@@ -27,8 +27,12 @@ def ledger_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def open_existing(where: str) -> Iterator[Any]:
+def open_existing(where: str, **options: Any) -> Iterator[Any]:
     """Open a ledger that is there already: a mistyped path makes no new one.
+
+    Args:
+        where: A path or a URL.
+        options: What else `open_ledger` takes.
 
     Raises:
         LedgerError: There is none.
@@ -36,5 +40,5 @@ def open_existing(where: str) -> Iterator[Any]:
     path = where.removeprefix("sqlite:///")
     if "://" not in path and not Path(path).is_file():
         raise LedgerError(f"There is no ledger at {path!r}. Name it with --ledger or LANGROUTE_LEDGER.")
-    with open_ledger(where) as opened:
+    with open_ledger(where, **options) as opened:
         yield opened

@@ -52,7 +52,7 @@ _DECISION_SUMS = (
     "compared",
     "compared_usd",
     "baseline_usd",
-    "hit_baseline_usd",
+    "avoided_usd",
     "switch_usd",
     "cost_usd",
 )
@@ -269,7 +269,7 @@ def _line(key: str | None, calls: Sums, decisions: Sums, tasks: Sums) -> Line:
         p95_s=percentile(counts, BUCKETS, 0.95),
         tokens=_tokens(calls),
         response_hits=int(decisions.get("hits", 0) + decisions.get("semantic_hits", 0)),
-        response_saved_usd=float(decisions.get("hit_baseline_usd", 0.0)),
+        response_saved_usd=float(decisions.get("avoided_usd", 0.0)),
         saved_usd=_saved(decisions),
         hours_saved=_hours(tasks),
     )

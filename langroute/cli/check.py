@@ -1,0 +1,94 @@
+"""`langroute check`: is anything wrong? For CI and cron: exit code 0 where all is well, 1 where something is, 2 where nobody can tell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.errors import ConfigurationError
+from langroute.reports.alerts import PERIODS, Alert, BudgetBurn, ModelChanged, PriceUnknown, Rule, SuccessDrop
+from langroute.reports.alerts import check as ask
+from langroute.reports.model import TASK_DIMENSIONS
+
+KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed")
+
+
+@click.command()
+@click.option("--budget-usd", type=float, help="Tell when this is spent, or will be at this pace.")
+@click.option("--per", type=click.Choice(PERIODS), default="month", show_default=True, help="The time the budget is for.")
+@click.option("--team", help="The team whose budget it is; all by default.")
+@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="Latest days that are looked at.")
+@click.option("--before", type=click.IntRange(1), default=28, show_default=True, help="Days before them, to compare with.")
+@click.option(
+    "--by", type=click.Choice(TASK_DIMENSIONS[:4]), default="task_kind", show_default=True, help="Within what success is compared."
+)
+@click.option(
+    "--min-drop", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Smallest drop that matters, as a share."
+)
+@click.option("--ignore", multiple=True, type=click.Choice(KINDS), help="Leave this out; may be given several times.")
+@click.option(
+    "--hook", "hooks", multiple=True, metavar="MODULE:OBJECT", help="Tell this object's on_alert; may be given several times."
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@ledger_option
+def check(
+    budget_usd: float | None,
+    per: str,
+    team: str | None,
+    days: int,
+    before: int,
+    by: str,
+    min_drop: float,
+    ignore: tuple[str, ...],
+    hooks: tuple[str, ...],
+    form: str,
+    ledger: str,
+) -> None:
+    """Exit with 1 on budget burn, a drop in success, an unknown price or a changed model."""
+    rules: dict[str, Rule] = {
+        "success_drop": SuccessDrop(days=days, before=before, by=by, min_drop=min_drop),
+        "price_unknown": PriceUnknown(days=days),
+        "model_changed": ModelChanged(days=days, before=before),
+    }
+    if budget_usd is not None:
+        rules["budget_burn"] = BudgetBurn(budget_usd, per=per, team=team)
+    asked = [rule for kind, rule in rules.items() if kind not in ignore]
+    listeners = [_named(name) for name in hooks]
+    with open_existing(ledger) as opened:
+        alerts = ask(opened, asked, hooks=listeners)
+    _say(alerts, form)
+    sys.exit(1 if alerts else 0)
+
+
+def _say(alerts: list[Alert], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps([asdict(alert) for alert in alerts], indent=2))
+        return
+    for alert in alerts:
+        click.echo(f"{alert.kind}: {alert.message}")
+    if not alerts:
+        click.echo("All is well.")
+
+
+def _named(name: str) -> Any:
+    """The object that `module:object` names; the working directory counts as a place for modules."""
+    module, found, attribute = name.partition(":")
+    if not found:
+        raise ConfigurationError(f"A hook is named as module:object, not {name!r}.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        hook = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"The hook {name!r} cannot be found: {error}") from error
+    hook = hook() if isinstance(hook, type) else hook
+    if not callable(getattr(hook, "on_alert", None)):
+        raise ConfigurationError(f"The hook {name!r} has no method `on_alert(alert)`.")
+    return hook
