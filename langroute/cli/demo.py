@@ -1,0 +1,176 @@
+"""`langroute demo`: what does routing save on a real agent, on this machine?"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from langroute.cli.local import directory_option, fetch_with_bar
+from langroute.demo.answers import remembering
+from langroute.demo.compare import POLICIES, STEPS, Comparison, Solved, compare
+from langroute.demo.page import write_page
+from langroute.demo.tasks import QUICK, Task, tasks
+from langroute.errors import ConfigurationError
+from langroute.ledger import open_ledger
+from langroute.local.catalogue import find
+from langroute.local.places import is_fetched
+from langroute.local.servers import serve
+from langroute.routes import Route, identity, resolve
+
+LOCAL = {"cheap": "smollm2-135m", "frontier": "qwen2.5-coder-1.5b"}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help=f"{len(QUICK)} tasks rather than {len(tasks())}.")
+@click.option(
+    "--models",
+    metavar="CHEAP,FRONTIER",
+    help="Two models of providers, such as openai:gpt-5-nano,openai:gpt-5.1; their keys are read from the environment.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Cores a local model may use; all that there are by default, four at most."
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("langroute-demo"),
+    show_default=True,
+    help="Where the page, the numbers and the ledger go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@directory_option
+def demo(quick: bool, models: str | None, threads: int | None, output: Path, as_json: bool, directory: Path | None) -> None:
+    """Run a coding agent always cheap, always frontier and routed, and compare.
+
+    The agent plans, writes, tests, repairs and summarizes small Python functions. Without --models it runs on two local models, which
+    are fetched (1.2 GB) where they are not here yet.
+    """
+    console = Console(stderr=True)
+    chosen = tasks(QUICK if quick else None)
+    output.mkdir(parents=True, exist_ok=True)
+    ledger_file = output / "ledger.db"
+    ledger_file.unlink(missing_ok=True)
+    begun = time.perf_counter()
+    with _stopped_by_signals(), ExitStack() as stack:
+        routes = _remote(models) if models else stack.enter_context(_local(threads, directory, console))
+        ledger = stack.enter_context(open_ledger(ledger_file))
+        heard = stack.enter_context(_bars(chosen, console))
+        runs = compare(routes, chosen, ledger=ledger, heard=heard)
+    comparison = Comparison(
+        runs=runs,
+        models={name: str(identity(route.model)[1]) for name, route in routes.items()},
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        elapsed_s=time.perf_counter() - begun,
+    )
+    (output / "results.json").write_text(json.dumps(comparison.as_dict(), indent=2))
+    (output / "report.html").write_text(write_page(comparison), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(comparison.as_dict()))
+    else:
+        _show(comparison, output)
+
+
+def _remote(models: str) -> dict[str, Route]:
+    names = [name.strip() for name in models.split(",")]
+    if len(names) != 2 or not all(names):
+        raise ConfigurationError("--models takes two names, the cheap one first: openai:gpt-5-nano,openai:gpt-5.1")
+    return {tier: Route(remembering(resolve(name, tier))) for tier, name in zip(LOCAL, names, strict=True)}
+
+
+@contextmanager
+def _local(threads: int | None, directory: Path | None, console: Console) -> Iterator[dict[str, Route]]:
+    with ExitStack() as stack:
+        for name in LOCAL.values():
+            if not is_fetched(name, directory):
+                fetch_with_bar(find(name), directory, console)
+        routes = {}
+        for tier, name in LOCAL.items():
+            with console.status(f"{name} is loading"):
+                server = stack.enter_context(serve(name, directory=directory, threads=threads))
+            routes[tier] = server.route(remembering(server.chat_model()))
+        yield routes
+
+
+@contextmanager
+def _bars(chosen: tuple[Task, ...], console: Console) -> Iterator[Any]:
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[said]}"), console=console) as progress:
+        bars = {name: progress.add_task(name, total=len(chosen), said="", start=False) for name in POLICIES}
+        solved = dict.fromkeys(POLICIES, 0)
+        order = list(POLICIES)
+        progress.start_task(bars[order[0]])
+
+        def heard(run: str, one: Solved) -> None:
+            solved[run] += one.solved
+            progress.start_task(bars[run])
+            progress.update(bars[run], advance=1, said=f"{solved[run]} solved; {one.task}")
+            if progress.tasks[bars[run]].finished and run != order[-1]:
+                progress.start_task(bars[order[order.index(run) + 1]])
+
+        yield heard
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and a request to end both unwind the program, so that nothing is left running."""
+
+    def end(*_: object) -> None:
+        sys.exit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _show(comparison: Comparison, output: Path) -> None:
+    console = Console()
+    runs = Table("run", "solved", "calls", "tokens in", "tokens out", "cost, USD", "seconds")
+    for run in comparison.runs:
+        cost = "unknown" if run.cost_usd is None else f"{run.cost_usd:.5f}"
+        runs.add_row(
+            run.name,
+            f"{run.solved} of {len(run.tasks)}",
+            str(run.calls),
+            f"{run.input_tokens:,}",
+            f"{run.output_tokens:,}",
+            cost,
+            f"{run.seconds:.0f}",
+        )
+    console.print(runs)
+    steps = Table("step", *(run.name for run in comparison.runs))
+    for step in STEPS:
+        steps.add_row(step, *(_ways(run.went.get(step, {})) for run in comparison.runs))
+    console.print(steps)
+    if comparison.saved is not None:
+        routed, frontier = comparison.run("routed"), comparison.run("always frontier")
+        console.print(
+            f"Routed solved {routed.solved} tasks, always frontier {frontier.solved}, at {comparison.saved:.0%} lower cost. "
+            f"{comparison.elapsed_s:.0f} s in all: answers to the same request are shared by the runs, billed and timed as called.",
+            highlight=False,
+        )
+    example = next((task.decision_id for task in comparison.run("routed").tasks if task.decision_id), None)
+    click.echo(f"Page: {output / 'report.html'}    Numbers: {output / 'results.json'}")
+    if example:
+        click.echo(f"Why a route was chosen: langroute explain {example} --ledger {output / 'ledger.db'}")
+
+
+def _ways(ways: Mapping[str, int]) -> str:
+    return "\n".join(f"{way}: {count}" for way, count in ways.items()) or "-"
