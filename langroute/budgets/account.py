@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -30,6 +30,7 @@ class Settling:
 
     def __init__(self) -> None:
         self._pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
+        self._latest: weakref.WeakKeyDictionary[Any, Future[None]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def settle(self, store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
@@ -41,7 +42,7 @@ class Settling:
             pool = self._pools.get(store)
             if pool is None:
                 pool = self._pools[store] = ThreadPoolExecutor(1, "langroute-budget")
-        pool.submit(self._try, store, id, spent)
+            self._latest[store] = pool.submit(self._try, store, id, spent)
 
     @staticmethod
     def _try(store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
@@ -53,12 +54,13 @@ class Settling:
         # The reservation stays until its lease ends: for that long the budget counts the worst case instead.
         return None
 
-    def wait(self) -> None:
-        """Return when all is settled."""
+    def wait(self, store: BudgetStore | None = None) -> None:
+        """Return when all is settled that was asked for so far, at one store or at all of them."""
         with self._lock:
-            pools = list(self._pools.values())
-        for pool in pools:
-            pool.submit(lambda: None).result()
+            latest = list(self._latest.values()) if store is None else [self._latest.get(store)]
+        for future in latest:
+            if future is not None:
+                future.result()
 
 
 SETTLING = Settling()
@@ -120,6 +122,8 @@ class Account:
     def _balances(self) -> list[Balance]:
         found: list[Balance | None] = [None] * len(self.budgets)
         for store, places in self._by_store():
+            # What this process spent last shall count, and it may still be on its way.
+            SETTLING.wait(store)
             for place, balance in zip(places, store.balances([self.keys[place] for place in places]), strict=True):
                 found[place] = balance
         return [balance or Balance() for balance in found]
