@@ -11,12 +11,13 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from langroute.errors import DataError
-from langroute.records import Attempt, Decision, Failure, Selection, Signals, Step, Usage, Verdict
+from langroute.records import Attempt, Decision, Failure, Selection, Signals, Step, Stored, Usage, Verdict
 
 _NESTED: dict[type, dict[str, type]] = {
     Decision: {"step": Step, "attempts": Attempt},
     Step: {"signals": Signals},
-    Attempt: {"selection": Selection, "verdicts": Verdict, "usage": Usage, "failure": Failure},
+    Attempt: {"selection": Selection, "verdicts": Verdict, "usage": Usage, "failure": Failure, "stored": Stored},
+    Stored: {"usage": Usage},
 }
 _MESSAGES: dict[type, tuple[str, ...]] = {Attempt: ("answer",), Decision: ("messages",)}
 _NEVER: dict[type, tuple[str, ...]] = {Attempt: ("error", "parsed")}
@@ -29,7 +30,7 @@ def _default(field: Any) -> Any:
 
 _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((field.name, _default(field)) for field in fields(kind) if field.name not in _NEVER.get(kind, ()))
-    for kind in (Decision, Step, Signals, Attempt, Selection, Usage, Verdict, Failure)
+    for kind in (Decision, Step, Signals, Attempt, Selection, Usage, Verdict, Failure, Stored)
 }
 _SCALARS = frozenset({str, int, float, bool})
 _SEQUENCES: dict[type, set[str]] = {

@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from langroute.context import Task
 from langroute.records import Decision, Outcome, Usage
 
+HITS = ("hit", "semantic_hit")
+"""What the response cache says when it gave the answer."""
+
 JUDGE_TAG = "langroute:judge"
 """Tag of a model call that checks another one's answer."""
 
@@ -177,6 +180,7 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
     before: str | None = None
     for index, attempt in enumerate(decision.attempts):
         checks = [verdict.cost_usd for verdict in attempt.verdicts]
+        hit = attempt.cache if attempt.cache in HITS else None
         is_kept = attempt is kept
         found.append(
             CallRecord(
@@ -195,11 +199,11 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
                 usage=attempt.usage,
                 cost_usd=attempt.cost_usd,
                 verify_usd=None if None in checks else sum(checks),  # type: ignore[arg-type]
-                cost_basis=_basis(attempt.cost_usd, attempt.cache),
+                cost_basis=_basis(attempt.cost_usd, hit),
                 latency_s=attempt.latency_s,
                 first_token_s=attempt.first_token_s,
                 error_type=attempt.error_type,
-                cache=attempt.cache,
+                cache=hit,
                 kept=is_kept,
                 retry=attempt.route == before,
                 score=attempt.score,
@@ -207,6 +211,22 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
         )
         before = attempt.route
     return found
+
+
+def avoided_usd(decision: Decision) -> float | None:
+    """What the call would have cost that a stored answer took the place of: what it cost when it was made, else the baseline.
+
+    Example:
+        >>> from langroute.records import Attempt, Selection, Step
+        >>> hit = Attempt(Selection("small"), cost_usd=0.0, cache="hit")
+        >>> avoided_usd(Decision("d1", Step(), "small", (hit,), cache="hit", baseline_cost_usd=0.25))
+        0.25
+    """
+    kept = decision.kept
+    if kept is None or kept.cache not in HITS:
+        return None
+    stored = kept.stored
+    return stored.cost_usd if stored is not None and stored.cost_usd is not None else decision.baseline_cost_usd
 
 
 def _text(value: Any) -> str | None:
@@ -229,7 +249,7 @@ def only_chosen(decision: Decision) -> bool:
         attempt.latency_s == 0.0
         and attempt.usage is None
         and attempt.error_type is None
-        and attempt.cache is None
+        and attempt.cache not in HITS
         and attempt.cost_usd is None
     )
 

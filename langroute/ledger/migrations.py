@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, inspect, select, text, update
 
 from langroute.errors import LedgerError
 from langroute.ledger.schema import meta, metadata
@@ -22,7 +22,19 @@ def _first(connection: Connection) -> None:
     connection.execute(meta.insert(), [{"key": "hash_key", "value": secrets.token_hex(32)}])
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first,)
+def _avoided(connection: Connection) -> None:
+    """What answers from the response cache saved."""
+    _add_column(connection, "decisions", "avoided_usd", "DOUBLE PRECISION")
+    _add_column(connection, "daily_decisions", "avoided_usd", "DOUBLE PRECISION NOT NULL DEFAULT 0")
+
+
+def _add_column(connection: Connection, table: str, column: str, kind: str) -> None:
+    # The first migration makes the tables of today, so that a new ledger has the column already.
+    if column not in {found["name"] for found in inspect(connection).get_columns(table)}:
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _avoided)
 """The first makes version 1, and so on. Never change one that was released: add another."""
 
 _LOCK = 0x6C616E67

@@ -159,6 +159,9 @@ class Privacy:
     def _attempt(self, attempt: Attempt, bare: bool) -> Attempt:
         if attempt.answer is not None or attempt.error is not None or attempt.parsed is not None:
             attempt = attempt.without_text()
+        if attempt.cache_key is not None:
+            # A hash of what was asked, without a key: whoever guesses the question could tell that it was asked.
+            attempt = replace(attempt, cache_key=None)
         reason = "" if bare else _reason(attempt.selection.reason)
         if reason != attempt.selection.reason:
             attempt = replace(attempt, selection=replace(attempt.selection, reason=reason))

@@ -89,6 +89,7 @@ def decisions_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
         "baseline_usd": _where(both, c.baseline_usd),
         "compared": _times(both),
         "hit_baseline_usd": _where(hit, c.baseline_usd),
+        "avoided_usd": _total(c.avoided_usd),
         "switch_usd": _total(c.switch_usd),
         "latency_s": _total(c.latency_s),
         "overhead_s": _total(c.overhead_s),

@@ -160,6 +160,7 @@ decisions = Table(
     Column("cost_usd", Double),
     Column("verify_usd", Double),
     Column("baseline_usd", Double),
+    Column("avoided_usd", Double),
     Column("switch_usd", Double),
     Column("latency_s", Double, nullable=False),
     Column("overhead_s", Double, nullable=False),
@@ -168,7 +169,8 @@ decisions = Table(
     Index("decisions_day", "day"),
 )
 """One step each. `cache` is `hit`, `semantic_hit`, `miss` or `bypass`; `place` names the route whose answer was kept;
-`latency_s` sums its attempts; `cost_usd` has all attempts and checks and is `NULL` when one of them is unknown."""
+`latency_s` sums its attempts; `cost_usd` has all attempts and checks and is `NULL` when one of them is unknown; `avoided_usd` is what
+the call cost whose stored answer was given, or where that is unknown, the baseline."""
 
 details = Table(
     "decision_details",
@@ -297,6 +299,7 @@ daily_decisions = Table(
     _usd("baseline_usd"),
     _count("compared"),
     _usd("hit_baseline_usd"),
+    _usd("avoided_usd"),
     _usd("switch_usd"),
     _usd("latency_s"),
     _usd("overhead_s"),
@@ -304,7 +307,7 @@ daily_decisions = Table(
     PrimaryKeyConstraint("day", "label", "place"),
 )
 """Sums of `decisions`. Savings are `baseline_usd - compared_usd`, over the `compared` decisions where both are known;
-`hit_baseline_usd` is the baseline of those that the response cache answered."""
+`hit_baseline_usd` is the baseline of those that the response cache answered, `avoided_usd` what their calls would have cost."""
 
 daily_tasks = Table(
     "daily_tasks",

@@ -13,7 +13,18 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, text,
 from langroute.context import Task
 from langroute.ledger import schema
 from langroute.ledger.codec import dumps
-from langroute.ledger.facts import CallRecord, Labels, TaskRecord, add_call, boil, calls_of, changes_of, labels_of, only_chosen
+from langroute.ledger.facts import (
+    CallRecord,
+    Labels,
+    TaskRecord,
+    add_call,
+    avoided_usd,
+    boil,
+    calls_of,
+    changes_of,
+    labels_of,
+    only_chosen,
+)
 from langroute.ledger.privacy import Privacy
 from langroute.records import Decision, Outcome, Usage
 
@@ -230,6 +241,7 @@ class Writer:
                 "cost_usd": cost,
                 "verify_usd": None if None in checks else sum(checks),
                 "baseline_usd": decision.baseline_cost_usd,
+                "avoided_usd": avoided_usd(decision),
                 "switch_usd": decision.switch_cost_usd,
                 "latency_s": sum(call.latency_s for call in calls),
                 "overhead_s": decision.overhead_s,

@@ -228,9 +228,14 @@ def test_a_stream_that_is_left_is_abandoned() -> None:
 
 def test_an_exception_inside_track_is_the_tasks_end() -> None:
     ledger = MemoryLedger()
-    with pytest.raises(ValueError, match="no"), track("t1", ledger=ledger):
-        ScriptedModel("ok").invoke("hi")
-        raise ValueError("no")
+
+    def work() -> None:
+        with track("t1", ledger=ledger):
+            ScriptedModel("ok").invoke("hi")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        work()
     assert ledger.task("t1").state == "error"
 
 
@@ -401,6 +406,11 @@ def test_any_verifier_is_an_evaluator_and_its_cost_is_known() -> None:
     assert found.by_basis["evaluator"].cost_usd > 0
 
 
+def evaluated(tracker: OutcomeTracker) -> None:
+    ScriptedModel("42").invoke("6 * 7?", {"callbacks": [tracker], "metadata": {"langroute_task": "t1"}})
+    tracker.flush()
+
+
 def test_an_evaluator_that_cannot_run_is_heard_of() -> None:
     """A judge whose every call fails must not look like one that finds nothing wrong."""
 
@@ -409,8 +419,7 @@ def test_an_evaluator_that_cannot_run_is_heard_of() -> None:
 
     tracker = OutcomeTracker(evaluators=[Evaluator(broken), Evaluator(lambda run: True, name="fine")])
     with pytest.warns(DegradedWarning, match="broken"):
-        ScriptedModel("42").invoke("6 * 7?", {"callbacks": [tracker], "metadata": {"langroute_task": "t1"}})
-        tracker.flush()
+        evaluated(tracker)
     assert tracker.unjudged == 1
     assert [outcome.key for outcome in tracker.ledger.outcomes_of("t1")] == ["fine"]
 
