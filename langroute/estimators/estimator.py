@@ -1,0 +1,178 @@
+"""How likely is each route to succeed on this request, and what would it cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langroute.estimators.documents import Document
+from langroute.estimators.features import Batch, Floats, Vocabulary, featurize
+from langroute.estimators.linear import Linear, Weighting, sums
+from langroute.estimators.trees import Forest
+
+
+def logit(probability: Floats) -> Floats:
+    """Log-odds, of probabilities that are held away from 0 and 1.
+
+    Example:
+        >>> float(logit(np.array(0.5)))
+        0.0
+    """
+    held = np.clip(probability, 0.005, 0.995)
+    return np.asarray(np.log(held / (1 - held)))
+
+
+def probability(logits: Floats) -> Floats:
+    """The inverse of `logit`."""
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Log-odds of several models as one, calibrated: shared weights, an own shift for each route.
+
+    Source: Platt, Probabilistic Outputs for Support Vector Machines (1999); Wolpert, Stacked Generalization (1992).
+    """
+
+    weights: Floats
+    """`(models,)`."""
+
+    shift: Floats
+    """`(routes,)`."""
+
+    def __call__(self, logits: Sequence[Floats]) -> Floats:
+        """Probabilities, `(requests, routes)`."""
+        total = self.shift
+        for weight, part in zip(self.weights, logits, strict=True):
+            total = total + weight * part
+        return probability(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Expected input and output tokens: a linear model of their logarithms."""
+
+    weights: Floats
+    """`(features, 2 * routes)`: input of each route, then output."""
+
+    bias: Floats
+    factor: Floats
+    """Mean of what the logarithm takes away, `(2 * routes,)`. Source: Duan, Smearing Estimate (1983)."""
+
+    ceiling: Floats
+    """Nothing beyond what was seen, `(2 * routes,)`, as logarithms."""
+
+    def logs(self, features: Floats) -> Floats:
+        """Expected `log(1 + tokens)`, `(requests, 2 * routes)`."""
+        return np.minimum(np.maximum(features @ self.weights + self.bias, 0.0), self.ceiling)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is expected of each route, `(requests, routes)` each."""
+
+    success: Floats
+    logits: Floats
+    input_tokens: Floats
+    output_tokens: Floats
+    log_output: Floats
+    """Expected `log(1 + output tokens)`: what an attempt's length is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Fitted models of routes. `langroute.learning` makes them."""
+
+    routes: tuple[str, ...]
+    vocabulary: Vocabulary
+    weighting: Weighting
+    linear: Linear
+    projection: NDArray[np.float32]
+    """`(buckets, directions)`."""
+
+    forest: Forest | None
+    blend: Blend
+    tokens: Tokens
+    mean: Floats
+    scale: Floats
+    """Of the dense features and the directions."""
+
+    def estimate(self, documents: Sequence[Document]) -> Estimate:
+        """Estimate several requests at once."""
+        return self.of(featurize(documents, self.vocabulary))
+
+    def of(self, batch: Batch) -> Estimate:
+        """Estimate what was turned into numbers already."""
+        values = self.weighting.weigh(batch)
+        linear = self.linear.logits(batch, values)
+        features = self.features(batch, values)
+        parts = [linear]
+        if self.forest is not None:
+            parts.append(logit(self.forest.predict(np.hstack([features, linear]))))
+        success = self.blend(parts)
+        logs = self.tokens.logs((features - self.mean) / self.scale)
+        counts = np.expm1(logs) * self.tokens.factor
+        half = len(self.routes)
+        return Estimate(success, logit(success), counts[:, :half], counts[:, half:], logs[:, half:])
+
+    def features(self, batch: Batch, values: Floats) -> Floats:
+        """Dense features and directions, `(requests, features)`."""
+        if not self.projection.shape[1]:
+            return batch.dense
+        if len(batch) == 1:
+            return np.concatenate([batch.dense[0], values @ self.projection[batch.buckets]])[None]
+        return np.hstack([batch.dense, sums(self.projection[batch.buckets] * values[:, None], batch.starts)])
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All numbers, by name."""
+        found: dict[str, NDArray[Any]] = {
+            "vocabulary": self.vocabulary.hashes,
+            "labels": np.array(list(self.vocabulary.labels), np.int64),
+            "rarity": self.weighting.rarity,
+            "projection": self.projection.astype(np.float16),
+            "mean": self.mean,
+            "scale": self.scale,
+            "blend.weights": self.blend.weights,
+            "blend.shift": self.blend.shift,
+            **{f"linear.{name}": array for name, array in self.linear.arrays().items()},
+            **{f"tokens.{name}": getattr(self.tokens, name) for name in ("weights", "bias", "factor", "ceiling")},
+        }
+        if self.forest is not None:
+            found |= {f"forest.{name}": array for name, array in self.forest.arrays().items()}
+        return found
+
+    @classmethod
+    def from_arrays(cls, routes: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Estimator:
+        """The estimator that `arrays` was taken from.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"])
+        forest = None
+        if "forest.roots" in arrays:
+            forest = Forest(
+                arrays["forest.roots"],
+                arrays["forest.feature"],
+                arrays["forest.threshold"],
+                arrays["forest.left"],
+                arrays["forest.right"],
+                arrays["forest.value"],
+                int(arrays["forest.depth"]),
+            )
+        return cls(
+            tuple(routes),
+            vocabulary,
+            Weighting(arrays["rarity"], len(vocabulary)),
+            Linear(arrays["linear.weights"].astype(np.float32), arrays["linear.bias"]),
+            arrays["projection"].astype(np.float32),
+            forest,
+            Blend(arrays["blend.weights"], arrays["blend.shift"]),
+            Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling"))),
+            arrays["mean"],
+            arrays["scale"],
+        )

@@ -1,0 +1,1 @@
+"""How is a policy learned from what happened, and proved before it is used?"""

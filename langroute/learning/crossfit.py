@@ -1,0 +1,184 @@
+"""What would the estimator have said of requests it was not fitted on?
+
+Every request is estimated by models that did not see it; operating points, calibration and the card come from these estimates, so that
+none of them praises what was merely learned by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from langroute.estimators.documents import Document
+from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, probability
+from langroute.estimators.features import Floats, Ints, featurize
+from langroute.estimators.linear import Linear
+from langroute.learning.training import (
+    fit_forest,
+    fit_linear,
+    fit_projection,
+    folds,
+    matrix_of,
+    vocabulary_of,
+    weighting_of,
+)
+
+HIDDEN_LABELS = 0.1
+"""Share of requests that are fitted without their labels, so that the estimator also knows requests that carry none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How large the models are."""
+
+    folds: int = 5
+    directions: int = 48
+    trees: int = 100
+    leaf: int = 8
+    most_words: int = 120_000
+    least: int = 2
+    """Requests that a word must occur in to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An estimator, and what it says of its own training data without having seen it."""
+
+    estimator: Estimator
+    success: Floats
+    """Cross-fitted, `(requests, routes)`."""
+
+    input_tokens: Floats
+    output_tokens: Floats
+    log_output: Floats
+    fold: Ints
+
+
+def fit_estimator(
+    documents: Sequence[Document],
+    routes: Sequence[str],
+    scores: Floats,
+    input_tokens: Floats,
+    output_tokens: Floats,
+    *,
+    seed: int,
+    settings: Settings | None = None,
+) -> Fitted:
+    """Fit all models of one group of routes.
+
+    Args:
+        documents: The requests.
+        routes: Names of the columns.
+        scores: 0 to 1, NaN where unknown, `(requests, routes)`.
+        input_tokens: As `scores`.
+        output_tokens: As `scores`.
+        seed: Decides folds, trees and directions.
+        settings: Sizes.
+    """
+    settings = settings or Settings()
+    documents = _without_some_labels(documents, seed)
+    vocabulary = vocabulary_of(documents, settings.most_words, settings.least)
+    batch = featurize(documents, vocabulary)
+    weighting = weighting_of(batch, vocabulary)
+    values = weighting.weigh(batch)
+    matrix = matrix_of(batch, values, len(weighting.rarity))
+    fold = folds(len(documents), settings.folds, seed)
+
+    linear = fit_linear(matrix, scores)
+    words = _cross(fold, lambda rows: _linear_logits(fit_linear(matrix[rows], scores[rows]), matrix), scores.shape)
+    projection = fit_projection(matrix, len(vocabulary), settings.directions, seed).astype(np.float16).astype(np.float32)
+    features = np.hstack([batch.dense, matrix @ projection])
+    whole = np.hstack([features, words])
+    filled = np.where(np.isfinite(scores), scores, probability(words))
+
+    def trees(rows: np.ndarray) -> Floats:
+        return fit_forest(whole[rows], filled[rows], trees=settings.trees, leaf=settings.leaf, seed=seed).predict(whole)
+
+    shapes = logit(_cross(fold, trees, scores.shape))
+    forest = fit_forest(whole, filled, trees=settings.trees, leaf=settings.leaf, seed=seed)
+    blend = fit_blend([words, shapes], scores)
+    success = np.zeros(scores.shape)
+    for part in range(settings.folds):
+        rows = fold != part
+        own = fit_blend([words[rows], shapes[rows]], scores[rows])
+        success[~rows] = own([words[~rows], shapes[~rows]])
+
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    tokens = fit_tokens((features - mean) / scale, np.hstack([input_tokens, output_tokens]))
+    logs = tokens.logs((features - mean) / scale)
+    counts = np.expm1(logs) * tokens.factor
+    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, tokens, mean, scale)
+    half = len(routes)
+    return Fitted(estimator, success, counts[:, :half], counts[:, half:], logs[:, half:], fold)
+
+
+def _without_some_labels(documents: Sequence[Document], seed: int) -> list[Document]:
+    hidden = np.random.default_rng(seed + 1).random(len(documents)) < HIDDEN_LABELS
+    return [
+        Document(one.text, one.seen, one.tools, (), one.shape) if hide and one.labels else one
+        for one, hide in zip(documents, hidden, strict=True)
+    ]
+
+
+def _linear_logits(model: Linear, matrix: object) -> Floats:
+    return np.asarray(matrix @ model.weights + model.bias)  # type: ignore[operator]
+
+
+def _cross(fold: Ints, fit_and_predict: object, shape: tuple[int, ...]) -> Floats:
+    out = np.zeros(shape)
+    for part in range(int(fold.max()) + 1):
+        out[fold == part] = fit_and_predict(fold != part)[fold == part]  # type: ignore[operator]
+    return out
+
+
+def fit_blend(logits: Sequence[Floats], scores: Floats, pull: float = 1.0) -> Blend:
+    """Weights of the models, shared by all routes, and each route's shift: logistic regression by Newton's method."""
+    known = np.isfinite(scores)
+    rows, columns = np.nonzero(known)
+    models, routes = len(logits), scores.shape[1]
+    given = np.stack([part[rows, columns] for part in logits], 1)
+    target = scores[rows, columns]
+    weights, shift = np.full(models, 1.0 / models), np.zeros(routes)
+    for _ in range(30):
+        guess = probability(given @ weights + shift[columns])
+        error, spread = guess - target, np.maximum(guess * (1 - guess), 1e-6)
+        slope = np.concatenate(
+            [given.T @ error + pull * (weights - 1.0 / models), np.bincount(columns, error, routes) + pull * shift]
+        )
+        curve = np.zeros((models + routes, models + routes))
+        curve[:models, :models] = given.T @ (given * spread[:, None]) + pull * np.eye(models)
+        cross = np.stack([np.bincount(columns, given[:, one] * spread, routes) for one in range(models)])
+        curve[:models, models:], curve[models:, :models] = cross, cross.T
+        curve[models:, models:] = np.diag(np.bincount(columns, spread, routes) + pull)
+        step = np.linalg.solve(curve, slope)
+        weights, shift = weights - step[:models], shift - step[models:]
+        if np.abs(step).max() < 1e-8:
+            break
+    return Blend(weights, shift)
+
+
+def fit_tokens(features: Floats, tokens: Floats, pull: float = 10.0) -> Tokens:
+    """Ridge regression of log tokens; each route on the requests it answered.
+
+    Source: Duan, Smearing Estimate: A Nonparametric Retransformation Method (1983), for the mean of what the logarithm takes away.
+    """
+    logs = np.log1p(tokens)
+    width, targets = features.shape[1], tokens.shape[1]
+    weights, bias, factor, ceiling = np.zeros((width, targets)), np.zeros(targets), np.ones(targets), np.zeros(targets)
+    for column in range(targets):
+        rows = np.isfinite(logs[:, column])
+        if not rows.any():
+            continue
+        own, goal = features[rows], logs[rows, column]
+        bias[column] = goal.mean() - own.mean(0) @ (
+            found := np.linalg.solve(
+                (own - own.mean(0)).T @ (own - own.mean(0)) + pull * np.eye(width), (own - own.mean(0)).T @ (goal - goal.mean())
+            )
+        )
+        weights[:, column] = found
+        ceiling[column] = goal.max()
+        guess = np.expm1(np.clip(own @ found + bias[column], 0, ceiling[column]))
+        factor[column] = tokens[rows, column].sum() / max(guess.sum(), 1e-9)
+    return Tokens(weights, bias, factor, ceiling)

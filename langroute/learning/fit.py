@@ -1,0 +1,312 @@
+"""How does a file of outcomes become a policy with operating points that hold?
+
+The requests are grouped by the routes that answered them. For each group the estimators are fitted, cross-fitted estimates of the
+same requests stand in for the future, and for each target the cheapest setting is taken that keeps the promise there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langroute._version import __version__
+from langroute.errors import DataError
+from langroute.estimators.documents import document_of
+from langroute.estimators.features import Floats
+from langroute.estimators.plan import Plan
+from langroute.estimators.store import Group, Point, PolicyFile
+from langroute.learning.cascades import Search, ground_of
+from langroute.learning.crossfit import Fitted, Settings, fit_estimator
+from langroute.learning.grouping import Table, group, table_of
+from langroute.learning.prices import prices_for
+from langroute.learning.traffic import Exchange, known_routes, read_traffic
+from langroute.learning.training import need_sklearn
+from langroute.records import Price
+
+LEAST = 100
+"""Requests with outcomes of every route that a group needs."""
+
+MOST = 60_000
+"""Requests that are fitted on; of more, a random sample is kept while the file streams by."""
+
+TOLERATED = 0.001
+"""A target counts as met when the cross-fitted quality comes this close."""
+
+TARGETS = (1.0, 0.99, 0.98, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A setting, and what it got and cost on requests it was not fitted on."""
+
+    score: Floats
+    cost: Floats
+    """In units of the frontier's mean cost."""
+
+    calls: float
+    tolerance: float
+    order: tuple[int, ...] | None = None
+    price_index: int = -1
+
+    @property
+    def quality(self) -> float:
+        """Mean score."""
+        return float(self.score.mean())
+
+    @property
+    def spent(self) -> float:
+        """Mean cost relative to the frontier's."""
+        return float(self.cost.mean())
+
+
+def fit_files(
+    paths: Sequence[str | Path],
+    *,
+    prices: Mapping[str, Price] | None = None,
+    routes: Sequence[str] | None = None,
+    targets: Sequence[float] = TARGETS,
+    seed: int = 0,
+    settings: Settings | None = None,
+) -> PolicyFile:
+    """Fit a policy on files of recorded outcomes.
+
+    Args:
+        paths: Traffic files; see `docs/traffic.md`.
+        prices: By route name; list prices where a route is not in it.
+        routes: Fit these routes only.
+        targets: Quality relative to the best single route, one operating point each.
+        seed: Same files and seed, same policy.
+        settings: Sizes of the models.
+
+    Raises:
+        DataError: A file is broken, a route is unknown or has no price, or there is too little data.
+    """
+    need_sklearn()
+    if not targets or not all(0 < target <= 1 for target in targets):
+        raise DataError("Targets are shares of the best single route's quality, above 0 and at most 1.")
+    exchanges = _sample(paths, seed)
+    known = known_routes(exchanges)
+    unknown = [route for route in routes or () if route not in known]
+    if unknown:
+        raise DataError(f"No outcome of {', '.join(unknown)} in {_named(paths)}. There are: {', '.join(known)}.")
+    groups = [(names, members) for names, members in group(exchanges, routes) if len(names) > 1]
+    if not groups:
+        raise DataError(f"{_named(paths)}: no request has scored outcomes of two routes or more, so there is nothing to choose by.")
+    rates = prices_for(sorted({name for names, _ in groups for name in names}), prices)
+    large = [(names, members) for names, members in groups if _complete(names, members) >= LEAST]
+    if not large:
+        names, members = groups[0]
+        raise DataError(
+            f"{_named(paths)}: too little data. {_complete(names, members)} requests have scored outcomes of all of "
+            f"{', '.join(names)}; at least {LEAST} are needed. Name fewer routes with --routes, or record more."
+        )
+    fitted = tuple(fit_group(table_of(members, names, rates), rates, targets, seed, settings) for names, members in large)
+    return PolicyFile(fitted, seed, tuple(_described(path) for path in paths), __version__)
+
+
+def _named(paths: Sequence[str | Path]) -> str:
+    return ", ".join(str(path) for path in paths)
+
+
+def _complete(names: Sequence[str], members: Sequence[Exchange]) -> int:
+    return sum(all(name in one.outcomes and one.outcomes[name].score is not None for name in names) for one in members)
+
+
+def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
+    """All exchanges, or a uniform sample of them. Source: Vitter, Random Sampling with a Reservoir (1985)."""
+    random = np.random.default_rng(seed)
+    kept: list[Exchange] = []
+    for number, exchange in enumerate(read_traffic(paths)):
+        if len(kept) < MOST:
+            kept.append(exchange)
+        elif (place := int(random.integers(number + 1))) < MOST:
+            kept[place] = exchange
+    if not kept:
+        raise DataError(f"{_named(paths)}: there are no requests.")
+    return kept
+
+
+def _described(path: str | Path) -> dict[str, Any]:
+    digest, lines = hashlib.sha256(), 0
+    with Path(path).open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+            lines += part.count(b"\n")
+    return {"file": Path(path).name, "sha256": digest.hexdigest()}
+
+
+def fit_group(
+    table: Table, prices: Mapping[str, Price], targets: Sequence[float], seed: int, settings: Settings | None = None
+) -> Group:
+    """Fit one group of routes and find its operating points."""
+    documents = [document_of(one.messages, one.tools, one.labels) for one in table.exchanges]
+    fitted = fit_estimator(
+        documents, table.routes, table.scores, table.input_tokens, table.output_tokens, seed=seed, settings=settings
+    )
+    complete = table.complete
+    small = _only(table, complete)
+    quality = small.scores.mean(0)
+    means = small.costs.mean(0)
+    frontier = max(range(len(table.routes)), key=lambda place: (quality[place], -means[place]))
+    unit = float(max(means[frontier], 1e-12))
+    expected = _expected_costs(table.routes, prices, fitted)[complete] / unit
+    candidates = list(_single_calls(small, fitted.success[complete], expected, unit))
+    search = None
+    if small.with_answers and len(table.routes) > 2:
+        search, more = _cascades(small, fitted, complete, expected * unit, frontier)
+        candidates += more
+    reference = small.scores[:, frontier]
+    points = tuple(_point(target, candidates, reference, search, unit) for target in sorted(set(targets), reverse=True))
+    facts = {
+        "requests": len(table.exchanges),
+        "complete": int(complete.sum()),
+        "sources": sorted({one.source for one in table.exchanges if one.source}),
+        "tasks": sorted({one.task for one in table.exchanges if one.task}),
+        "quality": {name: _rounded(quality[place]) for place, name in enumerate(table.routes)},
+        "mean_cost_usd": {name: _rounded(means[place], 9) for place, name in enumerate(table.routes)},
+        "calibration_error": {
+            name: _rounded(calibration_error(fitted.success[:, place], table.scores[:, place]))
+            for place, name in enumerate(table.routes)
+        },
+        "oracle": _rounded(small.scores.max(1).mean()),
+        "rescue": _rescue(small, frontier),
+    }
+    used = {name: prices[name] for name in table.routes}
+    return Group(fitted.estimator, table.routes[frontier], unit, used, points, facts)
+
+
+def _only(table: Table, rows: np.ndarray) -> Table:
+    if rows.all():
+        return table
+    return Table(
+        table.routes,
+        tuple(one for one, keep in zip(table.exchanges, rows, strict=True) if keep),
+        table.scores[rows],
+        table.costs[rows],
+        table.input_tokens[rows],
+        table.output_tokens[rows],
+    )
+
+
+def _expected_costs(routes: Sequence[str], prices: Mapping[str, Price], fitted: Fitted) -> Floats:
+    columns = [
+        (fitted.input_tokens[:, place] * prices[name].input + fitted.output_tokens[:, place] * prices[name].output) / 1e6
+        + prices[name].per_call
+        for place, name in enumerate(routes)
+    ]
+    return np.column_stack(columns)
+
+
+def _single_calls(table: Table, success: Floats, expected: Floats, unit: float) -> Sequence[Candidate]:
+    index = np.arange(len(success))
+    found = []
+    for tolerance in (0.0, *np.geomspace(0.003, 30, 80)):
+        choice = np.argmax(success - tolerance * expected, 1)
+        found.append(Candidate(table.scores[index, choice], table.costs[index, choice] / unit, 1.0, float(tolerance)))
+    return found
+
+
+def _cascades(
+    table: Table, fitted: Fitted, rows: np.ndarray, expected: Floats, frontier: int
+) -> tuple[Search, Sequence[Candidate]]:
+    ground = ground_of(table, fitted.success[rows], fitted.log_output[rows], expected, frontier, fitted.fold[rows])
+    quality, relative = table.scores.mean(0), table.costs.mean(0) / table.costs[:, frontier].mean()
+    strong = sorted(range(len(quality)), key=lambda place: -quality[place])
+    finals = [place for place in strong if relative[place] <= 1.3][:4]
+    # What another route matches in quality for less is no use as a step on the way.
+    useful = [place for place in range(len(quality)) if relative[place] < 0.5 and quality[place] > 0.4 * quality[frontier]]
+    cheap = sorted(useful, key=lambda place: -quality[place] + 0.3 * relative[place])[:7]
+    if not cheap:
+        return Search(ground, finals, np.array([1.0])), []
+    prices = np.geomspace(0.02, 1.0, 40)
+    coarse = Search(ground, finals, np.array([0.05, 0.12, 0.3]))
+    orders = list(dict.fromkeys(order for at in (1, 0, 2) for order in coarse.best_orders(cheap, at, keep=2)))
+    search = Search(ground, finals, prices)
+    found = []
+    for order in orders:
+        score, spent = search.curve(order)
+        found += [Candidate(score[at], spent[at], float("nan"), float("nan"), order, at) for at in range(len(prices))]
+    return search, found
+
+
+def _point(target: float, candidates: Sequence[Candidate], reference: Floats, search: Search | None, unit: float) -> Point:
+    """The cheapest setting whose cross-fitted quality meets the target.
+
+    More quality than was asked for is taken where a point of it costs less than a point of the frontier's cost.
+    """
+    wanted = target * float(reference.mean())
+    good = [one for one in candidates if one.quality >= wanted - TOLERATED]
+    if not good:
+        best = max(one.quality for one in candidates)
+        good = [one for one in candidates if one.quality == best]
+    chosen = max(good, key=lambda one: (one.quality - one.spent, one.quality))
+    plan: Plan | None = None
+    if chosen.order is not None and search is not None:
+        plan = search.plan(chosen.order, chosen.price_index, unit)
+    return Point(target, chosen.tolerance if plan is None else 0.0, plan, promise(chosen, reference))
+
+
+def promise(chosen: Candidate, reference: Floats) -> dict[str, Any]:
+    """What a setting is expected to get on requests like these, with 95 % intervals."""
+    score, count = chosen.score, len(chosen.score)
+    error = float(score.std(ddof=1)) / np.sqrt(count)
+    difference = float((score - reference).std(ddof=1)) / np.sqrt(count)
+    base = float(reference.mean())
+    quality = chosen.quality
+    return {
+        "quality": _rounded(quality),
+        "quality_low": _rounded(max(0.0, quality - 1.96 * error)),
+        "quality_high": _rounded(min(1.0, quality + 1.96 * error)),
+        "spread": _rounded(float(score.std(ddof=1))),
+        "requests": count,
+        "relative": _rounded(quality / base),
+        "relative_low": _rounded((quality - 1.96 * difference) / base),
+        "relative_high": _rounded((quality + 1.96 * difference) / base),
+        "cost_ratio": _rounded(chosen.spent),
+        "lost": int(((score < reference) & (reference > 0.5)).sum()),
+        "gained": int(((score > reference) & (reference < 0.5)).sum()),
+    }
+
+
+def calibration_error(success: Floats, scores: Floats, bins: int = 10) -> float:
+    """Expected calibration error: how far, on average, a stated probability is from what happened.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), section 2.
+
+    Example:
+        >>> calibration_error(np.array([0.2, 0.2, 0.2, 0.2, 0.2]), np.array([1.0, 0, 0, 0, 0]))
+        0.0
+    """
+    known = np.isfinite(scores)
+    success, scores = success[known], scores[known]
+    if not len(scores):
+        return 0.0
+    place = np.minimum((success * bins).astype(int), bins - 1)
+    stated, happened = np.bincount(place, success, bins), np.bincount(place, scores, bins)
+    return float(np.abs(stated - happened).sum() / len(scores))
+
+
+def _rescue(table: Table, frontier: int) -> dict[str, dict[str, float]]:
+    """Which route solves what the frontier does not: shares of the requests."""
+    strong = table.scores[:, frontier] >= 0.5
+    found = {}
+    for place, name in enumerate(table.routes):
+        if place == frontier:
+            continue
+        own = table.scores[:, place] >= 0.5
+        found[name] = {
+            "safe": _rounded((own & strong).mean()),
+            "loss": _rounded((~own & strong).mean()),
+            "rescue": _rounded((own & ~strong).mean()),
+            "hard": _rounded((~own & ~strong).mean()),
+        }
+    return found
+
+
+def _rounded(value: Any, digits: int = 6) -> float:
+    return round(float(value), digits)

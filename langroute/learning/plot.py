@@ -1,0 +1,62 @@
+"""What does the trade of cost for quality look like?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from langroute.errors import MissingExtraError
+
+
+def draw(result: dict[str, Any], path: str | Path) -> None:
+    """Draw a replay's frontier of cost and quality, with its baselines, as one HTML file that loads nothing.
+
+    Args:
+        result: What `replay` returned.
+        path: Where to write.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+    """
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise MissingExtraError("plotly", "report", "Drawing a frontier") from error
+    figure = go.Figure()
+    curve = sorted(result["curve"], key=lambda point: point["cost_usd"])
+    figure.add_scatter(
+        x=[point["cost_usd"] for point in curve],
+        y=[point["quality"] for point in curve],
+        mode="lines",
+        name="one call, any tolerance",
+    )
+    targets = result["targets"]
+    figure.add_scatter(
+        x=[one["cost_usd"] for one in targets],
+        y=[one["quality"] for one in targets],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [one["quality_high"] - one["quality"] for one in targets],
+            "arrayminus": [one["quality"] - one["quality_low"] for one in targets],
+        },
+        mode="markers+text",
+        text=["" if one["target"] is None else f"{one['target']:g}" for one in targets],
+        textposition="top center",
+        name="operating points",
+    )
+    baselines = result["baselines"]
+    figure.add_scatter(
+        x=[one["cost_usd"] for one in baselines.values()],
+        y=[one["quality"] for one in baselines.values()],
+        mode="markers+text",
+        text=list(baselines),
+        textposition="bottom center",
+        name="baselines",
+    )
+    figure.update_layout(
+        title=f"{result['requests']} requests",
+        xaxis={"title": "USD", "type": "log"},
+        yaxis={"title": "quality", "tickformat": ".0%"},
+    )
+    figure.write_html(str(path), include_plotlyjs=True)

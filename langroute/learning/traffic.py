@@ -1,0 +1,201 @@
+"""What did models answer to which requests, and how good was it? One JSON object a line.
+
+`docs/traffic.md` describes the fields. Files are read line by line (plain, gzip or Parquet), so that they need not fit in memory;
+what is wrong with a line is said with its file and number.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from langroute.errors import DataError, MissingExtraError
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one route made of a request."""
+
+    score: float | None
+    """0 for a failure to 1 for a success; `None` where nobody scored it."""
+
+    input_tokens: int
+    output_tokens: int
+    answer: str | None = None
+    """Canonical form: equal strings are equal answers; `None` where none could be read."""
+
+    has_answer: bool = False
+    """The record says what the answer was, or that none could be read."""
+
+    latency_s: float | None = None
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and what several routes made of it."""
+
+    id: str
+    messages: tuple[Mapping[str, Any], ...]
+    outcomes: Mapping[str, Recorded]
+    source: str = ""
+    task: str = ""
+    tools: tuple[Any, ...] = ()
+    step: Mapping[str, Any] = field(default_factory=dict)
+    """`kind`, `node`, `team`, `served` (the route that answered in production), where known."""
+
+    where: str = ""
+    """File and line."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What estimators may know beside the text: the same labels that a live step carries."""
+        found = [f"task={self.task}"] if self.task else []
+        found += [f"{name}={self.step[name]}" for name in ("kind", "node") if self.step.get(name)]
+        return tuple(found)
+
+
+def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
+    """Read files of recorded outcomes, one exchange at a time.
+
+    Raises:
+        DataError: A file is missing or a line is broken; says which and how.
+    """
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file.")
+        rows = _parquet(path) if path.suffix == ".parquet" else _lines(path)
+        seen: set[int] = set()
+        for number, row in rows:
+            exchange = parse_exchange(row, f"{path}:{number}")
+            # Hashes, not ids: eight bytes a line.
+            key = hash(exchange.id)
+            if key in seen:
+                raise DataError(f"{path}:{number}: the id {exchange.id!r} was there before. Give each request its own.")
+            seen.add(key)
+            yield exchange
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if zipped else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{path}:{number}: not a JSON object: {error}.") from None
+    except (EOFError, OSError) as error:
+        raise DataError(f"{path}: the file is cut off or damaged: {error}.") from error
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "learn", "Reading Parquet") from error
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(1000):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {name: _decoded(value) for name, value in row.items() if value is not None}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {error}.") from error
+
+
+def _decoded(value: Any) -> Any:
+    """Nested fields may be stored as JSON text: Parquet wants one type a column."""
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def parse_exchange(row: Any, where: str = "line") -> Exchange:
+    """Check a line and make it an exchange.
+
+    Raises:
+        DataError: A field is missing or has a value that cannot be.
+
+    Example:
+        >>> parse_exchange({"id": "1", "messages": [{"role": "user", "content": "Hi."}],
+        ...     "outcomes": {"small": {"score": 1, "input_tokens": 3, "output_tokens": 5}}}).outcomes["small"].score
+        1.0
+    """
+    if not isinstance(row, Mapping):
+        raise DataError(f"{where}: a line holds one JSON object, not a {type(row).__name__}.")
+    identity = row.get("id")
+    if not isinstance(identity, (str, int)) or isinstance(identity, bool) or identity == "":
+        raise DataError(f"{where}: `id` is missing; give each request its own text.")
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, Mapping) and "role" in m for m in messages):
+        raise DataError(f"{where}: `messages` is a list of at least one object with `role` and `content`.")
+    tools = row.get("tools") or ()
+    if not isinstance(tools, (list, tuple)):
+        raise DataError(f"{where}: `tools` is a list of function definitions.")
+    outcomes = row.get("outcomes")
+    if not isinstance(outcomes, Mapping) or not outcomes:
+        raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
+    step = row.get("step") or {}
+    if not isinstance(step, Mapping):
+        raise DataError(f"{where}: `step` is an object.")
+    found = {}
+    for route, outcome in outcomes.items():
+        # Parquet fills the routes that other rows have with nulls.
+        if outcome is not None:
+            found[str(route)] = _recorded(outcome, f"{where}: outcomes.{route}")
+    if not found:
+        raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
+    return Exchange(
+        str(identity),
+        tuple(messages),
+        found,
+        str(row.get("source") or ""),
+        str(row.get("task") or ""),
+        tuple(tools),
+        step,
+        where,
+    )
+
+
+def _recorded(outcome: Any, where: str) -> Recorded:
+    if not isinstance(outcome, Mapping):
+        raise DataError(f"{where} is an object with `score`, `input_tokens` and `output_tokens`.")
+    score = outcome.get("score")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
+        raise DataError(f"{where}.score is {score!r}; a score is a number from 0 to 1.")
+    counts = []
+    for name in ("input_tokens", "output_tokens"):
+        tokens = outcome.get(name)
+        if isinstance(tokens, bool) or not isinstance(tokens, (int, float)) or not isfinite(tokens) or tokens < 0:
+            raise DataError(f"{where}.{name} is {tokens!r}; give whole tokens from 0 up.")
+        counts.append(int(tokens))
+    answer = outcome.get("answer")
+    latency = outcome.get("latency_s")
+    if latency is not None and (isinstance(latency, bool) or not isinstance(latency, (int, float)) or not latency >= 0):
+        raise DataError(f"{where}.latency_s is {latency!r}; give seconds from 0 up.")
+    return Recorded(
+        None if score is None else float(score),
+        counts[0],
+        counts[1],
+        None if answer is None else str(answer),
+        "answer" in outcome,
+        latency,
+        outcome.get("error_type"),
+    )
+
+
+def known_routes(exchanges: Sequence[Exchange]) -> tuple[str, ...]:
+    """Every route that some exchange has a scored outcome of, by name."""
+    return tuple(sorted({route for one in exchanges for route, outcome in one.outcomes.items() if outcome.score is not None}))
