@@ -7,12 +7,12 @@ is offered to the cache. A router without a cache has none of this in its way.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
-from langchain_core.runnables.config import var_child_runnable_config
 
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
@@ -21,8 +21,6 @@ from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
-from langroute.errors import DataError
-from langroute.failures import passes_through
 from langroute.pricing import usage_of
 from langroute.records import Request, Stored
 from langroute.router import Call, Effect, Reply, Result, Router, Settle, finish_reason
@@ -87,7 +85,9 @@ class _Replaying:
 
     def __init__(self, models: Models, replay: Replay) -> None:
         self._models, self._replay = models, replay
-        self.target = models.target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._models, name)
 
     def of(self, route: BuiltRoute, *, without_thinking: bool = False) -> Replay:
         return self._replay
@@ -115,8 +115,8 @@ class CachingHost:
         """The message that was said last, where it came from the cache."""
 
         self.twin: Any = None
-        self.streaming = False
-        """Chunks are being handed on. The plan may end before the last of them is out, and then cannot ask for anything more."""
+        self.streaming = ""
+        """How chunks are being handed on, if they are: the plan then ends before the last of them is out, and asks for nothing more."""
 
         self.first: Ticket | None = None
         self.result: Result | None = None
@@ -165,8 +165,14 @@ class CachingHost:
         except BaseException:
             self._abandon()
             raise
-        if self.tickets and not self.streaming:
-            yield Settle(self)
+        if self.tickets:
+            if self.streaming == "":
+                yield Settle(self)
+            elif self.streaming == "awaited" and self.cache.store.shared:
+                # The last chunk is on its way and nobody may ever ask for more, so this does not wait for it.
+                self.cache.later(self.asettle())
+            else:
+                self.settle()
         return self.result  # type: ignore[return-value]
 
     def _annotate(self, index: int, reply: Reply) -> None:
@@ -202,6 +208,9 @@ class CachingHost:
         if isinstance(host, ModelHost):
             settings: dict[str, Any] = {**route.kwargs, **host.kwargs}
             parts = [self.recall.tools(bound, request), settings_digest(settings)]
+            if self.streams == "events":
+                # These answers consist of LangChain's standard blocks, and others need not.
+                parts.append(b"events")
         else:
             asked = host.request
             settings = {**route.kwargs, **asked.model_settings}
@@ -261,7 +270,7 @@ class CachingHost:
     def stream(self, call: Call) -> Iterator[Any]:
         """Stream a stored answer, or the model."""
         ticket = self._open(call)
-        self.streaming = True
+        self.streaming = "plain"
         try:
             hit = self.cache.recall(ticket) if ticket is not None else None
             if hit is not None and (message := self._fresh(call, hit)) is not None:
@@ -273,15 +282,12 @@ class CachingHost:
                     parts.append(chunk)
                 yield chunk
         finally:
-            self.streaming = False
-            # The plan may have ended with the last chunk, and the consumer may have left behind it: what came is whole then.
-            if self.result is not None:
-                self.settle()
+            self.streaming = ""
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
         """The same, awaited."""
         ticket = self._open(call)
-        self.streaming = True
+        self.streaming = "awaited"
         source: Any = None
         try:
             hit = await self.cache.arecall(ticket) if ticket is not None else None
@@ -297,11 +303,9 @@ class CachingHost:
                     parts.append(chunk)
                 yield chunk
         finally:
-            self.streaming = False
+            self.streaming = ""
             if (close := getattr(source, "aclose", None)) is not None:
                 await close()
-            if self.result is not None:
-                await self.asettle()
 
     # A stored answer -----------------------------------------------------------------------------------------------------
 
@@ -335,7 +339,7 @@ class CachingHost:
         host, replay = self.host, self.recall.replay(route).saying(message)
         kind = ModelHost if isinstance(host, StructuredHost) else type(host)
         self.twin = kind(_Replaying(self.recall.models, replay), host.config, {}, None, host.own, None)
-        return self.twin, Call(route, call.selection, call.request, call.decision_id, call.index)
+        return self.twin, replace(call, route=route)
 
     def _serve(self, call: Call, hit: Hit) -> Reply | None:
         if not isinstance(self.host, ModelHost):
@@ -405,7 +409,7 @@ class CachingHost:
         replay = self.recall.replay(route).saying(message, expects=entry.sent, digest=self.cache.keys.digest)
         host = self.host
         twin = type(host)(_Replaying(host.models, replay), host.request, host.handler, self.given)
-        return twin, Call(route, call.selection, call.request, call.decision_id, call.index), message
+        return twin, replace(call, route=route), message
 
     def _said(self, call: Call, hit: Hit, message: Any) -> None:
         entry = hit.entry
@@ -517,8 +521,6 @@ class CachingHost:
         first = self.first
         if first is None or first is ticket or (reply := self.replies.get(0)) is None or reply.error is not None:
             return None
-        from dataclasses import replace
-
         alias = replace(first, flight=None, owner=None)
         return alias, replace(entry, key=first.key)
 

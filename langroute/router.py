@@ -613,6 +613,9 @@ class Router:
     def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None, error: BaseException | None) -> float | None:
         if reply.stored is not None:
             return 0.0
+        if getattr(route.model, "_llm_type", None) == "langroute" and reply.error is None:
+            # A router as a route has worked out itself what its models cost.
+            return (getattr(reply.message, "response_metadata", None) or {}).get("langroute", {}).get("cost_usd")
         price = route.info.price
         if price is None and served:
             # The name that was asked for is unknown; the one that was served may not be.

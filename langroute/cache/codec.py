@@ -87,7 +87,7 @@ class Codec:
                     raise DataError("A stored answer is too large.")
         except DataError:
             raise
-        except Exception as error:  # noqa: BLE001 - zlib and cryptography each have errors of their own
+        except Exception as error:
             raise DataError(f"A stored answer cannot be opened: {type(error).__name__}") from error
         return data
 

@@ -146,7 +146,7 @@ def decode(data: bytes) -> Entry:
         )
     except DataError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a broken value makes of itself, it is one thing: no answer
+    except Exception as error:
         raise DataError(f"A stored answer cannot be read: {type(error).__name__}: {error}") from error
 
 

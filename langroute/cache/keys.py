@@ -177,6 +177,7 @@ class Keys:
         remembered = self._read
         parts: list[bytes] = []
         numbers: dict[str, int] = {}
+        calls = 0
         for message in messages:
             found = remembered.get(id(message))
             if found is None or found.message() is not message or found.seen != _state(message):
@@ -184,7 +185,8 @@ class Keys:
             parts.append(found.digest)
             if found.makes:
                 for made in found.makes:
-                    numbers[made] = len(numbers)
+                    numbers[made] = calls
+                    calls += 1
             if found.refers:
                 parts.extend([_tie(numbers, refers) for refers in found.refers])
         return b"".join(parts)

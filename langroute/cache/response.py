@@ -10,7 +10,7 @@ import asyncio
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -150,7 +150,7 @@ class ResponseCache:
             raise ConfigurationError(f"Give isolate as a list of names: [{isolate!r}].")
         if lease_seconds <= 0 or wait_seconds <= 0:
             raise ConfigurationError("lease_seconds and wait_seconds are above zero.")
-        self.store: Store = open_store(store)
+        self.store: Store = open_store(store, clock=clock)
         self.policy = policy or CachePolicy()
         self.base: Namespace = (("app", namespace),)
         self.isolate = tuple(isolate)
@@ -166,6 +166,7 @@ class ResponseCache:
         self._served: dict[bytes, tuple[str, float]] = {}
         self._decisions: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._tasks: OrderedDict[str, set[str]] = OrderedDict()
+        self._tasks_of_loops: set[asyncio.Task[None]] = set()
         self._lock = Lock()
         self._rest, self._rests_until = 0.0, 0.0
         self._warned: set[str] = set()
@@ -498,6 +499,12 @@ class ResponseCache:
         await self._alet_go(ticket)
         return data is not None
 
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the running event loop without waiting for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks_of_loops.add(task)
+        task.add_done_callback(self._tasks_of_loops.discard)
+
     def _taught(self, learn: Callable[[], Any]) -> None:
         try:
             learn()
@@ -552,6 +559,26 @@ class ResponseCache:
                     used.add(key)
                 if len(self._tasks) > REMEMBERED // 10:
                     self._tasks.popitem(last=False)
+
+    # Plain bytes, for caches of other kinds on the same store ----------------------------------------------------------
+
+    def raw(self, key: str) -> bytes | None:
+        """What is stored under a key; `None` where there is nothing or the store is down."""
+        return self._try(self.store.get, key, otherwise=None) if self._up() else None  # type: ignore[no-any-return]
+
+    async def araw(self, key: str) -> bytes | None:
+        """`raw`, awaited."""
+        return await self._atry(self.store.aget(key), otherwise=None) if self._up() else None  # type: ignore[no-any-return]
+
+    def put_raw(self, key: str, data: bytes, *, expires: float | None, tags: Sequence[str] = ()) -> None:
+        """Store something under a key, if the store is up and it is not too large."""
+        if self._up() and len(data) <= self.policy.max_bytes:
+            self._try(self.store.put, key, data, expires=expires, tags=tags, otherwise=None)
+
+    async def aput_raw(self, key: str, data: bytes, *, expires: float | None, tags: Sequence[str] = ()) -> None:
+        """`put_raw`, awaited."""
+        if self._up() and len(data) <= self.policy.max_bytes:
+            await self._atry(self.store.aput(key, data, expires=expires, tags=tags), otherwise=None)
 
     # Taking back -----------------------------------------------------------------------------------------------------
 
