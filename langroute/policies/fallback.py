@@ -14,22 +14,32 @@ from langroute.failures import classify
 from langroute.policies.base import Wrapper
 from langroute.records import Attempt, Decision, Failure, Request, Selection
 
+_COUNT = ("server_error", "timeout", "broken_stream")
+"""Failures that one call may meet by chance; several in a row are none."""
+
 
 @dataclass(slots=True)
 class _Circuit:
     """How a route fares: closed (works), open (rests until `until`), half-open (one probe is out)."""
 
     failures: int = 0
+    """In a row."""
+
+    rests: int = 0
+    """In a row, without an answer in between."""
+
     until: float = 0.0
     probing: float = 0.0
+    """Until when the others wait for what comes of the probe."""
 
 
 class Fallback(Wrapper):
     """After an error, try the same route again where that may help, else the next one; let a failing route rest.
 
     A request that is itself at fault (400) is not sent around. A context overflow goes only to a route with a larger window.
-    A route that fails rests for `cool_down_seconds`, twice as long each time, then one call probes it. When all routes rest,
-    the one that is ready soonest is used: resting never makes a call fail.
+    A route that is overloaded, unreachable or refuses its key rests at once, one that fails otherwise after `trip_after` failures in a
+    row: for `cool_down_seconds`, twice as long each time, then one call probes it. When all routes rest, the one that is ready
+    soonest is used: resting never makes a call fail.
 
     Args:
         policy: Selects as long as nothing fails.
@@ -38,6 +48,7 @@ class Fallback(Wrapper):
         backoff_seconds: First wait before such a try; doubles each time, with jitter. A provider's `Retry-After` wins.
         max_wait_seconds: Longest wait; a provider that asks for more is left for the next route.
         cool_down_seconds: First rest of a failing route.
+        trip_after: Failures in a row (time-outs, server errors, broken streams) after which a route rests.
         clock: Seconds, for tests.
         jitter: A share from 0 to 1, for tests.
 
@@ -60,6 +71,7 @@ class Fallback(Wrapper):
         backoff_seconds: float = 0.5,
         max_wait_seconds: float = 20.0,
         cool_down_seconds: float = 30.0,
+        trip_after: int = 3,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -67,6 +79,9 @@ class Fallback(Wrapper):
         for name, value in (("retries", retries), ("backoff_seconds", backoff_seconds), ("cool_down_seconds", cool_down_seconds)):
             if value < 0:
                 raise ConfigurationError(f"{name} is not below 0, as {value} is.")
+        if trip_after < 1:
+            raise ConfigurationError(f"trip_after is at least 1, not {trip_after}.")
+        self.trip_after = trip_after
         self.routes = tuple(routes) if routes is not None else None
         self.retries, self.backoff, self.max_wait, self.rest = retries, backoff_seconds, max_wait_seconds, cool_down_seconds
         self.clock, self.jitter = clock, jitter
@@ -112,8 +127,9 @@ class Fallback(Wrapper):
             left = [route for route in left if window is None or route.context_window is None or route.context_window > window]
         if not left:
             return None
-        ready = [route for route in left if self._ready(route.name)]
-        chosen = ready[0] if ready else min(left, key=lambda route: self._until(route.name))
+        chosen = next((route for route in left if self._ready(route.name)), None)
+        if chosen is None:
+            chosen = min(left, key=lambda route: self._until(route.name))
         return Selection(chosen.name, f"{last.route} failed: {failure.kind}")
 
     def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
@@ -138,6 +154,7 @@ class Fallback(Wrapper):
     # Resting ---------------------------------------------------------------------------------------------------------
 
     def _ready(self, route: str) -> bool:
+        """The route does not rest; asked of the one that is going to be used only, because a rest that is over is ended by one probe."""
         circuit = self._circuits.get(route)
         if circuit is None or not circuit.until:
             return True
@@ -160,16 +177,20 @@ class Fallback(Wrapper):
                 if attempt.route in self._circuits:
                     with self._lock:
                         self._circuits.pop(attempt.route, None)
-            elif attempt.failure is not None and attempt.failure.cool_down:
-                self._trip(attempt.route, attempt.failure.retry_after_s)
+            elif attempt.failure is not None and (attempt.failure.cool_down or attempt.failure.kind in _COUNT):
+                self._count(attempt.route, attempt.failure)
         super().on_decision(decision)
 
-    def _trip(self, route: str, asked: float | None) -> None:
+    def _count(self, route: str, failure: Failure) -> None:
         with self._lock:
             circuit = self._circuits.setdefault(route, _Circuit())
             circuit.failures += 1
-            rest = min(self.rest * 2 ** min(circuit.failures - 1, 6), 600.0)
-            circuit.until = self.clock() + max(rest, min(asked or 0.0, 600.0))
+            # A probe that failed sends the route back to its rest, whatever it failed of.
+            if not (failure.cool_down or circuit.rests or circuit.failures >= self.trip_after):
+                return
+            rest = min(self.rest * 2 ** min(circuit.rests, 6), 600.0)
+            circuit.rests += 1
+            circuit.until = self.clock() + max(rest, min(failure.retry_after_s or 0.0, 600.0))
             circuit.probing = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
