@@ -44,7 +44,7 @@ def saying(text: str) -> AIMessage:
     return AIMessage(text, usage_metadata={"input_tokens": 200, "output_tokens": 50, "total_tokens": 250})
 
 
-def hand_over(request: object, error: Exception) -> str:
+def hand_over(_request: object, _error: Exception) -> str:
     """What the agent says at the limit; raising an error here would end the run with it."""
     return "I cannot go on today. A colleague will call you."
 

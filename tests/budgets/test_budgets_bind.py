@@ -561,3 +561,48 @@ def test_the_longest_answer_is_what_the_model_was_told() -> None:
 
     with pytest.raises(BudgetExceededError, match="may cost 0.05"):
         router.invoke("Hello.")
+
+
+def test_a_closing_message_is_never_stored_as_an_answer() -> None:
+    from langroute.cache import ResponseCache
+
+    cache = ResponseCache()
+    poor = ChatRouter(two(), budget=Budget(usd=0, at_limit="finish"), response_cache=cache)
+    rich = ChatRouter(two(), policy=Fixed("cheap"), response_cache=cache)
+    question = "What is the capital of France?"
+
+    assert "stop here" in poor.invoke(question).content
+    assert "stop here" in "".join(chunk.content for chunk in poor.stream(question))
+    assert rich.invoke(question).content == "cheap"
+
+
+def test_a_stored_answer_costs_nothing() -> None:
+    store = MemoryBudgets()
+    router = ChatRouter(two(), policy=Fixed("cheap"), budget=Budget(usd=1, per="all", store=store), response_cache=True)
+    for _ in range(3):
+        router.invoke("What is the capital of France?")
+
+    assert spent(store) == pytest.approx(10e-6 + 100 * 10e-6)
+    assert held(store) == 0
+
+
+def test_what_was_just_spent_counts_though_the_file_settles_in_the_background(tmp_path: Path) -> None:
+    store = SqliteBudgets(tmp_path / "budgets.db")
+    router = ChatRouter(two(), policy=Fixed("frontier"), budget=Budget(usd=0.1, per="all", soft=0.3, store=store))
+    routes = [router.invoke("Hello.").response_metadata["langroute"]["route"] for _ in range(6)]
+
+    assert routes == ["frontier"] * 3 + ["cheap"] * 3
+
+
+@pytest.mark.parametrize("ways", ["invoke", "stream"])
+def test_a_budget_of_one_call_binds_that_call_with_its_retries(ways: str) -> None:
+    """Two attempts of a cent each fit into two and a half cents, a third does not."""
+    routes = {name: Route(ScriptedModel(said("weak"), max_tokens=100), price=DEAR) for name in ("a", "b", "c")}
+    router = ChatRouter(routes, policy=Cascade(["a", "b", "c"]), verifier=lambda _: 0.1, budget=Budget(usd=0.0255, per="call"))
+    for _ in range(2):
+        message = router.invoke("Hello.") if ways == "invoke" else list(router.stream("Hello."))[-1]
+        carried = message.response_metadata["langroute"]
+
+        assert [attempt["route"] for attempt in carried["attempts"]] == ["a", "b"]
+        assert "may cost" in carried["rejected"]["c"]
+    assert [len(route.model.calls) for route in routes.values()] == [2, 2, 0]
