@@ -22,7 +22,7 @@ from langroute.binding import BOUND, BoundTools, asked_in
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import adrive, astream, drive, marked, stream
 from langroute.eligibility import Limits
-from langroute.errors import ConfigurationError, InputError
+from langroute.errors import ConfigurationError, InputError, MissingExtraError
 from langroute.events import aannounce, announce
 from langroute.explain import explain
 from langroute.router import Router
@@ -37,11 +37,14 @@ SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
 class _Core:
     """What a chat router works with; made anew whenever its fields change."""
 
-    __slots__ = ("models", "own", "recall", "router", "settings", "siblings")
+    __slots__ = ("models", "own", "passed_over", "recall", "router", "settings", "siblings")
 
     def __init__(self, router: Router, models: Models, settings: dict[str, Any], own: dict[str, Any]) -> None:
         self.router, self.models, self.settings, self.own = router, models, settings, own
         self.siblings: dict[str, Router] = {}
+        self.passed_over: dict[str, str] = {}
+        """Models that a config named and nobody knows, and what was found out about each."""
+
         self.recall: Any = None
         """The response cache at work, where there is one."""
 
@@ -174,7 +177,9 @@ class ChatRouter(BaseChatModel):
         own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags}
         own["metadata"] = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
         # Not a pydantic private attribute: those cost a microsecond for each look, and there are several in every call.
-        self.__dict__["_core"] = _Core(router, Models(given, self.style), settings, {key: value for key, value in own.items() if value})
+        self.__dict__["_core"] = _Core(
+            router, Models(given, self.style), settings, {key: value for key, value in own.items() if value}
+        )
         if cache is not None:
             from langroute.recall import Recall
 
@@ -291,6 +296,8 @@ class ChatRouter(BaseChatModel):
                 bound = BoundTools(arguments.pop("tools"), choice)
         run = read_config(config, router.limits)
         request = router.request(messages, asked_in(arguments, bound, schema), run)
+        if configurable and configurable.get("model") in core.passed_over:
+            request = replace(request, problems=(*request.problems, core.passed_over[configurable["model"]]))
         plan, called = router.plan(request, run), host(core.models, config, arguments, bound, core.own, self.rate_limiter)
         if core.recall is not None:
             return core.recall.around(plan, called, request, run, router)  # type: ignore[no-any-return]
@@ -312,10 +319,18 @@ class ChatRouter(BaseChatModel):
             if model in (route.info.model, f"{route.info.provider}:{route.info.model}"):
                 return self._pinned(name)
         if model not in self._core.siblings:
+            try:
+                resolved = resolve(model, model, self.api_key)
+            except (ConfigurationError, MissingExtraError) as error:
+                # An application may have a `model` in its config that means something else.
+                self._core.passed_over[model] = f"the config names the model {model!r}: {error}"
+                self._core.siblings[model] = self._core.router
+                self._core.router.degraded(self._core.passed_over[model], [], f"model:{model}")
+                return self._core.router
             # Which routes the router had says nothing of a model that is none of them; what every model has to be still holds.
             limits = replace(self._core.router.limits, route=None, exclude=frozenset())
             self._core.siblings[model] = Router(
-                {model: resolve(model, model, self.api_key)},
+                {model: resolved},
                 ledger=self.ledger,
                 hooks=self.hooks,
                 prices=self.prices,

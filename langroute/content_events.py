@@ -48,7 +48,7 @@ class EventsHost(ModelHost):
 
     def caught_message(self) -> Any:
         """The message that the events came to."""
-        return self.inner.output_message
+        return getattr(getattr(self, "inner", None), "output_message", None)
 
 
 class _AsyncStream(AsyncChatModelStream):

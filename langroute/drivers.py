@@ -347,6 +347,9 @@ class _Tally:
         if self.tentative:
             self.chunks.append(chunk)
         if not isinstance(chunk, BaseMessage):
+            if self.kind == "messages":
+                # A route that is a chain may end in a parser.
+                self.kind = "outputs"
             if self.kind == "outputs":
                 self.output = chunk
             return
@@ -418,12 +421,12 @@ class _Stage:
         # The attempts that lost a race stand before the one that won it.
         tally = next(tally for tally in self.tallies if tally.place + len(tally.also) == result.index)
         chunks = tally.chunks
-        if self.kind == "outputs":
+        if tally.kind == "outputs":
             yield from chunks
         elif chunks:
             yield from chunks[:-1]
             yield _carrying(chunks[-1], result)
-        elif self.kind == "messages":
+        elif tally.kind == "messages":
             yield _carrying(AIMessageChunk(content="", id=tally.id, chunk_position="last"), result)
 
 

@@ -31,6 +31,7 @@ from langroute.errors import (
 )
 from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
+from langroute.marks import KEY
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, seconds_of, usage_of
 from langroute.records import Attempt, Decision, Failure, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
@@ -615,7 +616,8 @@ class Router:
             return 0.0
         if getattr(route.model, "_llm_type", None) == "langroute" and reply.error is None:
             # A router as a route has worked out itself what its models cost.
-            return (getattr(reply.message, "response_metadata", None) or {}).get("langroute", {}).get("cost_usd")
+            spent: float | None = (getattr(reply.message, "response_metadata", None) or {}).get(KEY, {}).get("cost_usd")
+            return spent
         price = route.info.price
         if price is None and served:
             # The name that was asked for is unknown; the one that was served may not be.

@@ -123,8 +123,12 @@ def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Pri
     provider, asked = identity(model, kwargs)
     profile = getattr(model, "profile", None) or {}
     abilities = {ours: profile[theirs] for ours, theirs in ABILITIES.items() if isinstance(profile.get(theirs), bool)}
-    if isinstance(model, BaseChatModel) and type(model).bind_tools is BaseChatModel.bind_tools:
+    if not hasattr(model, "bind_tools") or (
+        isinstance(model, BaseChatModel) and type(model).bind_tools is BaseChatModel.bind_tools
+    ):
         abilities["tools"] = False
+        if not hasattr(model, "with_structured_output"):
+            abilities["structured_output"] = False
     abilities.update(route.abilities)
     own = price_from(route.price, f"Route {name!r}: price")
     info = RouteInfo(
@@ -238,6 +242,17 @@ def wire_format(model: Any, provider: str | None) -> str | None:
         return "openai-chat" if official and "ChatOpenAI" in bases | {type(model).__name__} else "openai-compatible"
     if provider in ("google_genai", "google_vertexai"):
         return "gemini"
-    if provider in ("mistral", "mistralai", "groq", "together", "fireworks", "deepseek", "xai", "ollama", "openrouter", "perplexity"):
+    if provider in (
+        "mistral",
+        "mistralai",
+        "groq",
+        "together",
+        "fireworks",
+        "deepseek",
+        "xai",
+        "ollama",
+        "openrouter",
+        "perplexity",
+    ):
         return "openai-compatible"
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langroute.eligibility import NO_LIMITS, Limits
+from langroute.eligibility import NO_LIMITS, Limits, tier_level
 
 LIMIT_KEYS = ("route", "exclude", "min_tier", "labels")
 _PREFIXED = tuple(f"langroute_{key}" for key in LIMIT_KEYS)
@@ -60,10 +60,21 @@ def read_config(config: Mapping[str, Any], limits: Limits = NO_LIMITS) -> Run:
 
 def _joined(limits: Limits, configurable: Mapping[str, Any], metadata: Mapping[str, Any]) -> Limits:
     prefixed = {key: metadata[key] for key in _PREFIXED if key in metadata}
+    if "langroute_decision_id" in metadata:
+        # A router around this one has marked its call with the route that it chose: that is no wish of anybody's.
+        prefixed.pop("langroute_route", None)
     call = Limits.of(prefixed, configurable)
     return Limits(
         route=call.route or limits.route,
         exclude=limits.exclude | call.exclude,
-        min_tier=call.min_tier or limits.min_tier,
+        min_tier=_higher(call.min_tier, limits.min_tier),
         labels=limits.labels | call.labels,
     )
+
+
+def _higher(asked: str | None, own: str | None) -> str | None:
+    """The higher of two tiers: a call may ask for more than the router does, not for less."""
+    if asked is None or own is None:
+        return asked or own
+    mine, theirs = tier_level(own), tier_level(asked)
+    return own if mine is not None and theirs is not None and mine > theirs else asked

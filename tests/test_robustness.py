@@ -671,3 +671,137 @@ def test_a_schema_on_a_route_that_cannot_write_it_falls_out() -> None:
     given = {"mute": Route(ScriptedModel("x"), abilities={"tools": False, "structured_output": False})}
     with pytest.raises(NoEligibleRouteError, match="structured output"):
         ChatRouter(given).with_structured_output(Joke).invoke("A joke.")
+
+
+def test_a_tier_that_the_router_demands_is_not_lowered_by_a_call() -> None:
+    router = ChatRouter(routes(cheap="small", balanced="middle", frontier="large"), min_tier="balanced", policy=Cascade())
+    assert router.invoke("Hi.", {"configurable": {"min_tier": "cheap"}}).content == "middle"
+    assert router.invoke("Hi.", {"configurable": {"min_tier": "frontier"}}).content == "large"
+
+
+def test_a_model_in_the_config_that_means_something_else_is_said_and_passed_over() -> None:
+    router = ChatRouter(routes(), policy=Fixed("cheap"))
+    with pytest.warns(DegradedWarning, match="big-brain"):
+        answer = router.invoke("Hi.", {"configurable": {"model": "big-brain"}})
+    assert answer.content == "small answer"
+    assert "big-brain" in answer.response_metadata["langroute"]["problems"][0]
+    assert router.invoke("Hi.").response_metadata["langroute"]["problems"] == []
+
+
+# Odd routes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+def test_a_router_may_be_a_route_of_another(how: str) -> None:
+    inner = ChatRouter(routes(), policy=Fixed("cheap"))
+    outer = ChatRouter({"inner": inner, "other": Route(ScriptedModel("no"), price=PRICE)}, policy=Fixed("inner"))
+
+    answer = outer.invoke("Hi.") if how == "invoke" else total(list(outer.stream("Hi.")))
+
+    assert answer.content == "small answer"
+    mark = answer.response_metadata["langroute"]
+    assert (mark["route"], inner.ledger.latest().route) == ("inner", "cheap")
+    assert mark["cost_usd"] == inner.ledger.latest().cost_usd > 0
+
+
+def test_a_chain_may_be_a_route() -> None:
+    from langchain_core.output_parsers import StrOutputParser
+    from langchain_core.runnables import RunnableLambda
+
+    chain = ChatRouter({"chain": Route(ScriptedModel("one two") | StrOutputParser(), price=PRICE)})
+    assert chain.invoke("Hi.") == "one two"
+    assert "".join(chain.stream("Hi.")) == "one two"
+
+    function = ChatRouter({"function": Route(RunnableLambda(lambda messages: AIMessage("Hello.")), price=PRICE)})
+    assert function.invoke("Hi.").response_metadata["langroute"]["route"] == "function"
+    with pytest.raises(NoEligibleRouteError, match="cannot call tools"):
+        function.bind_tools([add]).invoke("Hi.")
+
+
+def test_a_bound_a_configured_and_a_guarded_model_may_be_routes() -> None:
+    given = {
+        "bound": ScriptedModel("Hello. Stop here.").bind(stop=["Stop"]),
+        "configured": ScriptedModel("x").with_config(tags=["mine"]),
+        "guarded": ScriptedModel(ValueError("odd")).with_fallbacks([ScriptedModel("safe")]),
+    }
+    recorder = Recorder()
+    router = ChatRouter(given, prices={"scripted": PRICE})
+
+    def ask(route: str) -> str:
+        return router.invoke("Hi.", {"configurable": {"route": route}, "callbacks": [recorder]}).content
+
+    assert [ask(route) for route in given] == ["Hello. ", "x", "safe"]
+    assert "mine" in recorder.named("start")[1][4]
+    assert router.bind_tools([add]).invoke("Hi.", {"configurable": {"route": "bound"}}).content == "Hello. "
+
+
+# Version 3 event streams -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("policy", ["cascade", "fallback"])
+async def test_what_is_rejected_or_failed_is_not_seen_in_content_blocks(policy: str, asynchronous: bool) -> None:
+    if policy == "cascade":
+        router = ChatRouter(routes(), policy=Cascade(), verifier=lambda message: "large" in message.text)
+    else:
+        router = ChatRouter(
+            routes(cheap=ConnectionError("down"), frontier="large answer"), policy=Fallback(Fixed("cheap"), retries=0)
+        )
+
+    if asynchronous:
+        stream = await router.astream_events("Hi.", version="v3")
+        words, message = [word async for word in stream.text], await stream
+    else:
+        stream = router.stream_events("Hi.", version="v3")
+        words, message = list(stream.text), stream.output
+
+    assert "".join(words) == "large answer"
+    assert message.response_metadata["langroute"]["route"] == "frontier"
+    assert len(router.ledger.decisions) == 1
+    assert len(router.ledger.latest().attempts) == 2
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_content_blocks_of_a_failed_call_raise_where_they_are_read(asynchronous: bool) -> None:
+    router = ChatRouter(routes(only=ConnectionError("down")), max_retries=0)
+    if asynchronous:
+        stream = await router.astream_events("Hi.", version="v3")
+        with pytest.raises(ConnectionError, match="down"):
+            await stream
+    else:
+        with pytest.raises(ConnectionError, match="down"):
+            _ = router.stream_events("Hi.", version="v3").output
+    assert router.ledger.latest().route is None
+
+
+async def test_content_blocks_that_nobody_finishes_stop_the_model() -> None:
+    recorder, router = Recorder(), ChatRouter(routes(), policy=Fixed("cheap"))
+    stream = await router.astream_events("Hi.", {"callbacks": [recorder]}, version="v3")
+    async for _ in stream:
+        break
+    await stream.aclose()
+
+    assert len(router.ledger.decisions) == 1
+    assert recorder.events[0][0] == "start"
+    assert len([event for event in recorder.events if event[0] in ("error", "end")]) == 1
+
+    unread = await router.astream_events("Hi.", version="v3")
+    await unread.aclose()
+    assert len(router.ledger.decisions) == 1
+
+
+async def test_several_readers_of_content_blocks_see_the_same() -> None:
+    router = ChatRouter(routes(), policy=Fixed("cheap"))
+    stream = await router.astream_events("Hi.", version="v3")
+
+    async def words() -> str:
+        return "".join([word async for word in stream.text])
+
+    async def kinds() -> list[str]:
+        return [event["event"] async for event in stream]
+
+    text, events, message = await asyncio.gather(words(), kinds(), stream.output)
+
+    assert text == message.text == "small answer"
+    assert (events[0], events[-1]) == ("message-start", "message-finish")
+    assert len(router.ledger.decisions) == 1
