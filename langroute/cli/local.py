@@ -15,7 +15,7 @@ from rich.table import Table
 
 from langroute.errors import LocalModelError
 from langroute.local.catalogue import CATALOGUE, LocalModel, find
-from langroute.local.fetch import check, fetch
+from langroute.local.fetching import check, fetch
 from langroute.local.places import is_fetched, model_path
 from langroute.local.servers import LocalServer, running, start
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from langroute.local.catalogue import CATALOGUE, LocalModel
 
 if TYPE_CHECKING:
-    from langroute.local.fetch import fetch
+    from langroute.local.fetching import fetch
     from langroute.local.servers import LocalServer, connect, running, serve, start
 
 _PLACES = {
-    "fetch": "fetch",
+    "fetch": "fetching",
     "LocalServer": "servers",
     "connect": "servers",
     "running": "servers",
@@ -33,6 +33,5 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"langroute.local.{_PLACES[name]}"), name)
-    # Importing the module `fetch` has put the module under this name: the function takes its place.
     globals()[name] = value
     return value

