@@ -93,19 +93,16 @@ def list_command(as_json: bool, directory: Path | None) -> None:
             )
         )
         return
-    table = Table("model", "size", "memory", "licence", "here", "running at")
+    table = Table("model", "size", "memory", "licence", "here")
     for model in CATALOGUE.values():
-        at = [f"{server.base_url} ({_for(server)})" for server in servers if server.model == model.name]
         here = "yes" if is_fetched(model, directory) else "no"
-        table.add_row(
-            model.name,
-            f"{model.size / 1e6:,.0f} MB",
-            f"{model.memory_mb:,} MB",
-            model.licence.partition(" ")[0],
-            here,
-            "\n".join(at),
-        )
+        licence = model.licence.partition(" ")[0]
+        table.add_row(model.name, f"{model.size / 1e6:,.0f} MB", f"{model.memory_mb:,} MB", licence, here)
     Console().print(table)
+    for server in servers:
+        click.echo(f"{server.name} answers at {server.base_url} ({_for(server)})")
+    if not servers:
+        click.echo("No server is running.")
 
 
 @local.command(name="stop")
