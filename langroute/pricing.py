@@ -53,7 +53,7 @@ def price_from(value: Price | Mapping[str, Any] | None, where: str = "price") ->
             raise ConfigurationError(f"{where}: unknown field {unknown[0]!r}. A price has: {fields} (USD per million tokens).")
         if not ("input" in value and "output" in value):
             raise ConfigurationError(f"{where}: give both `input` and `output`, in USD per million tokens.")
-        rates = {name: _rate(rate, f"{where}.{name}") for name, rate in value.items() if name != "above"}
+        rates: dict[str, Any] = {name: _rate(rate, f"{where}.{name}") for name, rate in value.items() if name != "above"}
         above = tuple((int(start), _nested(nested, f"{where}.above")) for start, nested in value.get("above", ()))
         return Price(**rates, above=above)
     for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h", "per_call", "per_second"):
@@ -209,14 +209,19 @@ def usage_of(message: Any) -> Usage | None:
     counts cached tokens beside the input, OpenAI's and Gemini's as part of it.
     """
     metadata = getattr(message, "usage_metadata", None)
-    if metadata and ("input_tokens" in metadata or "output_tokens" in metadata):
-        return usage_from_metadata(metadata)
     response = getattr(message, "response_metadata", None) or {}
-    for key in ("usage", "token_usage", "usage_metadata"):
-        raw = response.get(key)
-        if isinstance(raw, Mapping) and raw:
-            return usage_from_provider(raw)
-    return None
+    raw = next(
+        (found for key in ("usage", "token_usage", "usage_metadata") if isinstance(found := response.get(key), Mapping) and found),
+        None,
+    )
+    if metadata and ("input_tokens" in metadata or "output_tokens" in metadata):
+        usage = usage_from_metadata(metadata)
+        if raw is None or metadata.get("input_token_details"):
+            return usage
+        # Some integrations (Mistral's) leave the cached tokens to the provider's own record.
+        own = usage_from_provider(raw)
+        return own if own.cache_read and own.input_tokens == usage.input_tokens else usage
+    return usage_from_provider(raw) if raw is not None else None
 
 
 def usage_from_metadata(metadata: Mapping[str, Any]) -> Usage:
@@ -229,7 +234,9 @@ def usage_from_metadata(metadata: Mapping[str, Any]) -> Usage:
     given = int(metadata.get("input_tokens") or 0)
     output = int(metadata.get("output_tokens") or 0)
     details = metadata.get("input_token_details")
-    reasoning = (metadata.get("output_token_details") or {}).get("reasoning") or 0
+    # OpenAI's service tiers prefix the keys: `flex_cache_read`, `priority_reasoning`.
+    told = metadata.get("output_token_details")
+    reasoning = sum(value for key, value in told.items() if key.endswith("reasoning") and isinstance(value, int)) if told else 0
     if not details:
         return Usage(given, output, reasoning=int(reasoning))
     read = write = 0
@@ -237,7 +244,6 @@ def usage_from_metadata(metadata: Mapping[str, Any]) -> Usage:
     for key, value in details.items():
         if not isinstance(value, int):
             continue
-        # OpenAI's service tiers prefix the keys: `flex_cache_read`, `priority_cache_read`.
         if key.endswith("cache_read"):
             read += value
         elif key.endswith("cache_creation") or key == "ephemeral_5m_input_tokens":
@@ -285,7 +291,8 @@ def usage_from_provider(raw: Mapping[str, Any]) -> Usage:
     return Usage(
         number(raw, "prompt_tokens", "input_tokens"),
         number(raw, "completion_tokens", "output_tokens"),
-        cache_read=number(inputs, "cached_tokens"),
+        # DeepSeek says it beside the others.
+        cache_read=number(inputs, "cached_tokens") or number(raw, "prompt_cache_hit_tokens"),
         cache_write=number(inputs, "cache_write_tokens"),
         reasoning=number(outputs, "reasoning_tokens"),
     )
