@@ -12,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import merge_configs
 
-from langroute.adapt import Target, adapt, adapt_kwargs, target_for
+from langroute.adapt import Adapted, Target, adapt, adapt_kwargs, target_for
 from langroute.binding import BoundTools
 from langroute.gate import Gate, shows_tokens
 from langroute.router import Call, Reply
@@ -53,6 +53,15 @@ class Models:
     def spoken(self, messages: Sequence[BaseMessage], call: Call) -> Sequence[BaseMessage]:
         """The messages for a route, with the voice that it is to speak in."""
         return messages if self.style is None else self.style.applied(messages, call.route.info, call.request.step)
+
+    def adapted(self, call: Call) -> tuple[Target, Adapted]:
+        """The history of a call as its route can read it."""
+        target = self.target(call.route)
+        try:
+            return target, adapt(call.request.messages, target)
+        except Exception as error:  # noqa: BLE001 - without a router the model would have been sent the history as it is
+            call.problem = f"the history could not be adapted: {type(error).__name__}: {error}"
+            return target, Adapted(call.request.messages)
 
     def target(self, route: BuiltRoute) -> Target:
         """What `adapt` has to know of a route."""
@@ -103,8 +112,7 @@ class ModelHost:
     def ready(self, call: Call) -> tuple[Any, Sequence[BaseMessage], Any, dict[str, Any]]:
         """What to call with which messages, config and arguments."""
         route = call.route
-        target = self.models.target(route)
-        adapted = adapt(call.request.messages, target)
+        target, adapted = self.models.adapted(call)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         kwargs: dict[str, Any] = {**route.kwargs, **self.kwargs} if route.kwargs else dict(self.kwargs)
         if kwargs:

@@ -193,6 +193,16 @@ class ChatRouter(BaseChatModel):
         return self._core.router
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The router's own call arguments, for whichever model is chosen."""
+        return self._core.settings
+
+    @property
+    def own_config(self) -> Mapping[str, Any]:
+        """The router's own callbacks, tags and metadata."""
+        return self._core.own
+
+    @property
     def models(self) -> Models:
         """The routes' models as this router calls them."""
         return self._core.models

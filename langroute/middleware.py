@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, SystemMessage
-from langchain_core.runnables.config import ensure_config, var_child_runnable_config
+from langchain_core.runnables.config import ensure_config, merge_configs, var_child_runnable_config
 
-from langroute.adapt import adapt, adapt_kwargs
+from langroute.adapt import adapt_kwargs
 from langroute.binding import BoundTools
-from langroute.calling import NOSTREAM, Models
+from langroute.calling import NOSTREAM
 from langroute.chat_model import ChatRouter
 from langroute.drivers import adrive, drive, marked
 from langroute.errors import MissingExtraError
@@ -28,36 +28,40 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 class _AgentHost:
     """Calls the rest of the agent's middleware, and its model, with the chosen model in the request."""
 
-    __slots__ = ("config", "handler", "models", "request")
+    __slots__ = ("config", "handler", "models", "request", "router")
 
-    def __init__(self, models: Models, request: Any, handler: Callable[[Any], Any], config: Mapping[str, Any]) -> None:
-        self.models, self.request, self.handler, self.config = models, request, handler, config
+    def __init__(self, router: ChatRouter, request: Any, handler: Callable[[Any], Any], config: Mapping[str, Any]) -> None:
+        self.router, self.request, self.handler, self.config = router, request, handler, config
+        self.models = router.models
 
     def _ready(self, call: Call) -> tuple[Any, Any]:
         """The request for the chosen model, and the config that its run is made under."""
         request, route = self.request, call.route
-        target = self.models.target(route)
-        adapted = adapt(call.request.messages, target)
+        target, adapted = self.models.adapted(call)
         messages, system = list(self.models.spoken(adapted.messages, call)), request.system_message
         if system is not None or self.models.style is not None:
             leads = isinstance(messages[0], SystemMessage)
             system, messages = (messages[0], messages[1:]) if leads else (None, messages)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
-        settings = adapt_kwargs({**route.kwargs, **request.model_settings}, target)
+        settings = adapt_kwargs({**self.router.settings, **route.kwargs, **request.model_settings}, target)
         changed = {"tool_choice": request.tool_choice}
         if request.tool_choice is not None:
             changed = adapt_kwargs(changed, target)
         request = request.override(
             model=model, messages=messages, system_message=system, model_settings=settings, tool_choice=changed.get("tool_choice")
         )
-        tags = [*(self.config.get("tags") or ()), f"langroute:{route.name}"]
+        own = self.router.own_config
+        config: dict[str, Any] = dict(self.config)
+        if own or route.config:
+            config = dict(merge_configs(config, route.config, own))  # type: ignore[arg-type]
+        tags = [*(config.get("tags") or ()), f"langroute:{route.name}"]
         if call.selection.tentative:
             tags.append(NOSTREAM)
         config = {
-            **self.config,
+            **config,
             "tags": tags,
             "metadata": {
-                **(self.config.get("metadata") or {}),
+                **(config.get("metadata") or {}),
                 "langroute_route": route.name,
                 "langroute_decision_id": call.decision_id,
                 "langroute_attempt": call.index,
@@ -70,6 +74,8 @@ class _AgentHost:
 
     def call(self, call: Call) -> Reply:
         request, config = self._ready(call)
+        if self.router.rate_limiter is not None:
+            self.router.rate_limiter.acquire(blocking=True)
         token = var_child_runnable_config.set(config)
         try:
             return _reply(self.handler(request))
@@ -78,6 +84,8 @@ class _AgentHost:
 
     async def acall(self, call: Call) -> Reply:
         request, config = self._ready(call)
+        if self.router.rate_limiter is not None:
+            await self.router.rate_limiter.aacquire(blocking=True)
         token = var_child_runnable_config.set(config)
         try:
             return _reply(await self.handler(request))
@@ -93,7 +101,7 @@ def _reply(response: Any) -> Reply:
     return Reply(message, parsed=inner.structured_response, output=response)
 
 
-class RouterMiddleware(AgentMiddleware):  # type: ignore[type-arg]
+class RouterMiddleware(AgentMiddleware):
     """Routes every model call of an agent. Put it first in the list, so that what follows works for the model that was chosen.
 
     Args:
@@ -139,7 +147,7 @@ class RouterMiddleware(AgentMiddleware):  # type: ignore[type-arg]
         router = self.model.router
         run = read_config(config, router.limits)
         step = router.request(messages, self._asked_for(request), run)
-        plan, host = router.plan(step, run), _AgentHost(self.model.models, request, handler, config)
+        plan, host = router.plan(step, run), _AgentHost(self.model, request, handler, config)
         if (recall := self.model.recall) is not None:
             plan, host = recall.around(plan, host, step, run, router)
         return plan, host, config

@@ -61,6 +61,9 @@ class Call:
     gate: Any = None
     """Stands before everybody who sees the call's tokens, where somebody does."""
 
+    problem: str | None = None
+    """What failed in making the history fit, and was worked around."""
+
 
 @dataclass(slots=True)
 class Check:
@@ -421,6 +424,8 @@ class Router:
                     raise
                 waited += reply.latency_s
                 problems.extend(reply.problems)
+                if call.problem is not None:
+                    self.degraded(call.problem, problems, "adapt")
                 for other, lost in reply.also:
                     attempts.append(self._attempt(other.route, other.selection, lost))
                     outputs.append(lost)

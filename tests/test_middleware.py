@@ -475,3 +475,21 @@ async def test_parallel_agents_share_no_decision() -> None:
     for n, state in enumerate(states):
         decisions = [middleware.model.ledger.get(mark["decision_id"]) for mark in marks(state)]
         assert [decision.metadata["n"] for decision in decisions] == [n, n]
+
+
+def test_settings_tags_and_callbacks_of_the_router_reach_the_agents_calls() -> None:
+    model, recorder = ScriptedModel("Hello."), Recorder()
+    router = ChatRouter(
+        {"cheap": model.with_config(metadata={"region": "eu"})},
+        temperature=0.25,
+        callbacks=[recorder],
+        tags=["own"],
+        metadata={"owner": "me"},
+    )
+
+    create_agent(unused(), middleware=[RouterMiddleware(router)]).invoke(ASKED)
+
+    assert model.calls[0][1]["temperature"] == 0.25
+    (start,) = recorder.named("start")
+    assert "own" in start[4]
+    assert {"owner": "me", "region": "eu"}.items() <= recorder.metadata[0].items()

@@ -805,3 +805,25 @@ async def test_several_readers_of_content_blocks_see_the_same() -> None:
     assert text == message.text == "small answer"
     assert (events[0], events[-1]) == ("message-start", "message-finish")
     assert len(router.ledger.decisions) == 1
+
+
+class Trap(dict):  # type: ignore[type-arg]
+    """Metadata that cannot be looked into."""
+
+    def get(self, *args: Any) -> Any:
+        raise RuntimeError("hands off")
+
+
+@pytest.mark.server
+def test_a_history_that_cannot_be_adapted_goes_out_as_it_is(mock: Any) -> None:
+    from servers import openai_chat
+
+    mock.reply("Hello.", times=None)
+    trapped = AIMessage("Before.").model_copy(update={"response_metadata": Trap()})
+    router = ChatRouter({"openai": openai_chat()})
+
+    with pytest.warns(DegradedWarning, match="hands off"):
+        answer = router.invoke([HumanMessage("Hi."), trapped, HumanMessage("Hi again.")])
+
+    assert answer.content == "Hello."
+    assert any("could not be adapted" in problem for problem in answer.response_metadata["langroute"]["problems"])
