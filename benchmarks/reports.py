@@ -36,7 +36,27 @@ ROUTES = (
 STEPS = ("plan", "act", "observe", "edit", "extract", "classify", "summarize", "title", "review", "answer", "chat")
 NODES = ("planner", "agent", "tools", "writer", "reviewer")
 TIER_OF_STEP = {"plan": 2, "review": 2, "edit": 1, "act": 1, "observe": 1, "answer": 2, "chat": 1}
+WHY = {
+    "plan": "plans go to the strongest route",
+    "review": "reviews go to the strongest route",
+    "answer": "a person reads it",
+    "title": "a step beside the conversation",
+    "summarize": "a step beside the conversation",
+    "classify": "a step beside the conversation",
+    "extract": "a step beside the conversation",
+    "act": "stays with the route of this turn",
+    "observe": "stays with the route of this turn",
+    "edit": "stays with the route of this turn",
+}
 DAY = 86_400
+DECISIONS = (
+    "n, id, task, day, at, label, place, cache, ok, attempts, retries, fallbacks, escalations, score, confidence, propensity, cost_usd,"
+    " verify_usd, baseline_usd, switch_usd, latency_s, overhead_s, problems, avoided_usd"
+)
+CALLS = (
+    "n, decision, attempt, task, day, at, label, place, what, run_id, kept, retry, error_type, cache, score, cost_usd, verify_usd,"
+    " cost_basis, input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning, latency_s, first_token_s"
+)
 
 
 def fill(
@@ -122,9 +142,9 @@ def fill(
             labels.tolist(), place.tolist(), np.where(hit, "hit", "miss").tolist(), [1] * count, (1 + escalated).tolist(),
             [0] * count, [0] * count, escalated.astype(int).tolist(), [None] * count, np.round(random.random(count), 3).tolist(),
             [1.0] * count, usd(cost, lost), [0.0] * count, baseline.tolist(), [None] * count, latency.tolist(), [0.0002] * count,
-            [0] * count,
+            [0] * count, np.where(hit, baseline, 0.0).tolist(),
         ]  # fmt: skip
-        connection.executemany(f"INSERT INTO decisions VALUES ({','.join('?' * len(columns))})", zip(*columns, strict=True))
+        _insert(connection, "decisions", DECISIONS, columns)
         # The record of every decision would be 2 GB that no report reads: only one task in a hundred has them here.
         shown = [
             (number, json.dumps(_record(number, int(t) + 1, STEPS[s], ROUTES[r], float(a), float(c), float(wait))))
@@ -139,7 +159,7 @@ def fill(
             usd(cost, lost), [0.0] * count, ["router"] * count, tokens_in.tolist(), tokens_out.tolist(), warm.tolist(),
             [0] * count, [0] * count, [0] * count, latency.tolist(), (latency * 0.3).tolist(),
         ]  # fmt: skip
-        connection.executemany(f"INSERT INTO calls VALUES ({','.join('?' * len(columns))})", zip(*columns, strict=True))
+        _insert(connection, "calls", CALLS, columns)
 
         def summed(values: np.ndarray, starts: np.ndarray = starts) -> list[float]:
             return np.add.reduceat(values, starts).tolist()
@@ -180,12 +200,20 @@ def fill(
     connection.close()
 
 
+def _insert(connection: sqlite3.Connection, table: str, names: str, columns: list[list]) -> None:
+    rows = zip(*columns, strict=True)
+    connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({','.join('?' * len(columns))})", rows)
+
+
 def _record(number: int, task: int, step: str, route: tuple, at: float, cost: float, latency: float) -> dict:
     name, model, provider, _, _ = route
-    attempt = {"selection": {"route": name, "reason": f"a {step} step"}, "cost_usd": cost, "latency_s": latency, "model": model}
+    reason = (
+        WHY.get(step, "no rule fits") if name != "frontier" or step in TIER_OF_STEP else "stuck: two rounds of tool calls failed"
+    )
+    attempt = {"selection": {"route": name, "reason": reason}, "cost_usd": cost, "latency_s": latency, "model": model}
     return {
         "id": f"d{number}", "step": {"kind": step, "task": f"task-{task}"}, "route": name, "attempts": [attempt],
-        "reason": f"a {step} step", "policy": "Rules", "tier": name, "model": model, "cost_usd": cost,
+        "reason": reason, "policy": "Rules", "tier": name, "model": model, "cost_usd": cost,
         "baseline_route": "frontier", "started_at": at, "metadata": {"ls_provider": provider},
     }  # fmt: skip
 

@@ -191,9 +191,7 @@ def _savings(made: Report) -> list[str]:
         )
     hits = made.total.response_hits
     if hits:
-        out.append(
-            f"Response cache: {count(hits)} hits, for which the baseline would have billed {usd(made.total.response_saved_usd)}."
-        )
+        out.append(f"Response cache: {count(hits)} hits, whose calls would have cost {usd(made.total.response_saved_usd)}.")
     if saved.prompt_cache_usd is not None:
         out.append(f"Providers' prompt caches saved {usd(saved.prompt_cache_usd)} at list prices (in the spend already).")
     return out

@@ -100,7 +100,7 @@ class Line:
     """Decisions that the response cache answered."""
 
     response_saved_usd: float = 0.0
-    """What the baseline would have been billed for them."""
+    """What the calls would have cost that they took the place of."""
 
     saved_usd: float | None = None
     """Baseline minus cost of the decisions where both are known, net of cold prompt caches; `None` where there are none."""

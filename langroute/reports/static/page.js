@@ -295,7 +295,7 @@
       const steps = s.extra_steps == null ? "" : ` Routed tasks took ${Math.abs(s.extra_steps).toFixed(1)} steps ${s.extra_steps < 0 ? "fewer" : "more"}.`;
       put("Savings, measured", `A success cost ${usd(Math.abs(s.measured_per_success_usd))} ${s.measured_per_success_usd < 0 ? "more" : "less"} than with ${s.best_single} alone, the best single route.${steps} Tasks were not assigned by chance: compare like with like.`);
     } else put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 are needed), so extra steps are not measured.");
-    if (data.total.response_hits) put("Response cache", `${plural(data.total.response_hits, "hit")}, for which the baseline would have billed ${usd(data.total.response_saved_usd)}.`);
+    if (data.total.response_hits) put("Response cache", `${plural(data.total.response_hits, "hit")}, whose calls would have cost ${usd(data.total.response_saved_usd)}.`);
     if (s.prompt_cache_usd != null) put("Prompt caches", `${usd(s.prompt_cache_usd)} saved at list prices; in the spend already.`);
     if (w.hours_saved != null) put("Hours saved", `${d3.format(",.1f")(w.hours_saved)} over ${plural(w.tasks_with_baseline, "task")} with a baseline; people spent ${d3.format(",.1f")(w.review_hours)} hours on other tasks.`);
     if (w.return_share) put("Return", `${d3.format("+,.1f")(w.return_share.low)} to ${d3.format("+,.1f")(w.return_share.high)} USD for each USD spent.`);
