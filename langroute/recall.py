@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
-from langroute.cache.keys import Unkeyable, model_digest, settings_digest, tools_digest
+from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
 from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
 from langroute.calling import GenerateHost, ModelHost, Models
@@ -173,7 +173,7 @@ class CachingHost:
                 self.cache.later(self.asettle())
             else:
                 self.settle()
-        return self.result  # type: ignore[return-value]
+        return self.result
 
     def _annotate(self, index: int, reply: Reply) -> None:
         reply.cache, reply.stored, reply.cache_key = self.notes.get(index, (None, None, None))
@@ -190,7 +190,7 @@ class CachingHost:
         ticket: Ticket | str
         try:
             ticket = self.cache.open(self._ask(call))
-        except Unkeyable as error:
+        except UnkeyableError as error:
             ticket = str(error)
         if isinstance(ticket, str):
             self.notes[call.index] = (f"bypass: {ticket}", None, None)
@@ -338,7 +338,7 @@ class CachingHost:
         route = self.router.routes[self.notes[call.index][1].route]  # type: ignore[union-attr]
         host, replay = self.host, self.recall.replay(route).saying(message)
         kind = ModelHost if isinstance(host, StructuredHost) else type(host)
-        self.twin = kind(_Replaying(self.recall.models, replay), host.config, {}, None, host.own, None)
+        self.twin = kind(cast(Models, _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
         return self.twin, replace(call, route=route)
 
     def _serve(self, call: Call, hit: Hit) -> Reply | None:
@@ -357,7 +357,7 @@ class CachingHost:
 
     async def _aserve(self, call: Call, hit: Hit) -> Reply | None:
         if not isinstance(self.host, ModelHost):
-            return await self._aserve_agent(call, ticket, hit)
+            return await self._aserve_agent(call, hit)
         message = self._fresh(call, hit)
         if message is None:
             return None

@@ -151,7 +151,10 @@ class Leases:
                     self._thread = None
                     return
             for key, owner in held.items():
-                try:
-                    self._store.acquire(key, owner, self.seconds)
-                except Exception:  # noqa: BLE001 - a store that is down lends nothing; the next renewal may work again
-                    break
+                self._prolong(key, owner)
+
+    def _prolong(self, key: str, owner: str) -> None:
+        try:
+            self._store.acquire(key, owner, self.seconds)
+        except Exception:  # noqa: BLE001 - a store that is down lends nothing; the next renewal may work again
+            return

@@ -42,7 +42,7 @@ CALL_NOISE = frozenset(
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-class Unkeyable(TypeError):
+class UnkeyableError(TypeError):
     """A request holds something that has no stable form; it is answered without the cache."""
 
 
@@ -50,7 +50,7 @@ def canonical(value: Any) -> bytes:
     """A value in one form, whatever the order of its dictionary keys.
 
     Raises:
-        Unkeyable: Something in it has no form that another process would give it too.
+        UnkeyableError: Something in it has no form that another process would give it too.
 
     Example:
         >>> canonical({"b": [1, None], "a": "é"}) == canonical({"a": "é", "b": (1, None)})
@@ -65,7 +65,7 @@ def canonical(value: Any) -> bytes:
             else _slow(value)
         )
     except (ValueError, RecursionError) as error:
-        raise Unkeyable(f"cannot be written as JSON: {error}") from error
+        raise UnkeyableError(f"cannot be written as JSON: {error}") from error
 
 
 def _simple(value: Any) -> bool:
@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
         return {"\0" + type(value).__qualname__: {name: getattr(value, name) for name in value.__dataclass_fields__}}
     if hasattr(value, "value") and hasattr(value, "name"):
         return {"\0" + type(value).__qualname__: value.value}
-    raise Unkeyable(f"a {type(value).__name__} has no stable form")
+    raise UnkeyableError(f"a {type(value).__name__} has no stable form")
 
 
 class _Read:
@@ -159,7 +159,7 @@ class Keys:
             parts: Digests of all else that decides the answer, in a fixed order.
 
         Raises:
-            Unkeyable: Something in it has no stable form.
+            UnkeyableError: Something in it has no stable form.
         """
         whole = blake2b(VERSION, digest_size=KEY_BYTES, key=self.namespace(namespace))
         for part in parts:

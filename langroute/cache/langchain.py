@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 
 from langroute.cache.entries import fresh, storable
 from langroute.cache.keys import BLOCK_NOISE, EXTRA_NOISE, TOOL_BLOCKS, canonical
-from langroute.cache.namespaces import NoNamespace, namespace_of
+from langroute.cache.namespaces import NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
 from langroute.cache.response import ResponseCache
 from langroute.router import finish_reason
@@ -53,7 +53,7 @@ class LangChainCache(BaseCache):
         """The key and the namespace; `None` where it is not known whose request it is."""
         try:
             space = namespace_of(self._cache.base, self._cache.isolate, {}, {})
-        except NoNamespace:
+        except NoNamespaceError:
             return None
         whole = blake2b(b"langchain-1", digest_size=20, key=self._cache.keys.namespace(space))
         for part in (prompt_form(prompt), llm_string.encode("utf-8", "surrogatepass")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from langroute.errors import InputError
@@ -18,10 +19,11 @@ Namespace = tuple[tuple[str, str], ...]
 CALL_KEY = "langroute_cache_namespace"
 """Where a call's config narrows the namespace: a word, or a mapping of names to words."""
 
-_current: ContextVar[Mapping[str, str]] = ContextVar("langroute_cache_namespace", default={})
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
+_current: ContextVar[Mapping[str, str]] = ContextVar("langroute_cache_namespace", default=_NOWHERE)
 
 
-class NoNamespace(LookupError):
+class NoNamespaceError(LookupError):
     """It is not known whose request this is, or two places disagree about it; it is answered without the cache."""
 
 
@@ -65,14 +67,14 @@ def namespace_of(
         configurable: The config's.
 
     Raises:
-        NoNamespace: One of the parts is missing, or two places disagree about it.
+        NoNamespaceError: One of the parts is missing, or two places disagree about it.
 
     Example:
         >>> namespace_of((), ["tenant_id"], {"tenant_id": "acme"}, {})
         (('tenant_id', 'acme'),)
         >>> namespace_of((), ["tenant_id"], {}, {})
         Traceback (most recent call last):
-        langroute.cache.namespaces.NoNamespace: no tenant_id
+        langroute.cache.namespaces.NoNamespaceError: no tenant_id
     """
     around = _current.get()
     call = configurable.get(CALL_KEY)
@@ -87,12 +89,12 @@ def namespace_of(
             if value is None or value == "":
                 continue
             if parts.setdefault(name, str(value)) != str(value):
-                raise NoNamespace(f"two values of {name}")
+                raise NoNamespaceError(f"two values of {name}")
         if not parts.get(name):
-            raise NoNamespace(f"no {name}")
+            raise NoNamespaceError(f"no {name}")
     if call is not None:
         narrower = call if isinstance(call, Mapping) else {"call": call}
         for name, value in narrower.items():
             if parts.setdefault(str(name), str(value)) != str(value):
-                raise NoNamespace(f"two values of {name}")
+                raise NoNamespaceError(f"two values of {name}")
     return tuple(sorted(parts.items()))

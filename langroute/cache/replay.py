@@ -37,7 +37,7 @@ class Replay(BaseChatModel):
 
     def __init__(self, **kwargs: Any) -> None:
         model = kwargs.get("stands_for")
-        kwargs.setdefault("name", model.get_name() if hasattr(model, "get_name") else None)
+        kwargs.setdefault("name", model.get_name() if model is not None and hasattr(model, "get_name") else None)
         # LangChain's own cache has nothing to say about an answer that comes from ours.
         super().__init__(cache=False, profile=getattr(model, "profile", None), **kwargs)
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from langroute.cache.entries import Entry, decode, encode, storable
 from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases
-from langroute.cache.keys import Keys, Unkeyable
-from langroute.cache.namespaces import Namespace, NoNamespace, namespace_of
+from langroute.cache.keys import Keys, UnkeyableError
+from langroute.cache.namespaces import Namespace, NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
 from langroute.cache.stats import CacheStats, Counts
 from langroute.cache.stores import Store, StoreStats, open_store
@@ -184,7 +184,7 @@ class ResponseCache:
             space = namespace_of(self.base, self.isolate, metadata, configurable)
             decides = ask.made_by if self.scope == "route" else b"tier:" + ask.tier.encode()
             key = self.keys.of(ask.messages, namespace=space, parts=(decides, *ask.parts))
-        except (Unkeyable, NoNamespace) as error:
+        except (UnkeyableError, NoNamespaceError) as error:
             self._counts.add("bypasses", str(error))
             return str(error)
         max_age = _said(metadata, configurable, MAX_AGE_KEY)
@@ -214,7 +214,7 @@ class ResponseCache:
             if (entry := self._stored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
             if not self.single_flight or ticket.failures > 1:
-                return self._missed(ticket)
+                return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = flight.wait(self.wait_seconds)
@@ -233,7 +233,7 @@ class ResponseCache:
                 flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
                 ticket.flight = None
                 return self._hit(ticket, hit)
-            return self._missed(ticket)
+            return self._missed()
 
     async def arecall(self, ticket: Ticket) -> Hit | None:
         """`recall`, awaited."""
@@ -241,7 +241,7 @@ class ResponseCache:
             if (entry := await self._astored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
             if not self.single_flight or ticket.failures > 1:
-                return await self._amissed(ticket)
+                return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = await flight.await_(self.wait_seconds)
@@ -260,7 +260,7 @@ class ResponseCache:
                 flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
                 ticket.flight = None
                 return self._hit(ticket, hit)
-            return await self._amissed(ticket)
+            return self._missed()
 
     def _lead(self, ticket: Ticket) -> Hit | None:
         """The first to ask in this process: take the lease among processes, and look again at what came meanwhile."""
@@ -305,11 +305,9 @@ class ResponseCache:
             return found
         return None
 
-    def _missed(self, ticket: Ticket) -> None:
+    def _missed(self) -> Hit | None:
         self._counts.add("misses")
-
-    async def _amissed(self, ticket: Ticket) -> None:
-        self._counts.add("misses")
+        return None
 
     # Meaning ---------------------------------------------------------------------------------------------------------
 
@@ -564,11 +562,11 @@ class ResponseCache:
 
     def raw(self, key: str) -> bytes | None:
         """What is stored under a key; `None` where there is nothing or the store is down."""
-        return self._try(self.store.get, key, otherwise=None) if self._up() else None  # type: ignore[no-any-return]
+        return self._try(self.store.get, key, otherwise=None) if self._up() else None
 
     async def araw(self, key: str) -> bytes | None:
         """`raw`, awaited."""
-        return await self._atry(self.store.aget(key), otherwise=None) if self._up() else None  # type: ignore[no-any-return]
+        return await self._atry(self.store.aget(key), otherwise=None) if self._up() else None
 
     def put_raw(self, key: str, data: bytes, *, expires: float | None, tags: Sequence[str] = ()) -> None:
         """Store something under a key, if the store is up and it is not too large."""

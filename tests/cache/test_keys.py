@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langroute.cache.keys import Keys, Unkeyable, canonical, model_digest, settings_digest, tools_digest
+from langroute.cache.keys import Keys, UnkeyableError, canonical, model_digest, settings_digest, tools_digest
 from langroute.testing import ScriptedModel
 
 TOOL = {
@@ -313,11 +313,11 @@ def test_number_keys_and_text_keys_are_not_the_same() -> None:
 
 
 def test_what_has_no_stable_form_is_refused() -> None:
-    with pytest.raises(Unkeyable, match="no stable form"):
+    with pytest.raises(UnkeyableError, match="no stable form"):
         canonical({"x": object()})
     loop: list[Any] = []
     loop.append(loop)
-    with pytest.raises(Unkeyable):
+    with pytest.raises(UnkeyableError):
         canonical(loop)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langroute.cache import CachePolicy, ResponseCache, cache_namespace
@@ -85,7 +86,7 @@ def test_a_hit_is_a_new_message_that_costs_nothing_and_says_what_it_saved() -> N
     first, second = model.invoke("Why?"), model.invoke("Why?")
     mark = second.response_metadata["langroute"]
     assert type(second) is AIMessage
-    assert second.id and second.id != first.id
+    assert second.id not in (None, first.id)
     assert second.usage_metadata == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     assert mark["cost_usd"] == 0
     assert mark["saved"]["total_tokens"] == first.usage_metadata["total_tokens"]
@@ -158,7 +159,7 @@ async def test_event_streams_hit_too() -> None:
     model, scripted = router()
     model.invoke("Why?")
     events = [event async for event in model.astream_events("Why?", version="v2")]
-    assert [event["event"] for event in events if "chat_model" in event["event"]][0] == "on_chat_model_start"
+    assert next(event["event"] for event in events if "chat_model" in event["event"]) == "on_chat_model_start"
     assert "".join(event["data"]["chunk"].content for event in events if event["event"] == "on_chat_model_stream") == "Answer 1."
     for _ in range(2):
         stream = model.stream_events("Why?", version="v3")
@@ -208,7 +209,7 @@ def test_structured_answers_are_parsed_again() -> None:
         title: str
 
     with pytest.raises(Exception, match=r"."):
-        model.with_structured_output(Other).invoke("Who?").title
+        assert model.with_structured_output(Other).invoke("Who?").title
     assert len(scripted.calls) == 2
 
 
@@ -239,6 +240,43 @@ def test_a_hit_can_be_changed_without_changing_the_next() -> None:
     second.content[0]["text"] = "changed"
     third = model.invoke("Why?")
     assert (third.tool_calls[0]["args"], third.content[0]["text"]) == ({"path": ["a"]}, "x")
+
+
+async def test_an_agent_hits_at_every_step() -> None:
+    from langchain.agents import create_agent
+    from langchain.agents.middleware import dynamic_prompt
+
+    from langroute.middleware import RouterMiddleware
+
+    @tool
+    def read_file(path: str) -> str:
+        """Read a file."""
+        return f"content of {path}"
+
+    call = {"name": "read_file", "args": {"path": "a"}, "id": "call_1", "type": "tool_call"}
+    scripted = ScriptedModel(AIMessage("", tool_calls=[call]), "Done.", "Done rudely.", "never")
+    prompt = ["Be polite."]
+
+    @dynamic_prompt
+    def changing(request: Any) -> str:
+        return prompt[0]
+
+    middleware = RouterMiddleware({"cheap": scripted}, response_cache=True)
+    agent = create_agent(scripted, tools=[read_file], middleware=[middleware, changing])
+    for awaited in (False, True, False):
+        heard = Heard()
+        config: Any = {"callbacks": [heard]}
+        asked: Any = {"messages": "Go."}
+        state = await agent.ainvoke(asked, config) if awaited else agent.invoke(asked, config)
+        assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"]
+        assert state["messages"][-1].content == "Done."
+        assert state["messages"][1].tool_calls[0]["id"] == state["messages"][2].tool_call_id
+        assert (len(heard.starts), len(heard.ends)) == (2, 2)
+    assert len(scripted.calls) == 2
+    # Middleware further in may say something else to the model than the router saw: the stored answer was to something else then.
+    prompt[0] = "Be rude."
+    assert agent.invoke({"messages": "Go."})["messages"][-1].content == "Done rudely."
+    assert len(scripted.calls) == 3
 
 
 # What is asked ---------------------------------------------------------------------------------------------------------
@@ -390,7 +428,7 @@ def test_a_call_that_asks_for_variety_gets_it() -> None:
 def test_time_to_live_is_by_kind_and_a_call_may_ask_for_less() -> None:
     now = [1000.0]
     cache = ResponseCache(policy=CachePolicy(ttl={"answer": 100, "title": 0}), clock=lambda: now[0])
-    model, scripted = router(response_cache=cache)
+    model, _ = router(response_cache=cache)
 
     def ask(kind: str = "answer", **configurable: Any) -> str:
         return said(model.invoke("Why?", {"metadata": {"langroute_step_kind": kind}, "configurable": configurable}))
@@ -407,7 +445,7 @@ def test_time_to_live_is_by_kind_and_a_call_may_ask_for_less() -> None:
 
 
 def test_a_call_can_keep_out_of_the_cache() -> None:
-    model, scripted = router()
+    model, _ = router()
 
     def ask(mode: str) -> str:
         return model.invoke("Why?", {"configurable": {"langroute_cache": mode}}).content
@@ -421,7 +459,7 @@ def test_a_call_can_keep_out_of_the_cache() -> None:
 
 
 def test_large_answers_are_not_kept() -> None:
-    model, scripted = router(ScriptedModel("x" * 5000, "short"), response_cache=ResponseCache(policy=CachePolicy(max_bytes=2000)))
+    model, _ = router(ScriptedModel("x" * 5000, "short"), response_cache=ResponseCache(policy=CachePolicy(max_bytes=2000)))
     model.invoke("Why?")
     assert model.invoke("Why?").content == "short"
 
@@ -442,7 +480,7 @@ def test_an_escalated_answer_is_kept_for_the_route_that_was_rejected() -> None:
     assert (said(first), said(second)) == ("miss", "hit")
     alone = ChatRouter({"cheap": weak, "frontier": strong}, pin="cheap", response_cache=cache)
     assert alone.invoke("6 * 7?").content == "Hm."
-    assert list(chunk.content for chunk in model.stream("6 * 7?"))[0] == "42"
+    assert next(chunk.content for chunk in model.stream("6 * 7?")) == "42"
 
 
 def test_a_rejected_answer_is_not_kept_even_when_it_is_the_best_there_was() -> None:
@@ -480,7 +518,7 @@ def test_a_stored_answer_is_not_verified_again() -> None:
 
 
 def test_a_bad_hit_is_reported_by_its_message_or_decision() -> None:
-    model, scripted = router()
+    model, _ = router()
     model.invoke("Why?")
     hit = model.invoke("Why?")
     assert model.response_cache.report_bad_hit(hit.response_metadata["langroute"]["decision_id"])
@@ -491,7 +529,7 @@ def test_a_bad_hit_is_reported_by_its_message_or_decision() -> None:
 
 
 def test_a_task_that_went_badly_takes_its_answers_with_it() -> None:
-    model, scripted = router()
+    model, _ = router()
     with task("good"):
         model.invoke("Shared?")
         model.invoke("Apart?")
@@ -504,7 +542,7 @@ def test_a_task_that_went_badly_takes_its_answers_with_it() -> None:
 
 
 def test_what_was_derived_from_a_withdrawn_answer_goes_too() -> None:
-    model, scripted = router()
+    model, _ = router()
     first = model.invoke("Plan it.")
     again = model.invoke("Plan it.")
     follow = [HumanMessage("Plan it."), again, HumanMessage("Go on.")]
@@ -561,7 +599,7 @@ def test_purging_by_whatever_is_known(where: str, tmp_path: Path) -> None:
 
 
 def test_tenants_and_users_never_meet() -> None:
-    model, scripted = router(response_cache=ResponseCache(isolate=["tenant_id", "user_id"]))
+    model, _ = router(response_cache=ResponseCache(isolate=["tenant_id", "user_id"]))
 
     def ask(**metadata: Any) -> str:
         return model.invoke("Who am I?", {"metadata": metadata}).content
@@ -574,14 +612,14 @@ def test_tenants_and_users_never_meet() -> None:
 
 
 def test_without_a_tenant_the_cache_is_left_alone() -> None:
-    model, scripted = router(response_cache=ResponseCache(isolate=["tenant_id"]))
+    model, _ = router(response_cache=ResponseCache(isolate=["tenant_id"]))
     answers = [model.invoke("Why?") for _ in range(2)] + [model.invoke("Why?", {"metadata": {"tenant_id": ""}})]
     assert [said(answer) for answer in answers] == ["bypass: no tenant_id"] * 3
     assert model.response_cache.size().entries == 0
 
 
 def test_callers_narrow_and_never_widen() -> None:
-    model, scripted = router(response_cache=ResponseCache(isolate=["tenant_id"]))
+    model, _ = router(response_cache=ResponseCache(isolate=["tenant_id"]))
     with cache_namespace(tenant_id="a"):
         model.invoke("Why?")
         assert said(model.invoke("Why?")) == "hit"
@@ -628,7 +666,7 @@ def _foreign_object(data: bytes) -> bytes:
     "spoil", [_cut, _other_tenant, _no_message, _foreign_object, lambda data: b"", lambda data: b"[]", lambda data: b"\x80\x04N."]
 )
 def test_spoiled_values_are_misses(spoil: Callable[[bytes], bytes]) -> None:
-    model, scripted = router()
+    model, _ = router()
     model.invoke("Why?")
     store = model.response_cache.store
     key = store.keys()[0]
@@ -640,7 +678,7 @@ def test_spoiled_values_are_misses(spoil: Callable[[bytes], bytes]) -> None:
 
 
 def test_a_value_moved_to_another_key_is_a_miss() -> None:
-    model, scripted = router()
+    model, _ = router()
     model.invoke("One?")
     model.invoke("Two?")
     store = model.response_cache.store
@@ -677,14 +715,14 @@ def test_answers_outlive_the_process_in_a_file(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_the_router_keeps_the_cache() -> None:
-    model, scripted = router()
+    model, _ = router()
     model.invoke("Why?")
     assert said(model.model_copy(update={"tags": ["x"]}).invoke("Why?")) == "hit"
     assert said(model.with_config(tags=["y"]).invoke("Why?")) == "hit"
 
 
 def test_what_has_no_stable_form_is_answered_without_the_cache() -> None:
-    model, scripted = router()
+    model, _ = router()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert said(model.invoke("Why?", odd=object())).startswith("bypass: a object has no stable form")

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from langroute.cache.codec import Codec
@@ -218,10 +219,8 @@ class SqliteStore(Store):
             opened, self._opened = self._opened, []
         self._local = threading.local()
         for connection in opened:
-            try:
+            with suppress(sqlite3.Error):
                 connection.close()
-            except sqlite3.Error:
-                continue
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -233,4 +232,4 @@ class SqliteStore(Store):
         }
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(state.pop("path"), **state)  # type: ignore[misc, arg-type]
+        self.__init__(state.pop("path"), **state)  # type: ignore[misc]
