@@ -22,7 +22,7 @@ def logit(probability: Floats) -> Floats:
         >>> float(logit(np.array(0.5)))
         0.0
     """
-    held = np.clip(probability, 0.005, 0.995)
+    held = np.minimum(np.maximum(probability, 0.005), 0.995)
     return np.asarray(np.log(held / (1 - held)))
 
 
@@ -97,9 +97,6 @@ class Estimator:
     forest: Forest | None
     blend: Blend
     tokens: Tokens
-    mean: Floats
-    scale: Floats
-    """Of the dense features and the directions."""
 
     def estimate(self, documents: Sequence[Document]) -> Estimate:
         """Estimate several requests at once."""
@@ -112,9 +109,9 @@ class Estimator:
         features = self.features(batch, values)
         parts = [linear]
         if self.forest is not None:
-            parts.append(logit(self.forest.predict(np.hstack([features, linear]))))
+            parts.append(logit(self.forest.predict(np.concatenate([features, linear], 1))))
         success = self.blend(parts)
-        logs = self.tokens.logs((features - self.mean) / self.scale)
+        logs = self.tokens.logs(features)
         counts = np.expm1(logs) * self.tokens.factor
         half = len(self.routes)
         return Estimate(success, logit(success), counts[:, :half], counts[:, half:], logs[:, half:])
@@ -125,7 +122,7 @@ class Estimator:
             return batch.dense
         if len(batch) == 1:
             return np.concatenate([batch.dense[0], values @ self.projection[batch.buckets]])[None]
-        return np.hstack([batch.dense, sums(self.projection[batch.buckets] * values[:, None], batch.starts)])
+        return np.concatenate([batch.dense, sums(self.projection[batch.buckets] * values[:, None], batch.starts)], 1)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All numbers, by name."""
@@ -134,8 +131,6 @@ class Estimator:
             "labels": np.array(list(self.vocabulary.labels), np.int64),
             "rarity": self.weighting.rarity,
             "projection": self.projection.astype(np.float16),
-            "mean": self.mean,
-            "scale": self.scale,
             "blend.weights": self.blend.weights,
             "blend.shift": self.blend.shift,
             **{f"linear.{name}": array for name, array in self.linear.arrays().items()},
@@ -155,14 +150,8 @@ class Estimator:
         vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"])
         forest = None
         if "forest.roots" in arrays:
-            forest = Forest(
-                arrays["forest.roots"],
-                arrays["forest.feature"],
-                arrays["forest.threshold"],
-                arrays["forest.left"],
-                arrays["forest.right"],
-                arrays["forest.value"],
-                int(arrays["forest.depth"]),
+            forest = Forest.from_arrays(
+                {name.removeprefix("forest."): array for name, array in arrays.items() if name.startswith("forest.")}
             )
         return cls(
             tuple(routes),
@@ -173,6 +162,4 @@ class Estimator:
             forest,
             Blend(arrays["blend.weights"], arrays["blend.shift"]),
             Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling"))),
-            arrays["mean"],
-            arrays["scale"],
         )

@@ -9,6 +9,7 @@ Source: Weinberger et al., Feature Hashing for Large Scale Multitask Learning (2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -24,32 +25,39 @@ Ints = NDArray[np.int64]
 CHUNK_BYTES = 1 << 18
 """Bytes that are read in one pass; keeps the tables of powers small."""
 
-KEYWORDS = (
-    "if than each every per more less times total left not except half twice percent average who which what why how the a "
-    "following statement true prove explain write function return sum because"
-).split()
+KEYWORDS = tuple(
+    "if than each every per more less times total left not except half twice percent average who which what why how the a "  # noqa: SIM905
+    "following statement true prove explain write function return sum because".split()
+)
 
 _CHARS = {
-    "digits": b"0123456789",
+    "letters": b"abcdefghijklmnopqrstuvwxyz",
     "upper": b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "spaces": b" \t",
+    "beyond": bytes(range(128, 256)),
+    "brackets": b"()[]{}",
+    "quotes": b"\"'`",
+    "digits": b"0123456789",
+    "ends": b".!?",
+    "colons": b":;",
+    "comma": b",",
     "percent": b"%",
     "dollar": b"$",
     "question": b"?",
-    "comma": b",",
-    "stop": b".;:",
     "lines": b"\n",
-    "brackets": b"()[]{}",
     "operators": b"+-*/=<>^\\_|&",
-    "quotes": b"\"'`",
-    "spaces": b" \t",
-    "beyond": bytes(range(128, 256)),
 }
+_LOGGED = ("digits", "ends", "comma", "percent", "dollar", "question", "lines", "operators")
+_FLAGS = 8
+"""Kinds of word: 4 begins with a digit, 2 has more than eight bytes, 1 more than three."""
+
 DENSE = (
-    *("log_chars", "log_words", "log_numbers", "number_share", "log_sentences", "words_a_sentence", "word_length", "distinct"),
-    *("long_words", "long_numbers", "options", "option_length", "option_spread", "first_line", "seen_words", "tool_words"),
+    *("log_chars", "log_words", "log_numbers", "log_long_numbers", "log_option_length", "log_first_line"),
+    *("log_seen_words", "log_tool_words"),
+    *(f"log_{name}" for name in _LOGGED),
+    *(f"log_{word}" for word in KEYWORDS),
+    *("numbers_a_word", "bytes_a_word", "long_words_a_word", "known_a_word", "words_a_sentence", "options", "option_spread"),
     *(f"{name}_share" for name in _CHARS),
-    *(f"log_{name}" for name in ("digits", "percent", "dollar", "question", "comma", "lines", "operators")),
-    *(f"word_{word}" for word in KEYWORDS),
     *SHAPES,
 )
 """Names of the dense features, in order."""
@@ -89,8 +97,8 @@ class Vocabulary:
 
     def find(self, hashes: NDArray[np.uint64]) -> Ints:
         """The place of each hash, -1 where it is unknown."""
-        place = self._table[(hashes >> self._shift).astype(np.int64)]
-        return np.where(self._prints[place] == hashes, place, -1)
+        place = self._table.take((hashes >> self._shift).view(np.int64))
+        return np.where(self._prints.take(place) == hashes, place, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +129,7 @@ _LOWER[65:91] += 32
 _LOWER += 1
 _DIGIT = np.zeros(256, np.bool_)
 _DIGIT[48:58] = True
-_SPACE = np.zeros(256, np.bool_)
-_SPACE[[0, 9, 10, 32]] = True
-_ENDS = np.zeros(256, np.bool_)
-_ENDS[list(b".!?")] = True
-_OPTION = np.zeros(256, np.bool_)
-_OPTION[list(b"ABCDEFGHIJ")] = True
-_AFTER = np.zeros(256, np.bool_)
-_AFTER[list(b".):")] = True
+_OPTION = re.compile(r"\n[A-J][.):]([^\n]*)")
 _CLASSES = np.zeros((256, len(_CHARS)))
 for _place, _members in enumerate(_CHARS.values()):
     _CLASSES[list(_members), _place] = 1.0
@@ -155,8 +156,8 @@ def _hashes(raw: NDArray[np.uint8], starts: Ints, ends: Ints) -> NDArray[np.uint
     if len(raw) > len(_UP):
         _UP, _DOWN = _powers(max(len(raw), 2 * len(_UP)))
     sums = np.zeros(len(raw) + 1, np.uint64)
-    np.cumsum(_LOWER[raw] * _UP[: len(raw)], out=sums[1:])
-    found = (sums[ends] - sums[starts]) * _DOWN[starts]
+    np.cumsum(_LOWER.take(raw) * _UP[: len(raw)], out=sums[1:])
+    found = (sums.take(ends) - sums.take(starts)) * _DOWN.take(starts)
     found ^= found >> np.uint64(29)
     found *= _MIX
     found ^= found >> np.uint64(32)
@@ -170,9 +171,9 @@ def _hash_words(words: Sequence[str]) -> NDArray[np.uint64]:
     return _hashes(raw, starts, ends)
 
 
-_KEYWORD_HASHES = _hash_words(KEYWORDS)
-_KEYWORD_ORDER = np.argsort(_KEYWORD_HASHES)
-_KEYWORD_SORTED = _KEYWORD_HASHES[_KEYWORD_ORDER]
+_KNOWN_KEYWORDS = Vocabulary(_hash_words(KEYWORDS))
+_ENDS = list(_CHARS).index("ends")
+_COLUMNS = np.array([list(_CHARS).index(name) for name in _LOGGED])
 
 
 def label_hash(label: str) -> int:
@@ -254,7 +255,7 @@ def _bytes(documents: Sequence[Document]) -> tuple[NDArray[np.uint8], Ints, Ints
 
 def _words(raw: NDArray[np.uint8], closes: Ints) -> tuple[Ints, Ints, NDArray[np.uint64], Ints]:
     """Where words begin and end, their hashes, and the text each stands in."""
-    inside = _WORD[raw]
+    inside = _WORD.take(raw)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     if inside[0]:
         edges = np.concatenate([[0], edges])
@@ -282,22 +283,28 @@ def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
     terms, owners = _terms(hashes, segment)
     places = vocabulary.find(terms)
     found = places >= 0
+    labelled = [
+        [known + place for label in document.labels if (place := vocabulary.labels.get(label_hash(label))) is not None]
+        for document in documents
+    ]
+    if count == 1:
+        buckets, repeated = np.unique(places[found], return_counts=True)
+        more = sorted(labelled[0])
+        weights = np.concatenate([1.0 + np.log(repeated), np.ones(len(more))])
+        dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.array([len(buckets)]))
+        return Batch(np.array([0, len(weights)]), np.concatenate([buckets, np.array(more, np.int64)]), weights, dense)
     size = max(vocabulary.width, 1)
     keys, repeated = np.unique(owners[found] * size + places[found], return_counts=True)
     weights = 1.0 + np.log(repeated)
-    dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.bincount(keys // size, minlength=count))
-    labelled = [
-        row * size + known + place
-        for row, document in enumerate(documents)
-        for label in document.labels
-        if (place := vocabulary.labels.get(label_hash(label))) is not None
-    ]
-    if labelled:
-        keys = np.concatenate([keys, np.array(labelled, np.int64)])
-        weights = np.concatenate([weights, np.ones(len(labelled))])
+    rows = keys // size
+    dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.bincount(rows, minlength=count))
+    more = [row * size + place for row, own in enumerate(labelled) for place in own]
+    if more:
+        keys = np.concatenate([keys, np.array(more, np.int64)])
+        weights = np.concatenate([weights, np.ones(len(more))])
         order = np.argsort(keys, kind="stable")
         keys, weights = keys[order], weights[order]
-    rows = keys // size
+        rows = keys // size
     return Batch(np.searchsorted(rows, np.arange(count + 1)), keys - rows * size, weights, dense)
 
 
@@ -312,67 +319,56 @@ def _dense(
     distinct: Ints,
 ) -> Floats:
     count = len(documents)
-    places = np.repeat(np.arange(3 * count), lengths + 1)
-    text = slice(None, None, 3)
-    body = raw[: len(places)]
-    histogram = np.bincount(places * 256 + body, minlength=3 * count * 256).reshape(3 * count, 256)[text]
+    words_in = np.bincount(
+        segment * _FLAGS + _DIGIT[raw[begins]] * 4 + (ends - begins > 8) * 2 + (ends - begins > 3), minlength=3 * count * _FLAGS
+    ).reshape(count, 3, _FLAGS)
+    per_text = words_in.sum(2)
+    flags = words_in[:, 0]
+    if count == 1:
+        histogram = np.bincount(raw[: lengths[0]], minlength=256)[None]
+    else:
+        owner = np.repeat(np.arange(3 * count), lengths + 1)
+        # The zero that closes a text is of no class.
+        histogram = np.bincount(owner * 256 + raw[: len(owner)], minlength=3 * count * 256).reshape(count, 3, 256)[:, 0]
     classes = histogram @ _CLASSES
-    chars = lengths[text] + 1.0
+    keyword = _KNOWN_KEYWORDS.find(hashes)
+    hit = (keyword >= 0) & (segment % 3 == 0)
+    width = len(KEYWORDS)
+    keywords = np.bincount(segment[hit] // 3 * width + keyword[hit], minlength=count * width).reshape(count, width)
 
-    def per_text(at: Ints) -> Floats:
-        return np.bincount(places[at], minlength=3 * count)[text].astype(float)
+    out = np.empty((count, len(DENSE)))
+    options = np.array([_options(document.text) for document in documents])
+    chars, words = lengths[::3], per_text[:, 0]
+    logged = 8 + len(_LOGGED) + width
+    out[:, 0] = chars
+    out[:, 1] = words
+    out[:, 2] = flags[:, 4:].sum(1)
+    out[:, 3] = flags[:, 5] + flags[:, 7]
+    out[:, 4:6] = options[:, 2:]
+    out[:, 6:8] = per_text[:, 1:]
+    out[:, 8 : 8 + len(_LOGGED)] = classes[:, _COLUMNS]
+    out[:, 8 + len(_LOGGED) : logged] = keywords
+    some = words + 1.0
+    out[:, logged] = out[:, 2] / some
+    out[:, logged + 1] = chars / some
+    out[:, logged + 2] = (flags[:, 2:4].sum(1) + flags[:, 6:].sum(1)) / some
+    out[:, logged + 3] = distinct / (per_text.sum(1) + 1.0)
+    out[:, logged + 4] = some / (classes[:, _ENDS] + 1.0)
+    out[:, logged + 5 : logged + 7] = options[:, :2]
+    out[:, logged + 7 : logged + 7 + len(_CHARS)] = classes / (chars[:, None] + 1.0)
+    out[:, logged + 7 + len(_CHARS) :] = [document.shape for document in documents]
+    np.log1p(out[:, :logged], out=out[:, :logged])
+    return out
 
-    of_text = segment % 3 == 0
-    owner = segment[of_text] // 3
-    spans = (ends - begins)[of_text]
-    numeric = _DIGIT[raw[begins[of_text]]]
-    words = np.bincount(owner, minlength=count).astype(float)
-    all_words = np.bincount(segment, minlength=3 * count).astype(float)
-    letters = np.bincount(owner, spans, count)
-    numbers = np.bincount(owner[numeric], minlength=count).astype(float)
-    long_words = np.bincount(owner[spans > 8], minlength=count).astype(float)
-    long_numbers = np.bincount(owner[numeric & (spans > 3)], minlength=count).astype(float)
-    sentences = per_text(np.flatnonzero(_ENDS[body] & _SPACE[raw[1 : len(body) + 1]])) + 1.0
 
-    breaks = np.flatnonzero((body == 10) | (body == 0))
-    line_ends = np.concatenate([breaks[1:], [len(body)]])
-    is_option = (body[breaks] == 10) & _OPTION[raw[breaks + 1]] & _AFTER[raw[breaks + 2]]
-    at, widths = places[breaks[is_option]], (line_ends - breaks)[is_option].astype(float)
-    options = np.bincount(at, minlength=3 * count)[text].astype(float)
-    width = np.bincount(at, widths, 3 * count)[text] / np.maximum(options, 1)
-    square = np.bincount(at, widths**2, 3 * count)[text] / np.maximum(options, 1)
-    closes = np.cumsum(lengths + 1)
-    text_start = (closes - lengths - 1)[text]
-    first_line = breaks[np.searchsorted(breaks, text_start)] - text_start
-
-    known = np.minimum(np.searchsorted(_KEYWORD_SORTED, hashes), len(KEYWORDS) - 1)
-    is_keyword = (_KEYWORD_SORTED[known] == hashes) & of_text
-    keywords = np.bincount(
-        (segment[is_keyword] // 3) * len(KEYWORDS) + _KEYWORD_ORDER[known[is_keyword]], minlength=count * len(KEYWORDS)
-    ).reshape(count, -1)
-
-    some = np.maximum(words, 1)
-    names = list(_CHARS)
-    logs = [names.index(name) for name in ("digits", "percent", "dollar", "question", "comma", "lines", "operators")]
-    columns = np.column_stack(
-        [
-            np.log(chars),
-            np.log1p(words),
-            np.log1p(numbers),
-            numbers / some,
-            np.log(sentences),
-            words / sentences,
-            letters / some,
-            distinct / np.maximum(2 * all_words.reshape(count, 3).sum(1), 1),
-            long_words / some,
-            np.log1p(long_numbers),
-            options,
-            np.log1p(width),
-            np.sqrt(np.maximum(square - width**2, 0)) / np.maximum(width, 1),
-            np.log1p(first_line),
-            np.log1p(all_words[1::3]),
-            np.log1p(all_words[2::3]),
-        ]
-    )
-    shapes = np.array([document.shape for document in documents], float)
-    return np.hstack([columns, classes / chars[:, None], np.log1p(classes[:, logs]), np.log1p(keywords), shapes])
+def _options(text: str) -> tuple[float, float, float, float]:
+    """Lines that are lettered choices: how many, how unlike in length, how long; and how long the first line is."""
+    first = text.find("\n")
+    if first < 0:
+        return 0.0, 0.0, 0.0, float(len(text))
+    lengths = [len(one) for one in _OPTION.findall(text)]
+    if not lengths:
+        return 0.0, 0.0, 0.0, float(first)
+    mean = sum(lengths) / len(lengths)
+    spread = (sum((length - mean) ** 2 for length in lengths) / len(lengths)) ** 0.5
+    return float(len(lengths)), spread / (mean + 1.0), mean, float(first)

@@ -45,7 +45,12 @@ class Weighting:
 
     def weigh(self, batch: Batch) -> Floats:
         """The weight of each entry, `(entries,)`."""
-        values = batch.counts * self.rarity[batch.buckets]
+        values = batch.counts * self.rarity.take(batch.buckets)
+        if len(batch) == 1:
+            # Labels stand behind the words.
+            words = values[: int(np.searchsorted(batch.buckets, self.words))]
+            words /= max(float(np.sqrt(words @ words)), 1e-12)
+            return values
         is_word = batch.buckets < self.words
         length = np.sqrt(sums(np.where(is_word, values * values, 0.0), batch.starts))
         per_entry = np.repeat(np.maximum(length, 1e-12), np.diff(batch.starts))

@@ -17,22 +17,21 @@ from langroute.estimators.features import Floats
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Trees laid out in flat arrays; a leaf points at itself, so that all trees can be walked in step.
+    """Trees laid out in flat arrays, the right child next to the left one; a leaf leads to itself, so that all walk in step.
 
     Example:
         >>> forest = Forest(
         ...     roots=np.array([0]), feature=np.array([0, 0, 0]), threshold=np.array([0.5, np.inf, np.inf], np.float32),
-        ...     left=np.array([1, 1, 2]), right=np.array([2, 1, 2]), value=np.array([[0.5], [0.1], [0.9]]), depth=1)
+        ...     left=np.array([1, 1, 2]), value=np.array([[0.5], [0.1], [0.9]]), depth=1)
         >>> forest.predict(np.array([[0.2], [0.7]])).tolist()
         [[0.1], [0.9]]
     """
 
     roots: NDArray[np.int32]
-    feature: NDArray[np.int16]
+    feature: NDArray[np.int32]
     threshold: NDArray[np.float32]
     left: NDArray[np.int32]
-    right: NDArray[np.int32]
-    value: NDArray[np.float16]
+    value: NDArray[np.float32]
     """`(nodes, routes)`."""
 
     depth: int
@@ -41,28 +40,42 @@ class Forest:
         """`(requests, features)` → `(requests, routes)`."""
         rows = features.astype(np.float32)
         if len(rows) == 1:
-            row, at = rows[0], self.roots
+            # Few nodes are visited, but asking all of them at once costs less than asking level by level.
+            goes_right = rows[0].take(self.feature) > self.threshold
+            at = self.roots
             for _ in range(self.depth):
-                at = np.where(row[self.feature[at]] <= self.threshold[at], self.left[at], self.right[at])
-            return np.asarray(self.value[at].mean(0, dtype=np.float64)[None])
+                at = self.left.take(at) + goes_right.take(at)
+            return np.asarray(self.value.take(at, 0).mean(0, dtype=np.float64)[None])
         out = np.empty((len(rows), self.value.shape[1]))
-        for begin in range(0, len(rows), 512):
-            part = rows[begin : begin + 512]
-            index = np.arange(len(part))[:, None]
+        for begin in range(0, len(rows), 256):
+            part = rows[begin : begin + 256]
+            offset = (np.arange(len(part), dtype=np.int32) * part.shape[1])[:, None]
+            flat = part.ravel()
             at = np.broadcast_to(self.roots, (len(part), len(self.roots)))
             for _ in range(self.depth):
-                at = np.where(part[index, self.feature[at]] <= self.threshold[at], self.left[at], self.right[at])
-            out[begin : begin + 512] = self.value[at].mean(1, dtype=np.float64)
+                at = self.left.take(at) + (flat.take(self.feature.take(at) + offset) > self.threshold.take(at))
+            out[begin : begin + 256] = self.value.take(at, 0).mean(1, dtype=np.float64)
         return out
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """What is stored."""
+        """What is stored, as small as it goes without a change."""
         return {
             "roots": self.roots,
-            "feature": self.feature,
+            "feature": self.feature.astype(np.int16),
             "threshold": self.threshold,
             "left": self.left,
-            "right": self.right,
-            "value": self.value,
+            "value": self.value.astype(np.float16),
             "depth": np.array(self.depth),
         }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Forest:
+        """The forest that `arrays` was taken from."""
+        return cls(
+            arrays["roots"],
+            arrays["feature"].astype(np.int32),
+            arrays["threshold"],
+            arrays["left"],
+            arrays["value"].astype(np.float32),
+            int(arrays["depth"]),
+        )

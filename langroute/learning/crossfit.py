@@ -35,8 +35,9 @@ class Settings:
 
     folds: int = 5
     directions: int = 48
-    trees: int = 100
+    trees: int = 80
     leaf: int = 8
+    depth: int = 12
     most_words: int = 120_000
     least: int = 2
     """Requests that a word must occur in to be known."""
@@ -94,10 +95,12 @@ def fit_estimator(
     filled = np.where(np.isfinite(scores), scores, probability(words))
 
     def trees(rows: np.ndarray) -> Floats:
-        return fit_forest(whole[rows], filled[rows], trees=settings.trees, leaf=settings.leaf, seed=seed).predict(whole)
+        return fit_forest(
+            whole[rows], filled[rows], trees=settings.trees, leaf=settings.leaf, depth=settings.depth, seed=seed
+        ).predict(whole)
 
     shapes = logit(_cross(fold, trees, scores.shape))
-    forest = fit_forest(whole, filled, trees=settings.trees, leaf=settings.leaf, seed=seed)
+    forest = fit_forest(whole, filled, trees=settings.trees, leaf=settings.leaf, depth=settings.depth, seed=seed)
     blend = fit_blend([words, shapes], scores)
     success = np.zeros(scores.shape)
     for part in range(settings.folds):
@@ -105,11 +108,10 @@ def fit_estimator(
         own = fit_blend([words[rows], shapes[rows]], scores[rows])
         success[~rows] = own([words[~rows], shapes[~rows]])
 
-    mean, scale = features.mean(0), features.std(0) + 1e-6
-    tokens = fit_tokens((features - mean) / scale, np.hstack([input_tokens, output_tokens]))
-    logs = tokens.logs((features - mean) / scale)
+    tokens = fit_tokens(features, np.hstack([input_tokens, output_tokens]))
+    logs = tokens.logs(features)
     counts = np.expm1(logs) * tokens.factor
-    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, tokens, mean, scale)
+    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, tokens)
     half = len(routes)
     return Fitted(estimator, success, counts[:, :half], counts[:, half:], logs[:, half:], fold)
 
@@ -166,19 +168,19 @@ def fit_tokens(features: Floats, tokens: Floats, pull: float = 10.0) -> Tokens:
     """
     logs = np.log1p(tokens)
     width, targets = features.shape[1], tokens.shape[1]
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    shifted = (features - mean) / scale
     weights, bias, factor, ceiling = np.zeros((width, targets)), np.zeros(targets), np.ones(targets), np.zeros(targets)
     for column in range(targets):
         rows = np.isfinite(logs[:, column])
         if not rows.any():
             continue
-        own, goal = features[rows], logs[rows, column]
-        bias[column] = goal.mean() - own.mean(0) @ (
-            found := np.linalg.solve(
-                (own - own.mean(0)).T @ (own - own.mean(0)) + pull * np.eye(width), (own - own.mean(0)).T @ (goal - goal.mean())
-            )
-        )
+        middle, goal = shifted[rows].mean(0), logs[rows, column]
+        own = shifted[rows] - middle
+        found = np.linalg.solve(own.T @ own + pull * np.eye(width), own.T @ (goal - goal.mean())) / scale
         weights[:, column] = found
+        bias[column] = goal.mean() - (middle * scale + mean) @ found
         ceiling[column] = goal.max()
-        guess = np.expm1(np.clip(own @ found + bias[column], 0, ceiling[column]))
+        guess = np.expm1(np.clip(features[rows] @ found + bias[column], 0, ceiling[column]))
         factor[column] = tokens[rows, column].sum() / max(guess.sum(), 1e-9)
     return Tokens(weights, bias, factor, ceiling)

@@ -349,7 +349,7 @@ def named_policy(name: str, routes: Sequence[RouteInfo]) -> Any:
 def _report(seen: Sequence[_Seen], runner: Any, frontier: str | None) -> dict[str, Any]:
     count = len(seen)
     groups = _by_routes(seen)
-    best = {names: _frontier(names, members, frontier) for names, members in groups.items()}
+    best = _frontiers(groups, frontier)
     reference = Tally()
     for one in seen:
         route = best[one.names]
@@ -365,7 +365,7 @@ def _report(seen: Sequence[_Seen], runner: Any, frontier: str | None) -> dict[st
     result: dict[str, Any] = {
         "requests": count,
         "frontier": {
-            "route": " | ".join(dict.fromkeys(best.values())),
+            "route": _said(reference.routes),
             "quality": reference.quality,
             "cost_usd": spent,
         },
@@ -379,14 +379,26 @@ def _report(seen: Sequence[_Seen], runner: Any, frontier: str | None) -> dict[st
     return result
 
 
-def _frontier(names: tuple[str, ...], members: Sequence[_Seen], wanted: str | None) -> str:
-    if wanted is not None:
-        if wanted not in names:
-            raise UnknownRouteError(wanted, names, members[0].exchange.where)
-        return wanted
-    quality = np.array([one.scores for one in members]).mean(0)
-    spent = np.array([one.costs for one in members]).mean(0)
-    return names[max(range(len(names)), key=lambda place: (quality[place], -spent[place]))]
+def _said(routes: Counter[str]) -> str:
+    """The frontier's name; several where the traffic has several."""
+    (first, many), *others = routes.most_common()
+    return first if not others or many > 0.9 * sum(routes.values()) else " | ".join(name for name, _ in routes.most_common())
+
+
+def _frontiers(groups: Mapping[tuple[str, ...], Sequence[_Seen]], wanted: str | None) -> dict[tuple[str, ...], str]:
+    """The best single route of the largest group, and where it was not asked, the best of those that were."""
+    found: dict[tuple[str, ...], str] = {}
+    for names, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+        if wanted is not None:
+            if wanted not in names:
+                raise UnknownRouteError(wanted, names, members[0].exchange.where)
+            found[names] = wanted
+            continue
+        same = [route for route in found.values() if route in names]
+        quality = np.array([one.scores for one in members]).mean(0)
+        spent = np.array([one.costs for one in members]).mean(0)
+        found[names] = same[0] if same else names[max(range(len(names)), key=lambda place: (quality[place], -spent[place]))]
+    return found
 
 
 def _target(target: float | None, policy: Any, tally: Tally, spent: float, stored: PolicyFile | None) -> dict[str, Any]:
@@ -428,8 +440,8 @@ def _pair(seen: Sequence[_Seen], strong: str, success: Floats) -> dict[str, Any]
 
 def _baselines(seen: Sequence[_Seen]) -> dict[str, dict[str, float]]:
     count = len(seen)
-    everywhere = set(seen[0].names).intersection(*(one.names for one in seen))
-    found = {f"always:{name}": _routed(seen, [name] * count) for name in sorted(everywhere)}
+    there = Counter(name for one in seen for name in one.names)
+    found = {f"always:{name}": _always(seen, name) for name, many in sorted(there.items()) if many > 0.9 * count}
     found["random"] = {
         "quality": sum(sum(one.scores) / len(one.scores) for one in seen) / count,
         "cost_usd": sum(sum(one.costs) / len(one.costs) for one in seen),
@@ -438,6 +450,13 @@ def _baselines(seen: Sequence[_Seen]) -> dict[str, dict[str, float]]:
     found["knn"] = _routed(seen, _nearest(seen))
     found["oracle"] = _routed(seen, [_best(one.names, one.scores, one.costs) for one in seen])
     return found
+
+
+def _always(seen: Sequence[_Seen], route: str) -> dict[str, float]:
+    """One route for everything; the few requests it was not asked count as its average."""
+    both = [(one.scores[place], one.costs[place]) for one in seen if route in one.names for place in (one.names.index(route),)]
+    score, spent = np.array(both).mean(0)
+    return {"quality": float(score), "cost_usd": float(spent) * len(seen)}
 
 
 def _routed(seen: Sequence[_Seen], routes: Sequence[str]) -> dict[str, float]:

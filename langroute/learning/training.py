@@ -112,37 +112,48 @@ def fit_projection(matrix: Any, words: int, size: int, seed: int) -> NDArray[np.
     return whole
 
 
-def fit_forest(features: Floats, scores: Floats, *, trees: int, leaf: int, seed: int) -> Forest:
+def fit_forest(features: Floats, scores: Floats, *, trees: int, leaf: int, depth: int, seed: int) -> Forest:
     """Extremely randomised trees; `scores` have no gaps."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    model = ExtraTreesRegressor(trees, min_samples_leaf=leaf, max_features=0.3, random_state=seed, n_jobs=2)
+    model = ExtraTreesRegressor(trees, min_samples_leaf=leaf, max_depth=depth, max_features=0.3, random_state=seed, n_jobs=2)
     model.fit(features.astype(np.float32), scores)
     return _flat(model, scores.shape[1])
 
 
 def _flat(model: Any, routes: int) -> Forest:
-    roots, columns = [], {name: [] for name in ("feature", "threshold", "left", "right", "value")}  # type: ignore[var-annotated]
-    offset = depth = 0
+    """All trees in one set of arrays, renumbered so that the right child stands next to the left."""
+    roots, parts, offset, depth = [], [], 0, 0
     for tree in (one.tree_ for one in model.estimators_):
-        leaf = tree.children_left < 0
-        own = np.arange(tree.node_count)
+        order, place = [0], 0
+        while place < len(order):
+            left = tree.children_left[order[place]]
+            if left >= 0:
+                order += [left, tree.children_right[order[place]]]
+            place += 1
+        old = np.array(order)
+        new = np.empty(len(old), np.int64)
+        new[old] = np.arange(len(old))
+        leaf = tree.children_left[old] < 0
+        parts.append(
+            (
+                np.where(leaf, 0, tree.feature[old]),
+                np.where(leaf, np.inf, tree.threshold[old]),
+                np.where(leaf, np.arange(len(old)), new[tree.children_left[old]]) + offset,
+                tree.value.reshape(-1, routes)[old],
+            )
+        )
         roots.append(offset)
-        columns["feature"].append(np.where(leaf, 0, tree.feature))
-        columns["threshold"].append(np.where(leaf, np.inf, tree.threshold))
-        columns["left"].append(np.where(leaf, own, tree.children_left) + offset)
-        columns["right"].append(np.where(leaf, own, tree.children_right) + offset)
-        columns["value"].append(tree.value.reshape(tree.node_count, routes))
-        offset += tree.node_count
+        offset += len(old)
         depth = max(depth, tree.max_depth)
-    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    feature, threshold, left_child, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Forest(
         np.array(roots, np.int32),
-        joined["feature"].astype(np.int16),
-        joined["threshold"].astype(np.float32),
-        joined["left"].astype(np.int32),
-        joined["right"].astype(np.int32),
-        joined["value"].astype(np.float16),
+        feature.astype(np.int32),
+        threshold.astype(np.float32),
+        left_child.astype(np.int32),
+        # As it is stored, so that what is calibrated is what ships.
+        value.astype(np.float16).astype(np.float32),
         depth,
     )
 

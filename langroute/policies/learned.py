@@ -16,7 +16,7 @@ from langroute.estimators.features import Floats, Ints
 from langroute.estimators.plan import Plan, agreement_code, state_features
 from langroute.estimators.store import Group, Point, PolicyFile, load_policy_file
 from langroute.failures import classify
-from langroute.records import Attempt, Price, Request, RouteInfo, Selection
+from langroute.records import Attempt, Request, RouteInfo, Selection
 
 
 def read_request(request: Request) -> Document:
@@ -37,6 +37,10 @@ def read_request(request: Request) -> Document:
     return document_of(request.messages, request.tools, labels)
 
 
+_Rates = tuple[Floats, Floats, Floats]
+"""USD for a token read, a token written and a call, for each route of a group; infinite where a route is not eligible."""
+
+
 class _Fitted:
     """What the learned policies share: one group of routes, and estimates that are remembered for the request at hand."""
 
@@ -44,6 +48,7 @@ class _Fitted:
         self.group, self.version = group, version
         self._place = {route: place for place, route in enumerate(group.routes)}
         self._last = threading.local()
+        self._rates: dict[tuple[int, ...], tuple[Sequence[RouteInfo], _Rates]] = {}
 
     def routes_named(self) -> Iterable[str]:
         """Every route that may be selected."""
@@ -67,13 +72,25 @@ class _Fitted:
 
         A route's own price wins over the one it was fitted with.
         """
-        out = np.full(estimate.success.shape, np.inf)
+        key = tuple([id(route) for route in routes])
+        known = self._rates.get(key)
+        if known is None:
+            if len(self._rates) > 256:
+                self._rates.clear()
+            # Holding the routes keeps their ids from being given to others.
+            known = self._rates[key] = (routes, self._rates_of(routes))
+        given, written, per_call = known[1]
+        return estimate.input_tokens * given + estimate.output_tokens * written + per_call
+
+    def _rates_of(self, routes: Sequence[RouteInfo]) -> _Rates:
+        size = len(self.group.routes)
+        given, written, per_call = np.zeros(size), np.zeros(size), np.full(size, np.inf)
         for route in routes:
             place = self._place.get(route.name)
             price = route.price or self.group.prices.get(route.name)
             if place is not None and price is not None:
-                out[:, place] = _expected(price, estimate, place)
-        return out
+                given[place], written[place], per_call[place] = price.input / 1e6, price.output / 1e6, price.per_call
+        return given, written, per_call
 
     def _after_failure(self, request: Request, attempts: Sequence[Attempt], worth: Floats) -> Selection | None:
         """Another route where the last one failed, unless no other could do better or an answer is there already."""
@@ -89,11 +106,6 @@ class _Fitted:
         known = [route for route in left if route in self._place]
         best = max(known, key=lambda route: worth[0, self._place[route]]) if known else left[-1]
         return Selection(best, f"{last.route} failed: {last.error_type}")
-
-
-def _expected(price: Price, estimate: Estimate, place: int) -> Floats:
-    tokens = estimate.input_tokens[:, place] * price.input + estimate.output_tokens[:, place] * price.output
-    return np.asarray(tokens / 1e6 + price.per_call)
 
 
 class Learned(_Fitted):
@@ -120,8 +132,8 @@ class Learned(_Fitted):
 
     def worth(self, estimate: Estimate, costs: Floats) -> Floats:
         """Estimated success less what the cost is worth, `(requests, routes)`."""
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(costs), -np.inf, estimate.success - self.tolerance * costs / self.group.unit_usd)
+        # A tolerance of 0 would make 0 of an infinite cost.
+        return estimate.success - max(self.tolerance / self.group.unit_usd, 1e-9) * costs
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Select a route; another one where it failed."""
@@ -233,7 +245,7 @@ class LearnedCascade(_Fitted):
 
 
 def _canonical() -> Any:
-    from langroute.verifiers.agreement import canonical
+    from langroute.answers import canonical
 
     return canonical
 
