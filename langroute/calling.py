@@ -136,7 +136,7 @@ class ModelHost:
             # One run id names one run: the first attempt has it.
             del config["run_id"]
         if call.gate is None and not call.selection.tentative and shows_tokens(config):
-            call.gate = Gate()
+            call.gate = Gate(call.route.name)
         if call.gate is not None:
             config = call.gate.under(config)
         name = call.route.info.name

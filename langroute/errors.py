@@ -102,7 +102,7 @@ class RaceLostError(LangrouteError, RuntimeError):
 
     def __init__(self, route: str) -> None:
         self.route = route
-        super().__init__(f"Route {route!r} was given up: another one answered first.")
+        super().__init__(f"The call of route {route!r} was given up: it took too long, or another route answered first.")
 
 
 class AnswerRejectedError(LangrouteError, RuntimeError):

@@ -18,8 +18,11 @@ from langroute.errors import RaceLostError
 class Gate(BaseCallbackHandler):
     """Stands before the other handlers of one call.
 
+    Args:
+        route: The route that is called.
+
     Example:
-        >>> gate = Gate()
+        >>> gate = Gate("small")
         >>> gate.on_llm_new_token("Hello")
         >>> gate.shown
         True
@@ -28,7 +31,8 @@ class Gate(BaseCallbackHandler):
     raise_error = True
     run_inline = True
 
-    def __init__(self) -> None:
+    def __init__(self, route: str) -> None:
+        self.route = route
         self.shown = False
         self.closed = False
 
@@ -42,7 +46,7 @@ class Gate(BaseCallbackHandler):
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         """A token is about to be shown."""
         if self.closed:
-            raise RaceLostError("the call that was given up")
+            raise RaceLostError(self.route)
         self.shown = True
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:

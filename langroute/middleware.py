@@ -69,7 +69,7 @@ class _AgentHost:
             },
         }
         if call.gate is None and not call.selection.tentative and shows_tokens(config):
-            call.gate = Gate()
+            call.gate = Gate(call.route.name)
         return request, config if call.gate is None else call.gate.under(config)
 
     def call(self, call: Call) -> Reply:

@@ -236,7 +236,7 @@ class _Race:
         self.failures: list[tuple[Call, BaseException]] = []
 
     def start(self, call: Call, work: Callable[[Call], Any], *, streams: bool = False) -> None:
-        gate = call.gate = call.gate or Gate()
+        gate = call.gate = call.gate or Gate(call.route.name)
         context = copy_context()
 
         def run() -> None:

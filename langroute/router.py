@@ -16,6 +16,7 @@ from time import perf_counter, time
 from typing import Any
 from uuid import uuid4
 
+from langroute.answers import finish_reason
 from langroute.budgets.funding import Fund, Funding
 from langroute.context import current_task
 from langroute.eligibility import NO_LIMITS, Eligibility, Limits
@@ -177,7 +178,7 @@ NOTHING = Asked()
 LAST_MESSAGES = 4
 """How much of what was asked a decision carries, for a ledger that keeps text."""
 
-ALWAYS_SAY_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini"})
+ALWAYS_SAY_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", "openai-compatible"})
 """Wire formats whose every whole answer says why it ended."""
 
 OURS = ("langroute", "langchain_core", "langchain", "langgraph", "contextlib", "concurrent", "asyncio", "threading")
@@ -279,7 +280,6 @@ class Router:
             raise ConfigurationError(f"patience is a Patience(...), not {patience!r}.")
         self.patience = patience
         self._restarts = patience is not None and patience.restart
-        self._says_why: set[str] = set()
         self._worst: Any = None
         self._purse: Any = None
         self._eligibility = Eligibility(self.infos)
@@ -584,7 +584,7 @@ class Router:
         served = metadata.get("model_name") or metadata.get("model")
         stored = reply.stored
         why = finish_reason(metadata)
-        if error is None and message is not None and stored is None and not cached and self._cut_off(route, why):
+        if error is None and message is not None and stored is None and not cached and _cut_off(route, why):
             error = AnswerCutOffError(route.name)
         if stored is not None and stored.route != selection.route:
             selection = replace(selection, route=stored.route, reason=f"stored answer of {stored.route} for {selection.route}")
@@ -607,14 +607,9 @@ class Router:
             classify(error) if error is not None else None,
             stored,
             reply.cache_key,
+            route.info.provider,
+            route.info.tier,
         )
-
-    def _cut_off(self, route: BuiltRoute, why: str | None) -> bool:
-        """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
-        if why is not None:
-            self._says_why.add(route.name)
-            return why == "in_progress"
-        return route.info.api in ALWAYS_SAY_WHY or (route.info.api == "openai-compatible" and route.name in self._says_why)
 
     def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None, error: BaseException | None) -> float | None:
         if reply.stored is not None:
@@ -791,6 +786,11 @@ def _was_accepted(stored: Stored | None, selection: Selection) -> bool:
     return stored is not None and (stored.score is not None or stored.route != selection.route)
 
 
+def _cut_off(route: BuiltRoute, why: str | None) -> bool:
+    """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
+    return route.info.api in ALWAYS_SAY_WHY if why is None else why == "in_progress"
+
+
 def _run_id(kept: Attempt | None) -> str | None:
     """The chat-model run of an attempt; LangChain writes it into the message's id unless the provider gave one."""
     found = getattr(kept.answer, "id", None) if kept is not None else None
@@ -799,17 +799,3 @@ def _run_id(kept: Attempt | None) -> str | None:
             if found.startswith(prefix):
                 return found[len(prefix) :][:36]
     return None
-
-
-def finish_reason(metadata: Mapping[str, Any]) -> str | None:
-    """Why a model stopped, in whatever way its provider says so.
-
-    Example:
-        >>> finish_reason({"stop_reason": "end_turn"})
-        'end_turn'
-    """
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("done_reason")
-    if reason is None and "status" in metadata:
-        details = metadata.get("incomplete_details")
-        reason = (details.get("reason") if isinstance(details, Mapping) else None) or metadata["status"]
-    return str(reason) if reason is not None else None

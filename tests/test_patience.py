@@ -173,7 +173,7 @@ def test_a_call_that_was_given_up_shows_no_tokens_any_more() -> None:
 
 def test_a_closed_gate_ends_the_models_own_stream() -> None:
     """Its handler raises, which LangChain passes on."""
-    gate = Gate()
+    gate = Gate("slow")
     gate.close()
 
     with pytest.raises(Exception, match="given up"):
