@@ -7,6 +7,7 @@ is offered to the cache. A router without a cache has none of this in its way.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 
+from langroute.answers import finish_reason
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
@@ -23,7 +25,7 @@ from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
 from langroute.pricing import usage_of
 from langroute.records import Request, Stored
-from langroute.router import Call, Effect, Reply, Result, Router, Settle, finish_reason
+from langroute.router import Call, Effect, Reply, Result, Router, Settle
 from langroute.routes import BuiltRoute
 from langroute.runs import Run
 from langroute.structured import StructuredHost
@@ -58,7 +60,7 @@ class Recall:
         found = self._made_by.get(route.name)
         if found is None:
             digest = model_digest(self.models.of(route), route.info.provider, route.info.model)
-            found = self._made_by[route.name] = digest + settings_digest(route.kwargs)
+            found = self._made_by[route.name] = digest + settings_digest({**route.kwargs, "\0style": self.models.style})
         return found
 
     def tools(self, bound: BoundTools | None, request: Request) -> bytes:
@@ -213,7 +215,7 @@ class CachingHost:
                 parts.append(b"events")
         else:
             asked = host.request
-            settings = {**route.kwargs, **asked.model_settings}
+            settings = {**host.router.settings, **route.kwargs, **asked.model_settings}
             own = [tool for tool in asked.tools if isinstance(tool, dict)]
             form = asked.response_format
             parts = [self.recall.tools(None, request), settings_digest(settings), tools_digest(own), type(form).__name__.encode()]
@@ -223,6 +225,9 @@ class CachingHost:
         if structured:
             method = {key: value for key, value in host.structured.so_kwargs.items() if key != "include_raw"}
             parts.append(b"structured" + settings_digest(method))
+        if self.recall.models.style is not None:
+            # The same words as a title and as a reply are spoken in different voices.
+            parts.append(request.step.kind.encode())
         info = route.info
         return Ask(
             messages=request.messages,
@@ -338,7 +343,7 @@ class CachingHost:
         route = self.router.routes[self.notes[call.index][1].route]  # type: ignore[union-attr]
         host, replay = self.host, self.recall.replay(route).saying(message)
         kind = ModelHost if isinstance(host, StructuredHost) else type(host)
-        self.twin = kind(cast(Models, _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
+        self.twin = kind(cast("Models", _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
         return self.twin, replace(call, route=route)
 
     def _serve(self, call: Call, hit: Hit) -> Reply | None:
@@ -408,7 +413,8 @@ class CachingHost:
         route, message = self.router.routes[entry.route], fresh(entry.message)
         replay = self.recall.replay(route).saying(message, expects=entry.sent, digest=self.cache.keys.digest)
         host = self.host
-        twin = type(host)(_Replaying(host.models, replay), host.request, host.handler, self.given)
+        twin = copy(host)
+        twin.models, twin.config = _Replaying(host.models, replay), self.given
         return twin, replace(call, route=route), message
 
     def _said(self, call: Call, hit: Hit, message: Any) -> None:
