@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +26,7 @@ MODULES = sorted(
 
 LAYERS = {
     **dict.fromkeys(("_version", "records", "errors", "context"), 0),
-    **dict.fromkeys(("protocols", "pricing", "routes", "failures"), 1),
+    **dict.fromkeys(("protocols", "pricing", "routes", "failures", "answers"), 1),
     **dict.fromkeys(
         ("steps", "history", "texts", "tooling", "eligibility", "adapt", "policies", "verifiers", "cache", "ledger", "hooks"), 2
     ),
@@ -46,6 +47,7 @@ def part(module: str) -> str:
     return names[1] if len(names) > 1 else ""
 
 
+@cache
 def imports(module: str) -> list[tuple[str, bool]]:
     """What a module imports of this package, and whether it does so when it is imported itself."""
     path = PACKAGE.parent / Path(*module.split("."))
@@ -104,7 +106,7 @@ def test_a_module_imports_names_from_where_they_are_defined(module: str) -> None
 
 ENVIRONMENT = {
     "langroute.callbacks": "asked by LangChain, and only where the variable is set",
-    "langroute.local.fetch": "hands the environment on to pip",
+    "langroute.local.fetching": "hands the environment on to pip",
 }
 """Who else reads it, and why."""
 

@@ -17,12 +17,12 @@ from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, Generation
 
+from langroute.answers import finish_reason
 from langroute.cache.entries import fresh, storable
 from langroute.cache.keys import BLOCK_NOISE, EXTRA_NOISE, TOOL_BLOCKS, canonical
 from langroute.cache.namespaces import NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
 from langroute.cache.response import ResponseCache
-from langroute.router import finish_reason
 
 ALLOWED = (Generation, ChatGeneration, AIMessage)
 """What may come out of a stored value."""

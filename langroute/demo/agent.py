@@ -12,10 +12,10 @@ from typing import Any, TypedDict
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.graph import END, START, StateGraph
 
+from langroute.answers import text_of
 from langroute.demo.sandbox import LIMITS, Limits, Tested, run_tests
 from langroute.demo.tasks import Task
 from langroute.records import Attempt, Request, Verdict
-from langroute.verifiers.base import text_of
 
 CODER = "You write one Python function. Answer with one Python code block and nothing else: no example, no explanation."
 PLANNER = 'You plan small Python functions. Answer in JSON: {"approach": "..."}'

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from langroute.answers import text_of
 from langroute.records import Attempt, Request, Verdict
-from langroute.verifiers.base import text_of
 
 CUT_OFF = frozenset(
     {"length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS", "incomplete", "model_context_window_exceeded"}

@@ -12,24 +12,6 @@ from langroute.failures import passes_through
 from langroute.records import Attempt, Request, Verdict
 
 
-def text_of(answer: Any) -> str:
-    """What an answer says, as text.
-
-    Example:
-        >>> text_of("plain")
-        'plain'
-    """
-    if answer is None or isinstance(answer, str):
-        return answer or ""
-    content = getattr(answer, "content", None)
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part if isinstance(part, str) else part.get("text") or part.get("refusal") or "" for part in content]
-        return "".join(part for part in parts if isinstance(part, str))
-    return str(answer)
-
-
 class Check:
     """Any callable as a verifier.
 

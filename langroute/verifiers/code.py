@@ -9,8 +9,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from langroute.answers import text_of
 from langroute.records import Attempt, Request, Verdict
-from langroute.verifiers.base import text_of
 
 _FENCE = re.compile(r"```([\w+#.-]*)[^\n]*\n(.*?)```", re.DOTALL)
 

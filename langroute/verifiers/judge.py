@@ -7,10 +7,10 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from langroute.answers import text_of
 from langroute.pricing import cost, price_from, usage_of
 from langroute.records import Attempt, Request, Usage, Verdict
 from langroute.routes import identity, resolve
-from langroute.verifiers.base import text_of
 
 INSTRUCTIONS = (
     "You check the work of an assistant. Read the request and the answer. Judge only whether the answer does what was "

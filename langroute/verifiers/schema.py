@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from langroute.answers import text_of
 from langroute.records import Attempt, Request, Verdict
-from langroute.verifiers.base import text_of
 from langroute.verifiers.values import fault_in
 
 

@@ -18,7 +18,7 @@ from langroute.policies import Cascade
 from langroute.records import Attempt, Request, Selection, Verdict
 from langroute.testing import ScriptedModel
 from langroute.verifiers import Agreement, Check, CodeCompiles, Judge, LogProb, NotEmpty, Structured, ToolCalls, run, score_of
-from langroute.verifiers.agreement import canonical
+from langroute.answers import canonical
 
 PRICE = {"input": 1.0, "output": 2.0}
 FENCE = "`" * 3
