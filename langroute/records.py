@@ -368,6 +368,12 @@ class Attempt:
     cache_key: str | None = None
     """Where the response cache keeps the answer, if it may."""
 
+    provider: str | None = None
+    """LangChain's `ls_provider` of the route's model."""
+
+    tier: str | None = None
+    """The route's."""
+
     @property
     def route(self) -> str:
         """Name of the route that was tried."""
@@ -396,6 +402,8 @@ class Attempt:
             failure=self.failure,
             stored=self.stored,
             cache_key=self.cache_key,
+            provider=self.provider,
+            tier=self.tier,
         )
 
 

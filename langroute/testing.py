@@ -170,6 +170,8 @@ class LedgerContract:
                 first_token_s=0.25,
                 model="small-1",
                 finish_reason="stop",
+                provider="scripted",
+                tier="cheap",
             ),
             Attempt(
                 Selection("large", "next tier", wait_s=0.5, switch_cost_usd=0.25),

@@ -95,7 +95,7 @@ class OTelHook:
         self._measure(decision)
 
     def _attempt(self, decision: Decision, attempt: Attempt, index: int, begun: float, context: Any) -> None:
-        model, provider = attempt.model or attempt.route, _provider(decision, attempt)
+        model, provider = attempt.model or attempt.route, PROVIDERS.get(attempt.provider or "", attempt.provider or "unknown")
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": provider,
@@ -188,12 +188,6 @@ _SMALL = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 0.1, 1.0)
 
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
-
-
-def _provider(decision: Decision, attempt: Attempt) -> str:
-    found = decision.metadata.get("ls_provider")
-    name = getattr(attempt, "provider", None) or (found if isinstance(found, str) else None) or "unknown"
-    return PROVIDERS.get(name, name)
 
 
 __all__ = ["OTelHook"]
