@@ -191,7 +191,7 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
                 attempt=index,
                 route=attempt.route,
                 model=attempt.model,
-                provider=attempt.provider,
+                provider=attempt.provider or _text(decision.metadata.get("ls_provider")),
                 tier=attempt.tier or (decision.tier if attempt.route == decision.route else None),
                 node=step.node,
                 step_kind=step.kind,
