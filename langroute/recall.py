@@ -133,11 +133,14 @@ class CachingHost:
             return getattr(self.twin or self.host, name)
         return getattr(self.host, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "structured":
-            self.host.structured = value
-        else:
-            object.__setattr__(self, name, value)
+    @property
+    def structured(self) -> Any:
+        """The structured output that is asked for, of a host that does that."""
+        return self.host.structured
+
+    @structured.setter
+    def structured(self, value: Any) -> None:
+        self.host.structured = value
 
     def _caught(self, inner: Any) -> Any:
         if self.served is not None:

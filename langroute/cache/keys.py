@@ -235,9 +235,14 @@ def _state(message: Any) -> tuple[Any, ...]:
     )
 
 
+_TIES = [b"#" + number.to_bytes(15, "big") for number in range(256)]
+
+
 def _tie(numbers: Mapping[str, int], tool_call_id: str) -> bytes:
     """Which call a tool result belongs to: by its place where it can be told, else by its id."""
     number = numbers.get(tool_call_id)
+    if number is not None and number < 256:
+        return _TIES[number]
     if number is None:
         return b"?" + blake2b(tool_call_id.encode("utf-8", "surrogatepass"), digest_size=15).digest()
     return b"#" + number.to_bytes(15, "big")

@@ -1,0 +1,214 @@
+"""What does an answer from the cache cost? Paired with LangChain's own caches in one run, in shuffled order.
+
+    python benchmarks/cache.py [--rounds 1000] [--entries 1000000] [--lookups 1000000]
+
+`through ChatRouter, beyond the lookup` is the median over rounds of (a whole `invoke` that hits - key, lookup and decoding alone), both
+timed in the same round. `SQLiteCache` is langchain-community's and is left out where that is not installed. Everything is bounded and
+runs in this process, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from langchain_core.caches import InMemoryCache
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+
+sys.path.insert(0, str(Path(__file__).parent))
+from overhead import history
+
+from langroute.cache import MemoryStore, ResponseCache
+from langroute.cache.entries import decode, fresh
+from langroute.cache.keys import Keys
+from langroute.cache.response import Ask
+from langroute.cache.stores.sqlite import SqliteStore
+from langroute.chat_model import ChatRouter
+
+
+def paired(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Microseconds of each kind of work in every round; in each round all of them, in shuffled order."""
+    for work in works.values():
+        for _ in range(20):
+            work()
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name in random.sample(list(works), len(works)):
+            begun = perf_counter()
+            works[name]()
+            taken[name].append((perf_counter() - begun) * 1e6)
+    return taken
+
+
+def difference(taken: dict[str, list[float]], one: str, other: str) -> float:
+    return statistics.median(a - b for a, b in zip(taken[one], taken[other], strict=True))
+
+
+def lookup_alone(model: ChatRouter, messages: list[Any]) -> Callable[[], Any]:
+    """Key, store and decoding, without a router around it."""
+    cache, key = model.response_cache, model.response_cache.store.keys()[0]
+    keys, space = cache.keys, cache.base
+    parts = (b"x" * 32, b"", b"")
+
+    def work() -> Any:
+        keys.of(messages, namespace=space, parts=parts)
+        return fresh(decode(cache.store.get(key)).message)
+
+    return work
+
+
+def hits(rounds: int, folder: Path) -> None:
+    for length in (1, 80):
+        messages = [HumanMessage("Say hello.")] if length == 1 else history(length)
+        answer = ["A short answer."]
+        works: dict[str, Callable[[], Any]] = {}
+        memory = ChatRouter({"cheap": FakeListChatModel(responses=answer)}, response_cache=ResponseCache())
+        memory.invoke(messages)
+        works["ours, memory"] = lambda m=messages, r=memory: r.invoke(m)
+        works["lookup alone"] = lookup_alone(memory, messages)
+        sqlite = ChatRouter({"cheap": FakeListChatModel(responses=answer)}, response_cache=folder / f"ours-{length}.db")
+        sqlite.invoke(messages)
+        works["ours, SQLite"] = lambda m=messages, r=sqlite: r.invoke(m)
+        bare = FakeListChatModel(responses=answer)
+        works["bare model"] = lambda m=messages: bare.invoke(m)
+        langchain = FakeListChatModel(responses=answer, cache=InMemoryCache())
+        langchain.invoke(messages)
+        works["LangChain InMemoryCache"] = lambda m=messages: langchain.invoke(m)
+        try:
+            from langchain_community.cache import SQLiteCache
+
+            community = FakeListChatModel(responses=answer, cache=SQLiteCache(str(folder / f"theirs-{length}.db")))
+            community.invoke(messages)
+            works["LangChain SQLiteCache"] = lambda m=messages: community.invoke(m)
+        except ImportError:
+            print("langchain-community is not installed: no SQLiteCache")
+        taken = paired(works, rounds)
+        assert memory.response_cache.stats().misses == sqlite.response_cache.stats().misses == 1
+        print(f"\nA hit, {length} message{'s' if length > 1 else ''}: median microseconds")
+        for name, times in taken.items():
+            print(f"  {name:36}{statistics.median(times):10.1f}")
+        beyond = difference(taken, "ours, memory", "lookup alone")
+        print(f"  {'through ChatRouter, beyond the lookup':36}{beyond:10.1f}   (target: at most 80)")
+        print(f"  {'through ChatRouter, beyond a bare model':36}{difference(taken, 'ours, memory', 'bare model'):10.1f}")
+        ratio = statistics.median(taken["LangChain InMemoryCache"]) / statistics.median(taken["ours, memory"])
+        print(f"  {'times faster than InMemoryCache':36}{ratio:10.2f}   (target at 80 messages: at least 2)")
+        if "LangChain SQLiteCache" in taken:
+            ratio = statistics.median(taken["LangChain SQLiteCache"]) / statistics.median(taken["ours, SQLite"])
+            print(f"  {'SQLite, times faster than SQLiteCache':36}{ratio:10.2f}   (target: at least 1)")
+
+
+def filled(store: Any, entries: int, value: bytes) -> list[str]:
+    keys = [f"{number:040x}" for number in range(entries)]
+    for key in keys:
+        store.put(key, value, tags=("kind:answer",))
+    return random.sample(keys, min(1000, entries))
+
+
+def scale(entries: int, folder: Path, value: bytes) -> None:
+    print(f"\nLookup at 1,000 and {entries:,} entries: median microseconds")
+    for name, make in (
+        ("memory", lambda count: MemoryStore(max_entries=10_000_000, max_bytes=64 * 1024**3)),
+        ("SQLite", lambda count: SqliteStore(folder / f"scale-{count}.db", max_entries=10_000_000, max_bytes=64 * 1024**3)),
+    ):
+        small, large = make(1000), make(entries)
+        if name == "SQLite":
+            # Filling it one by one is no part of what is measured.
+            large._connection().execute("PRAGMA synchronous=OFF")
+        few, begun = filled(small, 1000, value), perf_counter()
+        many = filled(large, entries, value)
+        rate = entries / (perf_counter() - begun)
+        taken: dict[str, list[float]] = {"small": [], "large": []}
+        for _ in range(5):
+            for one, other in zip(few, many, strict=True):
+                for which, store, key in random.sample([("small", small, one), ("large", large, other)], 2):
+                    begun = perf_counter()
+                    found = store.get(key)
+                    taken[which].append((perf_counter() - begun) * 1e6)
+                    assert found == value
+        at_few, at_many = statistics.median(taken["small"]), statistics.median(taken["large"])
+        print(f"  {name:10}{at_few:8.2f}{at_many:10.2f}   ratio {at_many / at_few:5.2f} (target: at most 1.5)   {rate:,.0f} puts/s")
+        small.close()
+        large.close()
+    bounded = MemoryStore(max_entries=5000, max_bytes=4 * 1024 * 1024)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(200_000):
+        bounded.put(f"{number:040x}", value, tags=("kind:answer", f"n:{number}"))
+    stats = bounded.stats()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"  bounded memory: {stats.entries} entries, {stats.bytes:,} of {stats.max_bytes:,} bytes after 200,000 puts; the process grew {grown:.0f} MB")
+
+
+def isolation(lookups: int) -> None:
+    """Random lookups of 1,000 tenants who all ask the same few things."""
+    cache = ResponseCache(MemoryStore(max_entries=100_000), isolate=["tenant_id"])
+    chance, texts = random.Random(1), [[HumanMessage(f"Question {number}?")] for number in range(20)]
+
+    def ask(tenant: int, text: int) -> Any:
+        metadata = {"tenant_id": str(tenant)}
+        return cache.open(Ask(texts[text], "answer", "r", "cheap", b"m", (), {}, None, metadata))
+
+    crossed = answered = 0
+    for _ in range(lookups):
+        tenant, text = chance.randrange(1000), chance.randrange(20)
+        ticket = ask(tenant, text)
+        hit = cache.recall(ticket)
+        if hit is None:
+            message = AIMessage(f"for {tenant} on {text}", response_metadata={"finish_reason": "stop"})
+            cache.keep(ticket, cache.entry(ticket, message, finish_reason="stop"))
+        else:
+            answered += 1
+            crossed += hit.entry.message.content != f"for {tenant} on {text}"
+    print(f"\nIsolation: {lookups:,} lookups over 1,000 tenants with colliding texts: {answered:,} hits, {crossed} of another tenant (target: 0)")
+
+
+def versions() -> None:
+    """The same key in every Python that is named on the command line."""
+    program = (
+        "from langchain_core.messages import *; from langroute.cache.keys import Keys, settings_digest\n"
+        "m=[HumanMessage('Hi é'),AIMessage('',tool_calls=[{'name':'t','args':{'b':[1,2.5,None],'a':'x'},'id':'1'}]),ToolMessage('r',tool_call_id='1')]\n"
+        "print(Keys().of(m,namespace=(('tenant','a'),),parts=[settings_digest({'temperature':0,'stop':['x']})]))"
+    )
+    found = {}
+    for python in (sys.executable, *PYTHONS):
+        done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+        found[python] = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+    print("\nKeys in other Pythons:", *{value for value in found.values()})
+
+
+PYTHONS: list[str] = []
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--lookups", type=int, default=1_000_000)
+    parser.add_argument("--python", action="append", default=[], help="Another Python that has langchain-core; may be repeated.")
+    given = parser.parse_args()
+    PYTHONS.extend(given.python)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        hits(given.rounds, Path(folder))
+        model = ChatRouter({"cheap": FakeListChatModel(responses=["A short answer."])}, response_cache=True)
+        model.invoke("Say hello.")
+        value = model.response_cache.store.get(model.response_cache.store.keys()[0])
+        scale(given.entries, Path(folder), value)
+    isolation(given.lookups)
+    Keys()
+    versions()
+
+
+if __name__ == "__main__":
+    main()
