@@ -12,16 +12,19 @@ def usd(value: float | None, sign: bool = False) -> str:
     """USD with as many digits as tell something.
 
     Example:
-        >>> usd(1234.5), usd(0.0123), usd(0.0), usd(None), usd(-2.5, sign=True)
-        ('1,234.50 USD', '0.0123 USD', '0.00 USD', 'unknown', '-2.50 USD')
+        >>> usd(1234.5), usd(0.5), usd(0.0123), usd(0.0), usd(None), usd(-2.5, sign=True)
+        ('1,234.50 USD', '0.50 USD', '0.0123 USD', '0.00 USD', 'unknown', '-2.50 USD')
     """
     if value is None:
         return UNKNOWN
     plus = "+" if sign and value > 0 else ""
     if value == 0 or abs(value) >= 1:
         return f"{plus}{value:,.2f} USD"
+    # Three digits that tell something, and never less than cents.
     digits = f"{value:.3g}"
-    return f"{plus}{float(digits):.10f}".rstrip("0") + " USD" if "e" in digits else f"{plus}{digits} USD"
+    shown = f"{float(digits):.10f}".rstrip("0") if "e" in digits else digits
+    whole, _, cents = shown.partition(".")
+    return f"{plus}{whole}.{cents.ljust(2, '0')} USD"
 
 
 def money(amount: Amount) -> str:

@@ -234,7 +234,7 @@ class TestTimeline:
         page.fill("#find", "t1")
         page.get_by_role("button", name="Show").click()
         text = page.locator("#timeline").inner_text()
-        assert "tried small: score 0.20: judge, $0.1, 1.0 s" in text
+        assert "tried small: score 0.20: judge, $0.10, 1.0 s" in text
         assert "escalations 1" in text
         page.fill("#find", "nobody")
         page.get_by_role("button", name="Show").click()

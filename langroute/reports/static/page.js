@@ -15,7 +15,8 @@
     if (a >= 1e6) return sign + "$" + d3.format(",.2f")(a / 1e6) + "M";
     if (a >= 10000) return sign + "$" + d3.format(",.0f")(a);
     if (a >= 1) return sign + "$" + d3.format(",.2f")(a);
-    return sign + "$" + d3.format(a < 1e-6 ? ".1e" : ".3~g")(a).replace(/^(\d)e-(\d+)$/, (_, m, n) => (m * 10 ** -n).toFixed(+n));
+    const [whole, cents = ""] = Number(a.toPrecision(3)).toFixed(12).replace(/0+$/, "").split(".");
+    return `${sign}$${whole}.${cents.padEnd(2, "0")}`;
   };
   const tick = (x) => "$" + d3.format(Math.abs(x) >= 1000 ? ",.0f" : "~g")(x);
   const atLeast = (x, unknown) => (x == null ? "unknown" : (unknown ? "≥ " : "") + usd(x));
@@ -81,6 +82,11 @@
     const from = time ? Math.max(0, data.points.length - Math.ceil(+time / data.grain_days)) : 0;
     return { from, keep: (row) => row[0] >= from && (team === "" || row[1] === +team) && (kind === "" || row[2] === +kind) };
   };
+  // A single day is shown among those around it, not blown up to the whole width.
+  const spanFrom = (from) => {
+    const end = d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days), start = new Date(data.points[from]);
+    return [d3.min([start, d3.utcDay.offset(end, -14)]), end];
+  };
   const total = (rows, index) => d3.sum(rows, (row) => row[index]);
 
   // The parts of the page -----------------------------------------------------------------------------------------------
@@ -96,7 +102,7 @@
       one("f-spend", "Spend", nothingKnown ? "unknown" : atLeast(spend, unknown), unknown ? `${plural(unknown, "call")} without a known price` : `${plural(made, "model call")}`),
       one("f-tasks", "Tasks", count(all), `${count(told)} with an outcome`),
       one("f-success", "Success", told ? percent(won / told) : "not told", told ? `95 % interval ${(low * 100).toFixed(0)}–${percent(high)}` : "no outcome yet"),
-      one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", "failures and retries included"),
+      one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", won ? "with failures and retries" : "nothing has succeeded yet"),
       one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `against ${data.savings.baselines.join(" or ") || "the baseline"}` : "nothing to compare with"),
       one("f-hours", "Hours saved", baselines ? d3.format(",.1f")(hours) : "not declared", baselines ? `${plural(baselines, "task")} with a baseline` : "no baseline was declared"),
     );
@@ -107,10 +113,9 @@
     const rows = [];
     for (const [point, byTier] of sums) for (const [tier, [value, unknown]] of byTier) rows.push({ date: new Date(data.points[point]), tier, usd: value, unknown });
     const grain = { 1: "day", 7: "week", 28: "four weeks", 3650: "all of it" }[data.grain_days];
-    if (!rows.length) return card("spend", "Spend over time", null, empty("No calls in this selection."));
+    if (!rows.length) return card("spend", "Spend over time", null, empty(data.calls.length ? "No calls in this selection." : "No calls were recorded in this time. A router keeps them where it is given a ledger: ChatRouter(routes, ledger=open_ledger(\"ledger.db\"))."));
     const tiers = data.tiers.filter((tier) => rows.some((row) => row.tier === tier));
-    const span = [new Date(data.points[from]), d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days)];
-    const interval = data.grain_days > 1000 ? undefined : d3.utcDay;
+    const span = spanFrom(from);
     const figure = draw(`Spend for each ${grain}, by tier. The whole is ${usd(d3.sum(rows, (r) => r.usd))}.`, {
       width: width("spend"), height: 240, marginLeft: 56, marginRight: 8,
       x: { type: "utc", domain: span, label: null }, y: { label: "USD", grid: true, tickFormat: tick, nice: true, ticks: 5 },
@@ -127,13 +132,13 @@
   function successOverTime(tasks, from) {
     // A point of a handful of outcomes says nothing: neighbours are taken together until there are 25 on average.
     const told = total(tasks, 4) + total(tasks, 5), points = new Set(tasks.filter((r) => r[4] + r[5]).map((r) => r[0])).size;
-    const together = Math.max(1, Math.ceil((25 * points) / Math.max(1, told)));
+    const together = Math.max(1, Math.min(data.points.length - from, Math.ceil((25 * points) / Math.max(1, told))));
     const rows = [...d3.rollup(tasks, (r) => [total(r, 4), total(r, 4) + total(r, 5)], (r) => from + Math.floor((r[0] - from) / together) * together)]
       .filter(([, [, of]]) => of).sort((a, b) => a[0] - b[0])
       .map(([point, [won, of]]) => { const [low, high] = wilson(won, of); return { date: new Date(data.points[point]), won, of, share: won / of, low, high }; });
     if (!rows.length) return card("success", "Success over time", null, empty("No outcome was told in this selection."));
     const figure = draw(`Success rate over time, with its 95 % interval. The last is ${percent(rows.at(-1).share)}.`, {
-      width: width("success"), height: 270, marginLeft: 48, marginTop: 24, x: { type: "utc", domain: [new Date(data.points[from]), d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days)], label: null, ticks: 5 },
+      width: width("success"), height: 270, marginLeft: 48, marginTop: 24, x: { type: "utc", domain: spanFrom(from), label: null, ticks: 5 },
       y: { domain: [Math.max(0, Math.floor((d3.min(rows, (r) => r.low) - 0.02) * 10) / 10), 1], label: null, tickFormat: (x) => percent(x), grid: true, ticks: 5 },
       marks: [
         rows.length > 1 ? Plot.areaY(rows, { x: "date", y1: "low", y2: "high", fill: "var(--band)" }) : Plot.ruleX(rows, { x: "date", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 2 }),
@@ -265,7 +270,7 @@
     const tiers = data.tiers.concat(NONE).filter((tier, i, all) => all.indexOf(tier) === i && rows.some((r) => r.tier === tier));
     const figure = rows.length ? draw(`Steps of task ${task.id} over ${seconds(long)}.`, {
       width: width("timeline"), height: 36 + Math.min(rows.length * 16, 420), marginLeft: 84, marginTop: 4, marginBottom: 28,
-      x: { label: null, tickFormat: (x) => (x === 0 ? "0 s" : seconds(x)), grid: true, domain: [0, long] }, y: { axis: rows.length > 26 ? null : "left", label: null, tickSize: 0, tickFormat: (i) => `${i} ${rows[i - 1].kind || ""}` },
+      x: { label: null, tickFormat: (x) => (x === 0 ? "0 s" : long < 0.02 ? d3.format(".2~f")(x * 1000) + " ms" : seconds(x)), ticks: Math.max(3, width("timeline") / 110), grid: true, domain: [0, long] }, y: { axis: rows.length > 26 ? null : "left", label: null, tickSize: 0, tickFormat: (i) => `${i} ${rows[i - 1].kind || ""}` },
       marks: [
         Plot.barX(rows, { x1: "at", x2: (d) => Math.max(d.end, d.at + minimum), y: "i", fill: (d) => tierColor(d.tier), fillOpacity: (d) => (d.ok ? .9 : .45), rx: 2, insetTop: 1.5, insetBottom: 1.5 }),
         Plot.tip(rows, Plot.pointerY({ x: (d) => (d.at + d.end) / 2, y: "i", title: (d) => `${d.i}. ${d.kind || "call"} to ${d.route || d.model || NONE}\n${d.why || ""}\n${atLeast(d.usd, 0)}, ${seconds(d.s)}` })),
@@ -294,7 +299,7 @@
     if (s.measured_per_success_usd != null) {
       const steps = s.extra_steps == null ? "" : ` Routed tasks took ${Math.abs(s.extra_steps).toFixed(1)} steps ${s.extra_steps < 0 ? "fewer" : "more"}.`;
       put("Savings, measured", `A success cost ${usd(Math.abs(s.measured_per_success_usd))} ${s.measured_per_success_usd < 0 ? "more" : "less"} than with ${s.best_single} alone, the best single route.${steps} Tasks were not assigned by chance: compare like with like.`);
-    } else put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 are needed), so extra steps are not measured.");
+    } else if (s.decisions) put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 are needed), so extra steps are not measured.");
     if (data.total.response_hits) put("Response cache", `${plural(data.total.response_hits, "hit")}, whose calls would have cost ${usd(data.total.response_saved_usd)}.`);
     if (s.prompt_cache_usd != null) put("Prompt caches", `${usd(s.prompt_cache_usd)} saved at list prices; in the spend already.`);
     if (w.hours_saved != null) put("Hours saved", `${d3.format(",.1f")(w.hours_saved)} over ${plural(w.tasks_with_baseline, "task")} with a baseline; people spent ${d3.format(",.1f")(w.review_hours)} hours on other tasks.`);
