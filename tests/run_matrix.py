@@ -17,7 +17,16 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ["tests/test_equality.py", "tests/test_node.py", "tests/test_middleware.py", "tests/test_robustness.py", "tests/standard"]
+TESTS = [
+    *(
+        "tests/test_equality.py",
+        "tests/test_node.py",
+        "tests/test_middleware.py",
+        "tests/test_robustness.py",
+        "tests/test_traps.py",
+    ),
+    *("tests/standard", "tests/verifiers", "tests/policies"),
+]
 TOOLS = ["pytest>=8.3", "pytest-asyncio>=1.0", "pytest-timeout>=2.3", "langchain-tests>=1.1.6", "llmock>=0.2", "hypothesis>=6.100"]
 
 SETS: dict[str, list[list[str]]] = {
