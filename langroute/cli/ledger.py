@@ -1,0 +1,39 @@
+"""`langroute export`: what was recorded, as traffic to fit and replay policies on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.ledger.export import export_traffic
+from langroute.reports.window import Window
+
+
+@click.command()
+@ledger_option
+@click.option("--since", metavar="TIME", default="all", show_default=True, help="7d, 2w, 36h, a date such as 2026-11-01, or all.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write; standard output by default.")
+def export(ledger: str, since: str, output: Path | None) -> None:
+    """Write a ledger as traffic, one JSON object a line.
+
+    Messages are there only where the ledger keeps text (level `full`). Outcomes told of a decision or its task become scores.
+    """
+    window = Window.since(since)
+    count = 0
+    with open_existing(ledger) as opened, nullcontext(sys.stdout) if output is None else _private(output) as stream:
+        for line in export_traffic(opened, since=window.start or 0.0, until=window.end):
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    click.echo(f"{count} requests", err=True)
+
+
+def _private(path: Path) -> TextIO:
+    """A file that only its owner may read: it may hold what people wrote."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8")
