@@ -1,6 +1,6 @@
 """What would recorded agent threads have cost with other ways of routing, prompt caches billed as providers bill them?
 
-    python benchmarks/trace_economics.py [LOG ...] [--routes anthropic] [--policy kinds] [--threads threads.csv] [--made 20]
+    python benchmarks/trace_economics.py [LOG ...] [--routes anthropic] [--policy classifier] [--tools-tokens 3000] [--made 20]
 
 A log is a JSON Lines file (or `.gz`), one thread a line:
 
@@ -130,11 +130,11 @@ class Bill:
 class Recorded:
     """Answers every call with the recorded message, and bills it as the route's provider would."""
 
-    def __init__(self, thread: Thread, providers: Mapping[str, SimulatedProvider]) -> None:
+    def __init__(self, thread: Thread, providers: Mapping[str, SimulatedProvider], tools_tokens: int) -> None:
         self.thread, self.providers = thread, providers
         self.now, self.place = 0.0, 0
         self.sizes = [tokens_of(message) for message in thread.messages]
-        self.tools_tokens = len(json.dumps(thread.tools)) // 4 if thread.tools else 0
+        self.tools_tokens = len(json.dumps(thread.tools)) // 4 if thread.tools else tools_tokens
 
     def call(self, call: Call) -> Reply:
         messages = self.thread.messages
@@ -167,8 +167,10 @@ def tokens_of(message: BaseMessage) -> int:
     return 4 + len(str(message.content)) // 4 + sum(len(json.dumps(call["args"])) // 4 + 12 for call in calls)
 
 
-def replay(threads: Sequence[Thread], line_up: str, policy: Any, seed: int = 0) -> list[Bill]:
-    """Route every thread, one after the other, under one policy."""
+def replay(
+    threads: Sequence[Thread], line_up: str, policy: Any, *, tools_tokens: int = 0, busy: bool = False, seed: int = 0
+) -> list[Bill]:
+    """Route every thread, one after the other, under one policy: hours apart, or two minutes where the agent is busy."""
     clock = [0.0]
     if isinstance(policy, CacheAware):
         policy.warmth.clock = lambda: clock[0]
@@ -180,17 +182,16 @@ def replay(threads: Sequence[Thread], line_up: str, policy: Any, seed: int = 0) 
         providers[info.name] = SimulatedProvider(rules_for(info))
     bills = []
     for thread in threads:
-        bills.append(_one(thread, router, providers, clock, random.Random(f"{seed}:{thread.id}")))
-        # The next thread comes when nothing is warm any more but what the two share by chance of time.
-        clock[0] += 120.0
+        bills.append(_one(Recorded(thread, providers, tools_tokens), router, clock, random.Random(f"{seed}:{thread.id}")))
+        clock[0] += 120.0 if busy else 7200.0
     return bills
 
 
-def _one(
-    thread: Thread, router: Router, providers: Mapping[str, SimulatedProvider], clock: list[float], chance: random.Random
-) -> Bill:
-    bill, host, last = Bill(), Recorded(thread, providers), None
-    asked = asked_for(thread.tools or ({"type": "function", "function": {"name": "tool", "parameters": {}}},))
+def _one(host: Recorded, router: Router, clock: list[float], chance: random.Random) -> Bill:
+    thread, bill, last = host.thread, Bill(), None
+    # A log that leaves the tools out still had some; what they say does not matter, only that they are part of the prompt.
+    stand_in = {"type": "function", "function": {"name": "tool", "description": "x" * 4 * host.tools_tokens, "parameters": {}}}
+    asked = asked_for(thread.tools or (stand_in,))
     run = Run({"thread_id": thread.id})
     start = clock[0]
     with task(thread.id):
@@ -301,6 +302,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policy", choices=POLICIES, default="classifier")
     parser.add_argument("--threads", type=Path, help="write a CSV file with every thread and way of routing")
     parser.add_argument("--made", type=int, default=0, help="how many made-up long coding threads to add")
+    parser.add_argument("--tools-tokens", type=int, default=0, help="size of the tools of a log that leaves them out")
+    parser.add_argument(
+        "--busy", action="store_true", help="threads follow each other by two minutes and share a warm system prompt"
+    )
     parser.add_argument("--limit", type=int, default=None, help="only the first so many threads of each log")
     given = parser.parse_args(arguments)
     logs = given.logs or sorted((SHARED / "traces").glob("*.jsonl.gz"))
@@ -308,8 +313,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("No log: give one, or put recorded threads into ../shared/traces.", file=sys.stderr)
         return 1
     threads = [thread for log in logs for thread in list(read(log))[: given.limit]] + made_up(given.made)
-    bills = {name: replay(threads, given.routes, policy) for name, policy in ways(given.policy).items()}
-    print(f"routes: {', '.join(model for _, model, _ in LINE_UPS[given.routes])}; policy: {given.policy}")
+    bills = {
+        name: replay(threads, given.routes, policy, tools_tokens=given.tools_tokens, busy=given.busy)
+        for name, policy in ways(given.policy).items()
+    }
+    models = ", ".join(model for _, model, _ in LINE_UPS[given.routes])
+    print(f"routes: {models}; policy: {given.policy}; tools: {given.tools_tokens} tokens where the log has none")
     recorded = [place for place, thread in enumerate(threads) if not thread.made]
     show("Recorded threads", threads, bills, recorded)
     show(f"Long recorded threads (from {LONG} steps)", threads, bills, [p for p in recorded if threads[p].steps >= LONG])

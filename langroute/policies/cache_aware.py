@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
+from langroute.habits import Habits, learned
 from langroute.policies.base import Wrapper
 from langroute.policies.default import is_stuck
 from langroute.policies.sticky import SIDE_KINDS
 from langroute.records import TIERS, Attempt, Decision, Request, RouteInfo, Selection, Step
-from langroute.switching import Pace, Rates
+from langroute.switching import Rates
+from langroute.tab import Tab
 from langroute.warmth import Prompt, Warmth
-
-PRIOR_STEPS = 4.0
-"""Steps that a turn is expected to have left before any were seen."""
-
-PRIOR_BACK = 0.5
-"""How likely the conversation comes back to the route it leaves, before that was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,7 @@ class _Place:
     steps: int
     """Answers of the turn, this one included."""
 
+    tab: Tab
     left: str | None = None
     """The route that was left last, as long as it may be come back to."""
 
@@ -47,51 +43,15 @@ class _Place:
     """Steps since it was left."""
 
 
-@dataclass(slots=True)
-class _Habits:
-    """How the conversations of one agent go, learned from its decisions."""
-
-    lengths: deque[int] = field(default_factory=lambda: deque(maxlen=64))
-    """Steps of the latest turns."""
-
-    input_tokens: float = 1500.0
-    output_tokens: float = 300.0
-    step_seconds: float = 10.0
-    pause_seconds: float = 60.0
-    """Between a turn's last answer and the next turn."""
-
-    back: float = PRIOR_BACK
-    """How often a conversation that left a route came back to it, in the same turn or with the next."""
-
-    away: float = PRIOR_STEPS
-    """Steps it was away then."""
-
-    def left(self, done: int) -> float:
-        """Expected steps on one route, the next one included, when so many of the turn are done."""
-        longer = [length - done for length in self.lengths if length > done]
-        # One imagined turn beside those seen, so that nothing is expected for sure.
-        imagined = min(PRIOR_STEPS, sum(self.lengths) / len(self.lengths)) if self.lengths else PRIOR_STEPS
-        turn = max(1.0, (sum(longer) + imagined) / (len(longer) + 1))
-        return (1 - self.back) * turn + self.back * min(turn, self.away)
-
-    def pace(self, done: int) -> Pace:
-        """How the turn is expected to go on."""
-        return Pace(self.left(done), int(self.input_tokens), int(self.output_tokens))
-
-
-def _learn(old: float, new: float) -> float:
-    return old + 0.2 * (new - old)
-
-
 class CacheAware(Wrapper):
     """Let a policy switch routes only where that pays, prompt caches counted.
 
     A switch to a route that is no stronger must save more, over the expected rest of the user's turn, than it costs: the history that
-    the new route has to read cold, and the way back where the old one will have forgotten it by then. A switch to a stronger route is
-    allowed at boundaries (a new user turn, task or conversation, a sub-agent's beginning), and in between where the agent is stuck or
-    the policy is `firm`. What answers report of cached tokens corrects the picture, and how long turns are, how fast steps follow and
-    how often a thread comes back is learned from the decisions. Steps beside the conversation (titles, summaries) go where the policy
-    sends them.
+    the new route has to read cold, and the way back. A switch to a stronger route saves nothing; it is for quality. It is allowed at
+    boundaries (a new user turn, task or conversation, a sub-agent's beginning) as far as the thread's own savings pay for it, and at any
+    time where the agent is stuck or the policy is `firm`. What answers report of cached tokens corrects the picture, and how long turns
+    are, how fast steps follow and how often a thread comes back is learned from the decisions. Steps beside the conversation (titles,
+    summaries) go where the policy sends them.
 
     A selection's `switch_cost_usd` is what leaving the warm route costs.
 
@@ -100,6 +60,8 @@ class CacheAware(Wrapper):
         warmth: What providers hold warm; shared where several routers call the same routes.
         release: Called with a request; where it is true the policy has its way.
         margin: Share by which the saving has to exceed the cost of a switch.
+        max_regret: A thread goes up at a boundary only while that leaves it no dearer, by more than this share, than the stronger route alone
+            would have been: what it saved so far pays for reading the history cold.
         max_entries: How many conversations are remembered.
         ttl_seconds: How long one is remembered.
 
@@ -117,16 +79,17 @@ class CacheAware(Wrapper):
         *,
         warmth: Warmth | None = None,
         release: Callable[[Request], bool] = is_stuck,
-        margin: float = 0.0,
+        margin: float = 0.1,
+        max_regret: float = 0.02,
         max_entries: int = 10_000,
         ttl_seconds: float = 7200.0,
     ) -> None:
         super().__init__(policy)
         self.warmth = warmth or Warmth()
-        self.release, self.margin = release, margin
+        self.release, self.margin, self.max_regret = release, margin, max_regret
         self._size, self._ttl = max_entries, ttl_seconds
         self._places: TTLCache[tuple[Any, ...], _Place] = TTLCache(max_entries, ttl_seconds, timer=self.warmth.clock)
-        self._habits: LRUCache[tuple[Any, ...], _Habits] = LRUCache(1000)
+        self._habits: LRUCache[tuple[Any, ...], Habits] = LRUCache(1000)
         self._asked: LRUCache[int, tuple[Step, Prompt, dict[str, RouteInfo]]] = LRUCache(4096)
         self._lock = Lock()
 
@@ -158,7 +121,7 @@ class CacheAware(Wrapper):
         hour = self.warmth.lives(route, prompt) > 1800 and not self.warmth.rules_of(route).automatic
         return Rates.of(route.price, self.warmth.tokens(route, prompt), caches=self.warmth.caches(route), hour=hour)
 
-    def _way_back(self, current: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float:
+    def _way_back(self, current: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float:
         """USD that coming back to the present route is expected to cost, over staying on it."""
         rates = self._rates(current, prompt)
         warm = self.warmth.warm(current, prompt)
@@ -191,9 +154,18 @@ class CacheAware(Wrapper):
         boundary = place.turn != step.signals.turn or place.task != step.task or not prompt.extends(place.link, place.messages)
         if _stronger(wanted, current):
             # Nothing is saved by going up: it is for quality, and the policy may ask for it where the cost of a switch is least.
-            if boundary or selection.firm or self.release(request):
+            if selection.firm or self.release(request):
                 return _costing(selection, loss)
-            return Selection(place.route, f"stays until the turn ends; {selection.reason}", confidence=selection.confidence)
+            if not boundary:
+                return Selection(place.route, f"stays until the turn ends; {selection.reason}", confidence=selection.confidence)
+            over = self._over(place.tab, wanted, prompt, habits)
+            if over is None or over <= self.max_regret:
+                return _costing(selection, loss)
+            return Selection(
+                place.route,
+                f"stays: with {wanted.name} now, the thread would be {over:.0%} dearer than with it alone; {selection.reason}",
+                confidence=selection.confidence,
+            )
         if selection.firm:
             return _costing(selection, loss)
         saved = self._saving(current, wanted, prompt, step, habits)
@@ -205,7 +177,16 @@ class CacheAware(Wrapper):
             confidence=selection.confidence,
         )
 
-    def _loss(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float | None:
+    def _over(self, tab: Tab, wanted: RouteInfo, prompt: Prompt, habits: Habits) -> float | None:
+        """How much dearer the conversation would be after this step than with the wanted route alone, as a share."""
+        rates = self._rates(wanted, prompt)
+        if rates is None:
+            return None
+        tokens, warm, output = self.warmth.tokens(wanted, prompt), self.warmth.warm(wanted, prompt), int(habits.output_tokens)
+        alone = tab.alone(wanted.name, rates, tokens, warm, output, at=self.warmth.clock(), lives=self.warmth.lives(wanted, prompt))
+        return (tab.spent + rates.now(tokens, warm, output)) / alone - 1 if alone else None
+
+    def _loss(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float | None:
         """USD that a switch costs: what the new route reads cold that the present one would read warm, and the way back."""
         rates = self._rates(wanted, prompt)
         if rates is None:
@@ -213,7 +194,7 @@ class CacheAware(Wrapper):
         missing = self.warmth.warm(current, prompt) - self.warmth.warm(wanted, prompt)
         return max(0.0, rates.cold(max(0, missing))) + self._way_back(current, prompt, step, habits)
 
-    def _saving(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: _Habits) -> float | None:
+    def _saving(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float | None:
         """USD that the new route saves over the rest of the turn, were it as warm as the present one."""
         rates, others = self._rates(current, prompt), self._rates(wanted, prompt)
         if rates is None or others is None:
@@ -226,10 +207,10 @@ class CacheAware(Wrapper):
     def _prompt(self, request: Request) -> Prompt:
         return self.warmth.prompt(request.messages, request.tools, request.step.signals.tokens)
 
-    def _known(self, step: Step) -> tuple[_Place | None, _Habits]:
+    def _known(self, step: Step) -> tuple[_Place | None, Habits]:
         with self._lock:
             place = self._places.get((step.thread, step.agent, step.node)) if step.thread else None
-            return place, self._habits.setdefault((step.agent, step.node), _Habits())
+            return place, self._habits.setdefault((step.agent, step.node), Habits())
 
     # Learning --------------------------------------------------------------------------------------------------------
 
@@ -243,6 +224,8 @@ class CacheAware(Wrapper):
 
     def _take(self, decision: Decision, prompt: Prompt, routes: dict[str, RouteInfo]) -> None:
         now = self.warmth.clock()
+        # Before the answers are taken in: what was warm when the call was made.
+        terms = self._terms(prompt, routes)
         for attempt in decision.attempts:
             called = attempt.stored is None and attempt.cache not in ("hit", "semantic_hit")
             if attempt.usage is not None and called and (route := routes.get(attempt.route)) is not None:
@@ -252,12 +235,17 @@ class CacheAware(Wrapper):
             return
         signals, key = step.signals, (step.thread, step.agent, step.node)
         with self._lock:
-            habits = self._habits.setdefault((step.agent, step.node), _Habits())
+            habits = self._habits.setdefault((step.agent, step.node), Habits())
             before = self._places.get(key)
-            left, away = None, 0
+            left, away, tab = None, 0, Tab()
             if before is not None:
                 self._compare(habits, before, decision, now)
                 left, away = self._left(habits, before, decision)
+                if prompt.extends(before.link, before.messages):
+                    tab = before.tab
+            output = kept.usage.output_tokens if kept.usage is not None else int(habits.output_tokens)
+            tab.add(sum(attempt.cost_usd or 0.0 for attempt in decision.attempts), terms, output, at=now)
+            habits.output_tokens = learned(habits.output_tokens, output)
             self._places[key] = _Place(
                 decision.route,
                 signals.turn,
@@ -267,38 +255,47 @@ class CacheAware(Wrapper):
                 signals.tokens,
                 now,
                 signals.turn_steps + 1,
+                tab,
                 left,
                 away,
             )
-            if kept.usage is not None:
-                habits.output_tokens = _learn(habits.output_tokens, kept.usage.output_tokens)
+
+    def _terms(self, prompt: Prompt, routes: dict[str, RouteInfo]) -> dict[str, tuple[Rates, int, int, float]]:
+        """What each route bills for this prompt."""
+        found = {}
+        for name, route in routes.items():
+            if (rates := self._rates(route, prompt)) is not None:
+                warmth = self.warmth
+                found[name] = (rates, warmth.tokens(route, prompt), warmth.warm(route, prompt), warmth.lives(route, prompt))
+        return found
 
     @staticmethod
-    def _compare(habits: _Habits, before: _Place, decision: Decision, now: float) -> None:
+    def _compare(habits: Habits, before: _Place, decision: Decision, now: float) -> None:
         signals = decision.step.signals
         grown = signals.tokens - before.tokens - habits.output_tokens
         if grown > 0:
-            habits.input_tokens = _learn(habits.input_tokens, grown)
+            habits.input_tokens = learned(habits.input_tokens, grown)
         if signals.turn == before.turn:
-            habits.step_seconds = _learn(habits.step_seconds, now - before.at)
+            habits.step_seconds = learned(habits.step_seconds, now - before.at)
         elif signals.turn > before.turn:
-            habits.pause_seconds = _learn(habits.pause_seconds, now - before.at)
-            habits.lengths.append(before.steps)
+            habits.pause_seconds = learned(habits.pause_seconds, now - before.at)
+            habits.turn_ended(before.steps)
 
     @staticmethod
-    def _left(habits: _Habits, before: _Place, decision: Decision) -> tuple[str | None, int]:
+    def _left(habits: Habits, before: _Place, decision: Decision) -> tuple[str | None, int]:
         """The route that may be come back to, and the steps since it was left."""
+        same_turn = decision.step.signals.turn == before.turn
         if before.left is not None:
             if decision.route == before.left:
-                habits.back, habits.away = _learn(habits.back, 1.0), _learn(habits.away, before.away)
-            elif decision.step.signals.turn != before.turn:
-                habits.back = _learn(habits.back, 0.0)
+                habits.came_back(before.away)
+            elif not same_turn:
+                habits.came_back(None)
         if decision.route != before.route:
             return before.route, 1
-        return (before.left, before.away + 1) if decision.step.signals.turn == before.turn else (None, 0)
+        return (before.left, before.away + 1) if same_turn else (None, 0)
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("policy", "warmth", "release", "margin")
+        names = ("policy", "warmth", "release", "margin", "max_regret")
         return {**{name: getattr(self, name) for name in names}, "max_entries": self._size, "ttl_seconds": self._ttl}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -312,6 +309,4 @@ def _stronger(one: RouteInfo, other: RouteInfo) -> bool:
 
 
 def _costing(selection: Selection, loss: float | None) -> Selection:
-    from dataclasses import replace
-
     return selection if loss is None else replace(selection, switch_cost_usd=loss)

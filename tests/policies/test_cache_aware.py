@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from typing import Any
 
 import pytest
@@ -101,11 +102,43 @@ def test_a_switch_that_pays_within_the_turn_is_made_and_says_what_it_costs() -> 
 
 def test_going_up_waits_for_the_next_turn() -> None:
     talk = Conversation()
-    talk.step("cheap")
-    assert talk.step("frontier").route == "cheap"
+    for _ in range(8):
+        talk.step("cheap")
+    assert talk.step("frontier").reason == "stays until the turn ends; wished"
     talk.user()
 
     assert talk.step("frontier").route == "frontier"
+
+
+def test_going_up_is_paid_from_what_the_thread_saved() -> None:
+    """Right after the cheap route read the whole context cold, doing so again would be dearer than the strong route alone."""
+    talk = Conversation()
+    talk.step("cheap")
+    talk.user()
+    decision = talk.step("frontier")
+    assert decision.route == "cheap"
+    assert "dearer than with it alone" in decision.reason
+    for _ in range(5):
+        talk.step("cheap")
+    talk.user()
+
+    assert talk.step("frontier").route == "frontier"
+
+
+def test_a_thread_that_goes_up_and_down_is_never_much_dearer_than_the_strong_route_alone() -> None:
+    """Whatever the policy wishes: 60 turns of one to six steps, wishes at random."""
+    chance = random.Random(5)
+    talk, alone = Conversation(context_tokens=12_000), Conversation(context_tokens=12_000)
+    cost = {"aware": 0.0, "alone": 0.0}
+    for _ in range(60):
+        for _ in range(chance.randint(1, 6)):
+            cost["aware"] += talk.step(chance.choice(["cheap", "balanced", "frontier"])).cost_usd or 0.0
+            cost["alone"] += alone.step("frontier").cost_usd or 0.0
+        pause = chance.choice([5.0, 40.0, 900.0])
+        talk.user(pause=pause)
+        alone.user(pause=pause)
+
+    assert cost["aware"] < cost["alone"]
 
 
 def test_an_agent_that_is_stuck_may_go_up_at_once() -> None:

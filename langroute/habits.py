@@ -1,0 +1,73 @@
+"""How do an agent's conversations usually go? Steps in a turn, tokens in a step, seconds between them; learned from its decisions."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from langroute.switching import Pace
+
+PRIOR_STEPS = 4.0
+"""Steps that a turn is expected to have left before any were seen."""
+
+PRIOR_BACK = 0.5
+"""How likely a conversation comes back to the route it leaves, before that was seen."""
+
+
+def learned(old: float, new: float) -> float:
+    """A running value that follows what was seen last.
+
+    Example:
+        >>> learned(10.0, 20.0)
+        12.0
+    """
+    return old + 0.2 * (new - old)
+
+
+@dataclass(slots=True)
+class Habits:
+    """How the conversations of one agent go.
+
+    Example:
+        >>> habits = Habits()
+        >>> habits.turn_ended(3)
+        >>> 1 <= habits.left(1) < 4
+        True
+    """
+
+    lengths: deque[int] = field(default_factory=lambda: deque(maxlen=64))
+    """Steps of the latest turns."""
+
+    input_tokens: float = 1500.0
+    output_tokens: float = 300.0
+    step_seconds: float = 10.0
+    pause_seconds: float = 60.0
+    """Between a turn's last answer and the next turn."""
+
+    back: float = PRIOR_BACK
+    """How often a conversation that left a route came back to it, in the same turn or with the next."""
+
+    away: float = PRIOR_STEPS
+    """Steps it was away then."""
+
+    def left(self, done: int) -> float:
+        """Expected steps on one route, the next one included, when so many of the turn are done."""
+        longer = [length - done for length in self.lengths if length > done]
+        # One imagined turn beside those seen, so that nothing is expected for sure.
+        imagined = min(PRIOR_STEPS, sum(self.lengths) / len(self.lengths)) if self.lengths else PRIOR_STEPS
+        turn = max(1.0, (sum(longer) + imagined) / (len(longer) + 1))
+        return (1 - self.back) * turn + self.back * min(turn, self.away)
+
+    def pace(self, done: int) -> Pace:
+        """How the turn is expected to go on."""
+        return Pace(self.left(done), int(self.input_tokens), int(self.output_tokens))
+
+    def turn_ended(self, steps: int) -> None:
+        """A turn had so many steps."""
+        self.lengths.append(steps)
+
+    def came_back(self, away: int | None) -> None:
+        """A conversation came back to a route it had left, after so many steps; or it did not (`None`)."""
+        self.back = learned(self.back, float(away is not None))
+        if away is not None:
+            self.away = learned(self.away, away)
