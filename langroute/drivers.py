@@ -15,6 +15,7 @@ from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 from langroute.budgets.funding import Fund
 from langroute.events import RESTART, aannounce_restart, announce_restart, restarted
 from langroute.failures import passes_through
+from langroute.gate import shows
 from langroute.marks import KEY, mark
 from langroute.patience import Raced
 from langroute.records import Decision
@@ -139,8 +140,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                                 break
                             if ended is not None and decision is not None:
                                 ended(decision)
-                        if not tally.tentative:
-                            yield chunk
+                        yield from tally.ready(chunk)
                     if tally.ended:
                         return
                 except BaseException as error:
@@ -185,8 +185,8 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                                 break
                             if ended is not None and decision is not None:
                                 await ended(decision)
-                        if not tally.tentative:
-                            yield chunk
+                        for ready in tally.ready(chunk):
+                            yield ready
                     if tally.ended:
                         return
                 except BaseException as error:
@@ -322,9 +322,20 @@ class _Tally:
     """Its call's place among the attempts."""
 
     begun: float = field(default_factory=perf_counter)
+    heard: bool = False
+    """A chunk came."""
+
     first: float | None = None
+    """When there was something to read."""
+
     chunks: list[Any] = field(default_factory=list)
     """Held back while the attempt may still be rejected."""
+
+    silent: list[Any] = field(default_factory=list)
+    """Held back because there is nothing to read in it yet: the attempt can still be replaced unseen."""
+
+    shown: bool = False
+    """Something to read was handed on."""
 
     output: Any = None
     """The latest chunk where it is no message: structured output as far as it got."""
@@ -341,9 +352,11 @@ class _Tally:
 
     def add(self, chunk: Any) -> None:
         """Count a chunk."""
-        if self.first is None:
-            self.first = perf_counter() - self.begun
+        if not self.heard:
+            self.heard = True
             self.id = getattr(chunk, "id", None)
+        if self.first is None and shows(chunk):
+            self.first = perf_counter() - self.begun
         if self.tentative:
             self.chunks.append(chunk)
         if not isinstance(chunk, BaseMessage):
@@ -357,6 +370,18 @@ class _Tally:
             self.usage_metadata = add_usage(self.usage_metadata, usage) if self.usage_metadata else usage
         if chunk.response_metadata:
             self.response_metadata.update(chunk.response_metadata)
+
+    def ready(self, chunk: Any) -> list[Any]:
+        """What may be handed on now that this chunk is here: nothing before there is something to read."""
+        if self.tentative:
+            return []
+        if self.shown:
+            return [chunk]
+        self.silent.append(chunk)
+        if not shows(chunk):
+            return []
+        self.shown, ready, self.silent = True, self.silent, []
+        return ready
 
     def won(self, reply: Reply) -> None:
         """Whose chunks these are, and who was asked beside."""
@@ -379,11 +404,11 @@ class _Tally:
     def reply(self, caught: Any = None) -> Reply:
         """What the attempt came to; `caught` is its raw message where the chunks are something else."""
         message: Any = caught
-        if caught is None and self.first is not None:
+        if caught is None and self.heard:
             message = merged(self.chunks) if self.tentative else self
         if self.error is not None and caught is None and not self.usage_metadata:
             message = None
-        shown = self.first is not None and not self.tentative
+        shown = self.shown and not self.tentative
         took = perf_counter() - self.begun
         return Reply(message, self.error, took, self.first, shown, parsed=self.output, call=self.call, also=self.also)
 
@@ -405,7 +430,7 @@ class _Stage:
     @property
     def shown(self) -> bool:
         """Something of the latest attempt was handed on."""
-        return bool(self.tallies) and self.tallies[-1].first is not None and not self.tallies[-1].tentative
+        return bool(self.tallies) and self.tallies[-1].shown
 
     def again(self, call: Call) -> Iterator[Any]:
         """Say among the chunks that what was shown is worth nothing."""
@@ -421,6 +446,7 @@ class _Stage:
         # The attempts that lost a race stand before the one that won it.
         tally = next(tally for tally in self.tallies if tally.place + len(tally.also) == result.index)
         chunks = tally.chunks
+        yield from tally.silent
         if tally.kind == "outputs":
             yield from chunks
         elif chunks:

@@ -10,9 +10,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessageChunk
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from langroute.errors import RaceLostError
+
+_SILENT = frozenset({"type", "id", "index", "phase", "status", "annotations", "citations", "signature"})
+"""Keys of a block that say nothing to a reader."""
+
+
+def shows(chunk: Any) -> bool:
+    """A chunk has something to read. Providers send empty ones first, and a call that has only sent those can still be replaced unseen.
+
+    Example:
+        >>> from langchain_core.messages import AIMessageChunk
+        >>> shows(AIMessageChunk("")), shows(AIMessageChunk("Hello"))
+        (False, True)
+    """
+    if not isinstance(chunk, AIMessageChunk):
+        return not (isinstance(chunk, Mapping) and chunk.get("event") == "message-start")
+    content = chunk.content
+    if chunk.tool_call_chunks or chunk.chunk_position == "last" or chunk.additional_kwargs:
+        return True
+    if isinstance(content, str):
+        return bool(content)
+    return any(isinstance(block, str) or any(block[key] for key in block.keys() - _SILENT) for block in content)
 
 
 class Gate(BaseCallbackHandler):
@@ -47,11 +69,12 @@ class Gate(BaseCallbackHandler):
         """A token is about to be shown."""
         if self.closed:
             raise RaceLostError(self.route)
-        self.shown = True
+        chunk = kwargs.get("chunk")
+        self.shown = self.shown or bool(token) or (chunk is not None and shows(getattr(chunk, "message", chunk)))
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         """A content-block event is about to be shown."""
-        self.on_llm_new_token("")
+        self.on_llm_new_token(event.get("event") != "message-start")
 
     def under(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A config under which this gate comes first."""

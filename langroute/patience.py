@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from langroute.errors import ConfigurationError, RaceLostError, RouteTimeoutError
-from langroute.gate import Gate
+from langroute.gate import Gate, shows
 from langroute.router import Call, Reply
 
 _END = object()
@@ -132,6 +132,7 @@ class Patience:
         first = min((limit for limit in (self.first_token_seconds, self.total_seconds) if limit is not None), default=None)
         sources: dict[asyncio.Task[Any], tuple[Call, Any]] = {}
         failures: list[tuple[Call, BaseException]] = []
+        silent: dict[int, list[Any]] = {}
 
         def ask(one: Call) -> None:
             source = host.astream(one)
@@ -159,10 +160,17 @@ class Patience:
                     if not sources:
                         raise _with_others(failures, begun)
                     continue
-                source, chunk = candidate, task.result()
+                if (chunk := task.result()) is not _END and not shows(chunk):
+                    # Nothing to read yet: it is neither late nor first.
+                    silent.setdefault(id(candidate), []).append(chunk)
+                    sources[asyncio.ensure_future(_next(candidate))] = (asked, candidate)
+                    continue
+                source = candidate
                 lost = [(one, _lost(one, begun)) for one, _ in sources.values()]
                 won(Reply(call=asked, also=[*_failed(failures, begun), *lost]))
             await _drop(sources)
+            for earlier in silent.pop(id(source), ()):
+                yield earlier
             while chunk is not _END:
                 yield chunk
                 left = self._left(begun, self.total_seconds, hedge=False)
@@ -234,6 +242,8 @@ class _Race:
         self.heard: SimpleQueue[tuple[Call, str, Any]] = SimpleQueue()
         self.running: list[Call] = []
         self.failures: list[tuple[Call, BaseException]] = []
+        self.silent: dict[int, list[Any]] = {}
+        """Chunks of each call in which there is nothing to read."""
 
     def start(self, call: Call, work: Callable[[Call], Any], *, streams: bool = False) -> None:
         gate = call.gate = call.gate or Gate(call.route.name)
@@ -269,6 +279,10 @@ class _Race:
                 if other is not None:
                     self.start(other, work, streams=streams)
                 continue
+            if kind == "chunk" and value is not _END and not shows(value):
+                # Nothing to read yet: it is neither late nor first.
+                self.silent.setdefault(id(call), []).append(value)
+                continue
             self.running.remove(call)
             if kind != "error":
                 return call, value
@@ -298,6 +312,7 @@ class _Race:
         try:
             call, chunk = self._first(work, min(limits, default=None), "first token")
             won(Reply(call=call, also=self._close()))
+            yield from self.silent.pop(id(call), ())
             while chunk is not _END:
                 yield chunk
                 chunk = self._next(call)

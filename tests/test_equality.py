@@ -7,6 +7,7 @@ import inspect
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import filterfalse
 from typing import Any
 
 import pytest
@@ -71,6 +72,10 @@ async def heard(call: Callable[[Any, dict[str, Any]], Any], model: Any) -> tuple
     if inspect.isawaitable(result):
         result = await result
     return result, recorder.events, recorder
+
+
+def is_token(event: Any) -> bool:
+    return bool(event[0] == "token")
 
 
 def whole(chunks: list[Any]) -> Any:
@@ -181,6 +186,9 @@ async def test_every_way_of_calling_is_the_same_as_calling_the_chosen_model(name
     if name == "configurable_fields":
         # A router hands its own settings on as arguments of the call, which is where the event has them.
         events, expected_events = [event[0] for event in events], [event[0] for event in expected_events]
+    if name == "chain, streamed":
+        # Until there is something to read another route may take over, so what follows the model begins then, not at an empty chunk.
+        events, expected_events = ([*filter(is_token, some), *filterfalse(is_token, some)] for some in (events, expected_events))
     assert events == expected_events
     assert len(through.named("start")) == len(direct.named("start"))
     assert all(metadata["langroute_route"] == "chosen" for metadata in through.metadata if metadata.get("langroute_route"))
