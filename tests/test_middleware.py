@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
+from langchain.agents import create_agent, middleware
 from langchain.agents.middleware import (
     AgentMiddleware,
+    ExtendedModelResponse,
     HumanInTheLoopMiddleware,
     ModelRequest,
     SummarizationMiddleware,
@@ -493,3 +494,45 @@ def test_settings_tags_and_callbacks_of_the_router_reach_the_agents_calls() -> N
     (start,) = recorder.named("start")
     assert "own" in start[4]
     assert {"owner": "me", "region": "eu"}.items() <= recorder.metadata[0].items()
+
+
+class Extended(AgentMiddleware):
+    """Changes the state beside the answer."""
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return ExtendedModelResponse(handler(request), Command(update={}))
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        return ExtendedModelResponse(await handler(request), Command(update={}))
+
+
+def choosing_tools() -> ScriptedModel:
+    return ScriptedModel(call_of("ToolSelectionResponse", tools=["add"]))
+
+
+OTHERS: dict[str, Callable[[], Any]] = {
+    "retries": lambda: middleware.ModelRetryMiddleware(max_retries=1),
+    "fallbacks": lambda: middleware.ModelFallbackMiddleware(adding()),
+    "a limit of model calls": lambda: middleware.ModelCallLimitMiddleware(run_limit=5),
+    "a limit of tool calls": lambda: middleware.ToolCallLimitMiddleware(run_limit=5),
+    "personal data": lambda: middleware.PIIMiddleware("email"),
+    "a to-do list": lambda: middleware.TodoListMiddleware(),
+    "context editing": lambda: middleware.ContextEditingMiddleware(),
+    "tool selection": lambda: middleware.LLMToolSelectorMiddleware(model=choosing_tools()),
+    "a dynamic prompt": lambda: middleware.dynamic_prompt(lambda request: "Be brief."),
+    "an extended response": Extended,
+}
+
+
+@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("name", list(OTHERS))
+async def test_it_gets_on_with_langchains_other_middleware(name: str, order: str) -> None:
+    for asynchronous in (False, True):
+        router, other = RouterMiddleware({"cheap": adding(), "frontier": adding()}, policy=Cascade()), OTHERS[name]()
+        agent = create_agent(unused(), [add], middleware=[router, other] if order == "first" else [other, router])
+
+        state = await agent.ainvoke(ASKED) if asynchronous else agent.invoke(ASKED)
+
+        assert state["messages"][-1].content == "It is 3."
+        assert [mark["route"] for mark in marks(state)] == ["cheap", "cheap"]
+        assert len(router.model.ledger.decisions) == 2
