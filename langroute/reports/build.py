@@ -23,7 +23,7 @@ from langroute.reports.model import (
     Worth,
 )
 from langroute.reports.savings import savings_of
-from langroute.reports.source import Source, open_source
+from langroute.reports.source import Source, number, open_source
 from langroute.reports.stats import Range, Rate, percentile
 from langroute.reports.window import Window, day_name
 
@@ -172,7 +172,7 @@ def _sums(
     found: dict[tuple[Any, ...], Sums] = {}
     width = len(keys)
     for row in source.connection.execute(query):
-        found[tuple(row[:width])] = dict(zip(names, (value or 0 for value in row[width:]), strict=True))
+        found[tuple(row[:width])] = dict(zip(names, (number(value) for value in row[width:]), strict=True))
     return found
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from langroute.ledger import schema
 from langroute.ledger.schema import labels, places
 from langroute.reports.build import PAID, build_report, tier_of_route
-from langroute.reports.source import Source, open_source
+from langroute.reports.source import Source, number, open_source
 from langroute.reports.stats import Range
 from langroute.reports.timeline import timelines_of
 from langroute.reports.window import Window, day_name
@@ -191,7 +191,8 @@ def _rows(source: Source, table: Any, keys: Sequence[Any], sums: Sequence[Any], 
     if keys:
         query = query.join(places, places.c.id == table.c.place, isouter=True)
     query = query.where(source.within(table), *where).group_by(table.c.day, labels.c.team, labels.c.task_kind, *keys)
-    return [tuple(row) for row in source.connection.execute(query)]
+    named = 3 + len(keys)
+    return [(*row[:named], *(number(value) for value in row[named:])) for row in source.connection.execute(query)]
 
 
 def _tasks(source: Source) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from langroute.ledger import schema
 from langroute.pricing import price_of
 from langroute.reports.model import Amount, Savings, SingleRoute
-from langroute.reports.source import Source
+from langroute.reports.source import Source, number
 from langroute.reports.stats import Rate
 
 MIN_TOLD = 20
@@ -147,7 +147,8 @@ def _prompt_cache(source: Source) -> float | None:
         .group_by(p.model, p.provider)
     )
     saved, known = 0.0, False
-    for model, provider, read, written, hour in source.connection.execute(query):
+    for model, provider, *tokens in source.connection.execute(query):
+        read, written, hour = (number(one) for one in tokens)
         price = price_of(model, provider)
         if price is None:
             continue

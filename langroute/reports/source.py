@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, func, literal, select
@@ -32,6 +33,19 @@ class Source:
     def within(self, table: Table) -> ColumnElement[bool]:
         """The rows of the window."""
         return table.c.day.between(self.window.first_day, self.window.last_day)
+
+
+def number(value: Any) -> Any:
+    """A sum as a plain number: PostgreSQL adds whole numbers up to decimals, and nothing to `None`.
+
+    Example:
+        >>> from decimal import Decimal
+        >>> number(Decimal(3)), number(None), number(0.5)
+        (3, 0, 0.5)
+    """
+    if value is None:
+        return 0
+    return int(value) if isinstance(value, Decimal) else value
 
 
 @contextmanager

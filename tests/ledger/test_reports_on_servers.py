@@ -1,0 +1,88 @@
+"""Do reports read a real PostgreSQL as they read SQLite?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from langroute.context import task
+from langroute.ledger import open_ledger
+from langroute.records import Attempt, Decision, Outcome, Selection, Step, Usage
+from langroute.reports.alerts import BudgetBurn, ModelChanged, PriceUnknown, SuccessDrop, check
+from langroute.reports.build import build_report
+from langroute.reports.chargeback import to_focus
+from langroute.reports.formats import to_csv
+from langroute.reports.model import DIMENSIONS
+from langroute.reports.page import write_page
+from langroute.reports.pagedata import page_data
+from langroute.reports.review import candidates
+from langroute.reports.timeline import timeline_of
+from langroute.reports.window import Window
+
+NOW = 20_600 * 86_400.0 + 43_200.0
+WEEK = Window.since("7d", now=NOW)
+
+
+def fill(ledger: Any) -> None:
+    for number in range(30):
+        route = "large" if number % 3 else "small"
+        with task(
+            f"t{number}", kind=f"kind-{number % 2}", team=f"team-{number % 4}" if number % 5 else None, user=f"u{number % 3}"
+        ):
+            for step in range(2):
+                cost = None if number % 11 == 10 else 0.25 * (step + 1)
+                attempt = Attempt(
+                    Selection(route, confidence=0.1 * (number % 9)),
+                    usage=Usage(100, 10),
+                    cost_usd=cost,
+                    latency_s=0.3 * step,
+                    model=f"{route}-{1 + number // 20}",
+                    score=1.0,
+                )
+                ledger.record(
+                    Decision(
+                        f"d{number}-{step}",
+                        Step("act"),
+                        route,
+                        (attempt,),
+                        tier={"small": "cheap", "large": "frontier"}[route],
+                        model=attempt.model,
+                        cost_usd=cost,
+                        baseline_cost_usd=0.75,
+                        baseline_route="large",
+                        started_at=NOW - 86_400.0 * (number % 10) - step,
+                    )
+                )
+        ledger.record_outcome(
+            Outcome(success=number % 4 != 1, task_id=f"t{number}", at=NOW, human_minutes=1.0, baseline_minutes=9.0)
+        )
+
+
+@pytest.mark.server
+def test_reports_are_the_same_on_postgresql_and_sqlite(postgres: str, tmp_path: Any) -> None:
+    """Every breakdown from sums and raw rows, the page, chargeback, alerts, reviews and timelines."""
+    with open_ledger(postgres) as there, open_ledger(tmp_path / "ledger.db") as here:
+        # Users are hashed with each ledger's own key: one key, so that they compare.
+        here.privacy = there.privacy
+        here._writer.privacy = there.privacy
+        for ledger in (there, here):
+            fill(ledger)
+        for raw in (False, True):
+            for by in DIMENSIONS:
+                expected = to_csv(build_report(here, WEEK, by=by, raw=raw))
+                assert to_csv(build_report(there, WEEK, by=by, raw=raw)) == expected, (by, raw)
+            assert to_focus(there, WEEK, raw=raw) == to_focus(here, WEEK, raw=raw)
+        hours = Window.since("30h", now=NOW)
+        assert to_csv(build_report(there, hours)) == to_csv(build_report(here, hours))
+        first, second = page_data(there, WEEK), page_data(here, WEEK)
+        assert {**first, "made_at": 0}.keys() == second.keys()
+        for cube in ("tasks", "calls", "decisions", "saving"):
+            assert sorted(first[cube]) == sorted(second[cube]), cube
+        assert first["savings"] == second["savings"]
+        assert len(write_page(first)) > 100_000
+        assert timeline_of(there, "t3") == timeline_of(here, "t3")
+        rules = [BudgetBurn(1.0), SuccessDrop(days=3, before=5), PriceUnknown(), ModelChanged(days=3, before=5)]
+        assert check(there, rules, now=NOW) == check(here, rules, now=NOW)
+        with pytest.raises(Exception, match="level='full'"):
+            candidates(there, WEEK)
