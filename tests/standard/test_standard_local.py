@@ -18,6 +18,7 @@ from servers import local_server
 from langroute import ChatRouter
 from langroute.policies import Fixed
 
+pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 pytestmark = [pytest.mark.local_model, pytest.mark.server, pytest.mark.slow]
 
 
