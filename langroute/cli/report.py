@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,8 +91,9 @@ def report(
     elif form == "csv":
         _write(to_csv(made), output)
     elif output is not None:
-        with output.open("w", encoding="utf-8") as file:
-            show(made, Console(file=file, width=160))
+        written = io.StringIO()
+        show(made, Console(file=written, width=160))
+        _write(written.getvalue(), output)
     else:
         console = Console()
         # Piped into a file or a program, a table is not cut to 80 columns.
@@ -122,7 +125,9 @@ def _write(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        # Only its owner may read it: it tells whom work was done for.
+        with os.fdopen(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise InputError(f"{str(output)!r} cannot be written: {error.strerror}.") from error
     click.echo(f"Wrote {output} ({len(text.encode()) / 1e6:.2f} MB).", err=True)

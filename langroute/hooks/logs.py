@@ -44,6 +44,10 @@ class LogHook:
         if self.logger.isEnabledFor(self.level):
             self._log(self.level, "outcome", outcome_facts(outcome))
 
+    def on_alert(self, alert: Any) -> None:
+        """Log an alert of `langroute check`, as a warning."""
+        self._log(logging.WARNING, "alert", {"kind": alert.kind, "subject": alert.subject, "message": alert.message})
+
     def _log(self, level: int, event: str, facts: dict[str, Any]) -> None:
         line = json.dumps({"event": event, **facts}, separators=(",", ":"))
         self.logger.log(level, "%s", line, extra={"langroute": {"event": event, **facts}})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from langroute.errors import ConfigurationError
 from langroute.reports.page import write_page
 from langroute.reports.pagedata import page_data
 from langroute.reports.stats import Range
@@ -28,6 +30,9 @@ class DashboardServer(ThreadingHTTPServer):
         port: Where; 0 takes any free one.
         hourly_usd: What an hour of a person's time is worth, for the return.
 
+    Raises:
+        ConfigurationError: The port is taken.
+
     Example:
         >>> import pathlib, tempfile
         >>> from langroute.ledger import open_ledger
@@ -40,9 +45,19 @@ class DashboardServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, ledger: Any, *, since: str = "30d", port: int = 0, hourly_usd: Range | None = None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} cannot be served on: {error.strerror}. Take another one, or 0 for any."
+            ) from error
         self.ledger, self.since, self.hourly_usd = ledger, since, hourly_usd
         self._one_at_a_time = threading.Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A window that was closed in the middle of an answer is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

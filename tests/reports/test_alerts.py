@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from langroute.cli.check import check as command
 from langroute.context import task
 from langroute.errors import ConfigurationError, DegradedWarning
+from langroute.hooks.logs import LogHook
 from langroute.ledger import open_ledger
 from langroute.records import Outcome
 from langroute.reports.alerts import Alert, BudgetBurn, ModelChanged, PriceUnknown, SuccessDrop, check
@@ -145,6 +146,13 @@ def test_hooks_hear_of_every_alert_and_a_broken_one_costs_none(ledger: Any) -> N
         alerts = check(ledger, [PriceUnknown()], hooks=[Breaks(), object(), Listens()], now=NOW)
     assert heard == alerts
     assert len(alerts) == 1
+
+
+def test_the_logging_hook_writes_alerts_as_warnings(ledger: Any, caplog: pytest.LogCaptureFixture) -> None:
+    spend(ledger, None, model="mystery")
+    check(ledger, [PriceUnknown()], hooks=[LogHook()], now=NOW)
+    (record,) = [record for record in caplog.records if record.name == "langroute"]
+    assert (record.levelname, record.langroute["kind"], record.langroute["subject"]) == ("WARNING", "price_unknown", "mystery")
 
 
 class TestCommand:

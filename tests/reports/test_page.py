@@ -17,6 +17,7 @@ from by_hand import NOW, decided, tried
 
 from langroute import ChatRouter, Route
 from langroute.context import task
+from langroute.errors import ConfigurationError
 from langroute.ledger import open_ledger
 from langroute.records import Outcome
 from langroute.reports.build import build_report
@@ -285,6 +286,10 @@ class TestDashboard:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(asked, timeout=5)
         assert refused.value.code == 403
+
+    def test_a_taken_port_is_said(self, ledger: Any, server: DashboardServer) -> None:
+        with pytest.raises(ConfigurationError, match="Take another one"):
+            DashboardServer(ledger, port=server.server_address[1])
 
     def test_what_is_not_there_is_not_found(self, server: DashboardServer) -> None:
         for path in ("../etc/passwd", "static/page.js", "task?id=nobody"):

@@ -73,6 +73,7 @@ def test_each_format_can_go_to_a_file(golden: Any, tmp_path: Path, form: str) ->
     done = run(golden, "--format", form, "-o", str(file))
     assert done.exit_code == 0, done.output
     assert len(file.read_text(encoding="utf-8")) > 200
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_ledger_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
