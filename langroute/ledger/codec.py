@@ -81,7 +81,8 @@ def dumps(record: Decision, clean: Callable[[Any], Any] | None = None) -> str:
         clean: Called with the plain values before they are written; redaction at level `full`.
     """
     values = plain(record)
-    return json.dumps(clean(values) if clean is not None else values, separators=(",", ":"), ensure_ascii=False, default=str)
+    # Escaped: half a surrogate pair and a NUL, which models do write, cannot be stored otherwise.
+    return json.dumps(clean(values) if clean is not None else values, separators=(",", ":"), default=str)
 
 
 def loads(text: str) -> Decision:

@@ -82,11 +82,12 @@ class Privacy:
         """A word that can be compared, and not read; something already hashed stays as it is."""
         if _HASHED.fullmatch(word) and word.startswith(f"{kind}:"):
             return word
-        return f"{kind}:{hmac.new(self.key, f'{kind}:{word}'.encode(), hashlib.sha256).hexdigest()[:16]}"
+        told = f"{kind}:{word}".encode("utf-8", "surrogatepass")
+        return f"{kind}:{hmac.new(self.key, told, hashlib.sha256).hexdigest()[:16]}"
 
     def text(self, text: str) -> str:
         """A text as it is kept at level `full`."""
-        return self.redact(text) if self.redact is not None else text
+        return storable(self.redact(text) if self.redact is not None else text)
 
     def clean(self, value: Any) -> Any:
         """Plain values with every text in them redacted."""
@@ -106,7 +107,7 @@ class Privacy:
         """The id under which a task is kept."""
         if self.level == "minimal" and not _HASHED.fullmatch(task_id):
             return self.hashed("task", task_id)
-        return task_id
+        return storable(task_id)
 
     def thread_task(self, thread: str) -> str:
         """The id of the task that a conversation is, where it was given no other name. Threads may be called after people."""
@@ -118,12 +119,17 @@ class Privacy:
 
     def labels(self, labels: Labels) -> Labels:
         """Labels as they are kept."""
-        if self.level == "minimal":
-            return replace(labels, user=None, others={})
+        user: str | None = None
+        others: dict[str, str] = {}
         if self.level == "metadata":
-            return replace(labels, user=self.hashed("user", labels.user) if labels.user is not None else None)
-        user = self.text(labels.user) if labels.user is not None else None
-        return replace(labels, user=user, others={key: self.text(value) for key, value in labels.others.items()})
+            user = self.hashed("user", labels.user) if labels.user is not None else None
+            others = {storable(key): storable(value) for key, value in labels.others.items()}
+        elif self.level == "full":
+            user = self.text(labels.user) if labels.user is not None else None
+            others = {storable(key): self.text(value) for key, value in labels.others.items()}
+        return Labels(
+            _stored(labels.team), _stored(labels.project), _stored(labels.environment), _stored(labels.task_kind), user, others
+        )
 
     # Records ---------------------------------------------------------------------------------------------------------
 
@@ -195,6 +201,22 @@ class Privacy:
             return replace(outcome, task_id=task_id, comment=None)
         comment = self.text(outcome.comment) if outcome.comment is not None else None
         return replace(outcome, task_id=task_id, comment=comment)
+
+
+def storable(text: str) -> str:
+    r"""A text that every database takes: without NUL and halves of surrogate pairs.
+
+    Example:
+        >>> storable("a\ud83d\x00b")
+        'a?b'
+    """
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+
+
+def _stored(text: str | None) -> str | None:
+    return storable(text) if text is not None else None
 
 
 def _verdict(verdict: Verdict) -> Verdict:

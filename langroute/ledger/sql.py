@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from langroute.context import current_task
@@ -229,7 +229,7 @@ class SqlLedger:
                 entries = [one for one in taken if isinstance(one, Entry)]
                 try:
                     self._write(entries)
-                except OperationalError as error:
+                except (OperationalError, InterfaceError) as error:
                     self._queue.extendleft(reversed(taken))
                     self._warn(f"The ledger cannot be written: {error.orig}. What is recorded waits.")
                     return False

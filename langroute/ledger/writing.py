@@ -424,7 +424,7 @@ class Writer:
             return message_to_dict(value) if isinstance(value, BaseMessage) else value
 
         values = {"messages": [plain(message) for message in record["messages"]], "answer": plain(record["answer"])}
-        return json.dumps(self.privacy.clean(values), ensure_ascii=False, separators=(",", ":"), default=str)
+        return json.dumps(self.privacy.clean(values), separators=(",", ":"), default=str)
 
     def _sums(self, connection: Connection, touched: dict[str, _Touched], numbers: dict[str, int]) -> None:
         # In one order everywhere, so that two processes never wait for each other.

@@ -487,3 +487,36 @@ def test_metadata_that_was_asked_for_is_kept(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "l.db", keep=("release",)) as ledger:
         ledger.record(decision("d1", metadata={"release": "7", "email": "a@b.c"}))
         assert ledger.get("d1").metadata == {"release": "7"}
+
+
+def test_text_that_is_no_text_loses_no_record(url: str) -> None:
+    """Half an emoji and a NUL: models write them, and databases do not take them as they are."""
+    from langchain_core.messages import AIMessage
+
+    broken = "half \ud83d and \x00"
+    attempt = Attempt(Selection("small"), answer=AIMessage(broken), cost_usd=0.1, latency_s=0.1)
+    with open_ledger(url, level="full") as ledger:
+        with task(f"t1 {broken}", team=broken, user=broken, release=broken):
+            ledger.record(Decision("d1", Step(), "small", (attempt,), started_at=1.0))
+            ledger.record_outcome(Outcome(success=True, task_id=f"t1 {broken}", comment=broken, at=1.0))
+        assert ledger.get("d1").attempts[0].answer.content == broken
+        assert ledger.task(f"t1 {broken}").success is True
+        assert ledger.dropped == 0
+
+
+@pytest.mark.server
+def test_a_database_that_was_away_gets_what_was_recorded_meanwhile(postgres: str, postgres_server: str) -> None:
+    """Its connections are cut from the other side; nothing is lost."""
+    import psycopg
+
+    with open_ledger(postgres, flush_interval_s=0.02) as ledger:
+        fill(ledger, 10)
+        ledger.flush()
+        with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [postgres.rpartition("/")[2]]
+            )
+        for number in range(10, 30):
+            ledger.record(decision(f"d{number}"))
+        assert count(ledger, schema.decisions) == 30
+        assert ledger.dropped == 0
