@@ -20,6 +20,7 @@ class Recorder(BaseCallbackHandler):
         self.metadata: list[dict[str, Any]] = []
         self.parents: list[Any] = []
         self.runs: list[Any] = []
+        self.names: dict[Any, Any] = {}
         self._lock = Lock()
 
     def _add(self, *event: Any) -> None:
@@ -36,7 +37,8 @@ class Recorder(BaseCallbackHandler):
         said = [[(message.type, message.content) for message in one] for one in messages]
         # A scripted model's replies may be functions, which say where in memory they are.
         params = {key: value for key, value in (kwargs.get("invocation_params") or {}).items() if key != "replies"}
-        self._add("start", kwargs.get("name"), said, seen, tags, params, kwargs.get("options"))
+        self.names[run_id] = kwargs.get("name")
+        self._add("start", kwargs.get("name"), said, seen, tags, params, kwargs.get("options"), self.under(parent_run_id))
 
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         self._add("token", without_ids(token))
@@ -51,8 +53,9 @@ class Recorder(BaseCallbackHandler):
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         self._add("error", type(error).__name__)
 
-    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
-        self._add("chain", kwargs.get("name"))
+    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
+        self.names[run_id] = kwargs.get("name")
+        self._add("chain", kwargs.get("name"), self.under(parent_run_id))
 
     def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
         self._add("chain end")
@@ -62,6 +65,10 @@ class Recorder(BaseCallbackHandler):
 
     def on_retry(self, state: Any, **kwargs: Any) -> None:
         self._add("retry")
+
+    def under(self, parent: Any) -> Any:
+        """The name of the run that another one stands under; `False` for one that nobody heard of."""
+        return None if parent is None else self.names.get(parent, False)
 
     def named(self, kind: str) -> list[tuple[Any, ...]]:
         """The events of a kind."""
