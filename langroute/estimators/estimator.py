@@ -128,6 +128,7 @@ class Estimator:
         """All numbers, by name."""
         found: dict[str, NDArray[Any]] = {
             "vocabulary": self.vocabulary.hashes,
+            "bits": np.array(self.vocabulary.bits),
             "labels": np.array(list(self.vocabulary.labels), np.int64),
             "rarity": self.weighting.rarity,
             "projection": self.projection.astype(np.float16),
@@ -147,7 +148,7 @@ class Estimator:
         Raises:
             KeyError: Something is missing.
         """
-        vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"])
+        vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"], int(arrays["bits"]))
         forest = None
         if "forest.roots" in arrays:
             forest = Forest.from_arrays(

@@ -69,6 +69,7 @@ class Vocabulary:
     Args:
         hashes: Of the known ones; those that share a slot with an earlier one are left out.
         labels: Checksums of the known labels; see `label_hash`.
+        bits: Two to this power is the number of slots; must be given again when one is made from another's hashes.
 
     Example:
         >>> known = Vocabulary(word_hashes([Document("one two")])[0])
@@ -76,15 +77,16 @@ class Vocabulary:
         (3, [1, -1, -1])
     """
 
-    def __init__(self, hashes: NDArray[np.uint64], labels: Sequence[int] | NDArray[np.int64] = ()) -> None:
+    def __init__(self, hashes: NDArray[np.uint64], labels: Sequence[int] | NDArray[np.int64] = (), bits: int = 0) -> None:
         self.labels = {int(label): place for place, label in enumerate(labels)}
-        self._shift = np.uint64(64 - max(10, int(4 * len(hashes)).bit_length()))
+        self.bits = bits or max(10, (4 * len(hashes)).bit_length())
+        self._shift = np.uint64(64 - self.bits)
         slots = (hashes >> self._shift).astype(np.int64)
         _, first = np.unique(slots, return_index=True)
         first.sort()
         self.hashes = hashes[first]
         self._prints = np.concatenate([self.hashes, np.zeros(1, np.uint64)])
-        self._table = np.full(1 << (64 - int(self._shift)), len(first), np.int32)
+        self._table = np.full(1 << self.bits, len(first), np.int32)
         self._table[slots[first]] = np.arange(len(first))
 
     def __len__(self) -> int:

@@ -36,7 +36,9 @@ class Settings:
     folds: int = 5
     directions: int = 48
     trees: int = 80
-    leaf: int = 8
+    leaf: int | None = None
+    """Fewest requests in a leaf; by default a five-hundredth of them, from 4 to 20."""
+
     depth: int = 12
     most_words: int = 120_000
     least: int = 2
@@ -79,6 +81,7 @@ def fit_estimator(
         settings: Sizes.
     """
     settings = settings or Settings()
+    leaf = settings.leaf or min(max(len(documents) // 500, 4), 20)
     documents = _without_some_labels(documents, seed)
     vocabulary = vocabulary_of(documents, settings.most_words, settings.least)
     batch = featurize(documents, vocabulary)
@@ -96,11 +99,11 @@ def fit_estimator(
 
     def trees(rows: np.ndarray) -> Floats:
         return fit_forest(
-            whole[rows], filled[rows], trees=settings.trees, leaf=settings.leaf, depth=settings.depth, seed=seed
+            whole[rows], filled[rows], trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed
         ).predict(whole)
 
     shapes = logit(_cross(fold, trees, scores.shape))
-    forest = fit_forest(whole, filled, trees=settings.trees, leaf=settings.leaf, depth=settings.depth, seed=seed)
+    forest = fit_forest(whole, filled, trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed)
     blend = fit_blend([words, shapes], scores)
     success = np.zeros(scores.shape)
     for part in range(settings.folds):

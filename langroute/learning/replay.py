@@ -294,7 +294,7 @@ class _NamedRunner:
         self.curve = {self.name: (None, self.tally)}
         self.preference: list[Floats] = []
         self.in_order: list[_Seen] = []
-        self._policies: dict[tuple[RouteInfo, ...], Any] = {}
+        self._policies: dict[tuple[str, ...], Any] = {}
 
     def run(self, members: Sequence[_Seen], routes: tuple[RouteInfo, ...]) -> None:
         """Replay requests with the same eligible routes."""
@@ -303,9 +303,10 @@ class _NamedRunner:
         from langroute.steps import Inspector
 
         self.in_order.extend(members)
-        policy = self._policies.get(routes)
+        names = members[0].names
+        policy = self._policies.get(names)
         if policy is None:
-            policy = self._policies[routes] = named_policy(self.name, routes)
+            policy = self._policies[names] = named_policy(self.name, routes)
         inspector = Inspector()
         for one in members:
             exchange = one.exchange

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from langroute.answers import canonical
 from langroute.errors import ConfigurationError
 from langroute.estimators.documents import Document, document_of
 from langroute.estimators.estimator import Estimate
@@ -173,7 +174,7 @@ class LearnedCascade(_Fitted):
 
     name = "LearnedCascade"
 
-    def __init__(self, group: Group, *, plan: Plan, version: str = "", same: Any = None) -> None:
+    def __init__(self, group: Group, *, plan: Plan, version: str = "", same: Callable[[Attempt], str | None] = canonical) -> None:
         super().__init__(group, version=version)
         self.plan = plan
         self._frontier = self._place[group.frontier]
@@ -223,8 +224,7 @@ class LearnedCascade(_Fitted):
     def _features(self, estimate: Estimate, attempts: Sequence[Attempt], asked: int) -> Floats:
         if not asked:
             return estimate.logits
-        compare = self._same or _canonical()
-        answers = [compare(attempt) for attempt in attempts]
+        answers = [self._same(attempt) for attempt in attempts]
         code = agreement_code(
             [[answers[row] is not None and answers[row] == answers[place] for place in range(row)] for row in range(asked)]
         )
@@ -242,12 +242,6 @@ class LearnedCascade(_Fitted):
             np.array([lengths]),
             np.array([[float(answer is not None) for answer in answers]]),
         )
-
-
-def _canonical() -> Any:
-    from langroute.answers import canonical
-
-    return canonical
 
 
 class LearnedGroups:

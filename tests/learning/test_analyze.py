@@ -1,0 +1,65 @@
+"""Where the money goes: a planted family of easy requests is found, a hard one is left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_traffic import made_traffic, write
+
+from langroute.cli import cli
+from langroute.errors import DataError, UnknownRouteError
+from langroute.learning.analyze import analyze
+from langroute.learning.prices import read_prices
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> Path:
+    rows = made_traffic(1600)
+    for row in rows:
+        row["step"] = {"kind": "answer", "node": "solve", "team": "maths", "served": "large"}
+    return write(tmp_path / "traffic.jsonl", rows)
+
+
+def test_easy_requests_get_a_candidate_and_hard_ones_none(traffic: Path, prices_file: Path) -> None:
+    groups = {one["name"]: one for one in analyze([traffic], prices=read_prices(prices_file), by=["task"])["groups"]}
+
+    assert groups["sums"]["candidate"] in ("small", "other")
+    assert groups["sums"]["kept"] > 0.9
+    assert groups["sums"]["saving_low_usd"] <= groups["sums"]["saving_usd"] <= groups["sums"]["saving_high_usd"]
+    assert groups["proofs"]["candidate"] is None
+    assert sum(one["cost_share"] for one in groups.values()) == pytest.approx(1)
+
+
+def test_clusters_of_similar_requests_find_the_same_without_labels(traffic: Path, prices_file: Path) -> None:
+    groups = analyze([traffic], prices=read_prices(prices_file), by=["cluster"])["groups"]
+
+    assert sum(one["requests"] for one in groups) == 1600
+    assert groups[0]["candidate"] in ("small", "other")
+
+
+def test_steps_nodes_and_teams_are_groups_too(traffic: Path, prices_file: Path) -> None:
+    result = CliRunner().invoke(cli, ["analyze", str(traffic), "--prices", str(prices_file), "--json"], catch_exceptions=False)
+    groups = json.loads(result.stdout)["groups"]
+
+    assert {(one["by"], one["name"]) for one in groups} >= {("kind", "answer"), ("node", "solve"), ("team", "maths")}
+    table = CliRunner(env={"COLUMNS": "200"}).invoke(cli, ["analyze", str(traffic), "--prices", str(prices_file)])
+    assert "task: sums" in table.stdout
+
+
+def test_a_few_lucky_requests_are_no_evidence(tmp_path: Path, prices_file: Path) -> None:
+    rows = [row for row in made_traffic(60) if row["task"] == "sums"][:25]
+    for row in rows:
+        row["outcomes"]["small"]["score"] = row["outcomes"]["large"]["score"] = 1.0
+    found = analyze([write(tmp_path / "few.jsonl", rows)], prices=read_prices(prices_file), by=["task"])["groups"][0]
+
+    assert found["candidate"] is None
+
+
+def test_mistakes_are_said(traffic: Path, prices_file: Path) -> None:
+    with pytest.raises(DataError, match="Cannot group by colour"):
+        analyze([traffic], prices=read_prices(prices_file), by=["colour"])
+    with pytest.raises(UnknownRouteError):
+        analyze([traffic], prices=read_prices(prices_file), frontier="huge")

@@ -1,0 +1,91 @@
+"""Requests as numbers: the same everywhere, alone or in a batch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+from langroute.estimators.documents import Document, document_of
+from langroute.estimators.features import DENSE, Vocabulary, featurize, word_hashes
+
+TEXTS = [
+    "Define entropy.",
+    "Which of the following is true?\nA. one\nB. two hundred\nC. 3,000 %",
+    "",
+    "Füge 12 und 13 hinzu, 你好 – fertig?",
+    "word " * 3000,
+]
+
+
+def documents() -> list[Document]:
+    return [Document(text, "it failed", "add numbers", ("task=sums",)) for text in TEXTS]
+
+
+def test_a_request_alone_gives_the_numbers_it_gives_among_others() -> None:
+    vocabulary = Vocabulary(word_hashes(documents()[:3])[0], [1])
+    together = featurize(documents(), vocabulary)
+
+    for place, document in enumerate(documents()):
+        alone = featurize([document], vocabulary)
+        entries = slice(together.starts[place], together.starts[place + 1])
+        np.testing.assert_array_equal(alone.buckets, together.buckets[entries])
+        np.testing.assert_array_equal(alone.counts, together.counts[entries])
+        np.testing.assert_array_equal(alone.dense[0], together.dense[place])
+
+
+def test_hashes_are_the_same_in_every_process() -> None:
+    """Python's own `hash` is salted; a fitted policy would forget everything."""
+    code = (
+        "from langroute.estimators.documents import Document;"
+        "from langroute.estimators.features import word_hashes;"
+        "print(word_hashes([Document('Define entropy, please.')])[0].sum())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert said == {f"{word_hashes([Document('Define entropy, please.')])[0].sum()}\n"}
+
+
+def test_case_does_not_matter_and_order_does() -> None:
+    def of(text: str) -> set[int]:
+        return set(word_hashes([Document(text)])[0].tolist())
+
+    assert of("Dog bites MAN") == of("dog bites man")
+    assert of("dog bites man") != of("man bites dog")
+
+
+def test_the_same_word_elsewhere_is_another_word() -> None:
+    said, seen = word_hashes([Document("error")])[0], word_hashes([Document("", "error")])[0]
+
+    assert said[0] != seen[0]
+
+
+def test_langchain_messages_read_like_recorded_ones() -> None:
+    recorded = [
+        {"role": "system", "content": "You add."},
+        {"role": "user", "content": "Add 1 and 2."},
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "content": "3"},
+    ]
+    live = [
+        SystemMessage("You add."),
+        HumanMessage([{"type": "text", "text": "Add 1 and 2."}]),
+        AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "1"}]),
+        ToolMessage("3", tool_call_id="1"),
+    ]
+
+    assert document_of(live) == document_of(recorded)
+    assert document_of(live).seen == "3"
+
+
+def test_choices_on_lines_of_their_own_are_counted() -> None:
+    dense = featurize([Document(TEXTS[1])], Vocabulary(word_hashes([Document("")])[0])).dense[0]
+
+    assert dense[DENSE.index("options")] == 3
