@@ -26,12 +26,13 @@ from langroute.demo.page import write_page
 from langroute.demo.tasks import QUICK, Task, tasks
 from langroute.errors import ConfigurationError
 from langroute.ledger import open_ledger
-from langroute.local.catalogue import find
+from langroute.local.catalogue import CATALOGUE
 from langroute.local.places import is_fetched
 from langroute.local.servers import serve
 from langroute.routes import Route, identity, resolve
 
-LOCAL = {"cheap": "smollm2-135m", "frontier": "qwen2.5-coder-1.5b"}
+TIERS = ("cheap", "frontier")
+LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
 
 
 @click.command()
@@ -39,7 +40,9 @@ LOCAL = {"cheap": "smollm2-135m", "frontier": "qwen2.5-coder-1.5b"}
 @click.option(
     "--models",
     metavar="CHEAP,FRONTIER",
-    help="Two models of providers, such as openai:gpt-5-nano,openai:gpt-5.1; their keys are read from the environment.",
+    default=LOCAL,
+    show_default=True,
+    help="Local models, or models of providers such as openai:gpt-5-nano,openai:gpt-5.1, whose keys are in the environment.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Cores a local model may use; all that there are by default, four at most."
@@ -54,11 +57,11 @@ LOCAL = {"cheap": "smollm2-135m", "frontier": "qwen2.5-coder-1.5b"}
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @directory_option
-def demo(quick: bool, models: str | None, threads: int | None, output: Path, as_json: bool, directory: Path | None) -> None:
+def demo(quick: bool, models: str, threads: int | None, output: Path, as_json: bool, directory: Path | None) -> None:
     """Run a coding agent always cheap, always frontier and routed, and compare.
 
-    The agent plans, writes, tests, repairs and summarizes small Python functions. Without --models it runs on two local models, which
-    are fetched (1.2 GB) where they are not here yet.
+    The agent plans, writes, tests, repairs and summarizes small Python functions. Local models are fetched (1.2 GB for the two) where
+    they are not here yet.
     """
     console = Console(stderr=True)
     chosen = tasks(QUICK if quick else None)
@@ -67,7 +70,7 @@ def demo(quick: bool, models: str | None, threads: int | None, output: Path, as_
     ledger_file.unlink(missing_ok=True)
     begun = time.perf_counter()
     with _stopped_by_signals(), ExitStack() as stack:
-        routes = _remote(models) if models else stack.enter_context(_local(threads, directory, console))
+        routes = stack.enter_context(_routes(models, threads, directory, console))
         ledger = stack.enter_context(open_ledger(ledger_file))
         heard = stack.enter_context(_bars(chosen, console))
         runs = compare(routes, chosen, ledger=ledger, heard=heard)
@@ -86,21 +89,20 @@ def demo(quick: bool, models: str | None, threads: int | None, output: Path, as_
         _show(comparison, output)
 
 
-def _remote(models: str) -> dict[str, Route]:
-    names = [name.strip() for name in models.split(",")]
-    if len(names) != 2 or not all(names):
-        raise ConfigurationError("--models takes two names, the cheap one first: openai:gpt-5-nano,openai:gpt-5.1")
-    return {tier: Route(remembering(resolve(name, tier))) for tier, name in zip(LOCAL, names, strict=True)}
-
-
 @contextmanager
-def _local(threads: int | None, directory: Path | None, console: Console) -> Iterator[dict[str, Route]]:
+def _routes(models: str, threads: int | None, directory: Path | None, console: Console) -> Iterator[dict[str, Route]]:
+    names = [name.strip() for name in models.split(",")]
+    if len(names) != len(TIERS) or not all(names):
+        raise ConfigurationError(f"--models takes two names, the cheap one first: {LOCAL}, or openai:gpt-5-nano,openai:gpt-5.1")
     with ExitStack() as stack:
-        for name in LOCAL.values():
-            if not is_fetched(name, directory):
-                fetch_with_bar(find(name), directory, console)
+        for name in names:
+            if name in CATALOGUE and not is_fetched(name, directory):
+                fetch_with_bar(CATALOGUE[name], directory, console)
         routes = {}
-        for tier, name in LOCAL.items():
+        for tier, name in zip(TIERS, names, strict=True):
+            if name not in CATALOGUE:
+                routes[tier] = Route(remembering(resolve(name, tier)))
+                continue
             with console.status(f"{name} is loading"):
                 server = stack.enter_context(serve(name, directory=directory, threads=threads))
             routes[tier] = server.route(remembering(server.chat_model()))

@@ -1,0 +1,215 @@
+"""Does the demo's agent work, and are its runs counted right? With scripted models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import Field
+
+from langroute import ChatRouter, Price, Route
+from langroute.cli import cli
+from langroute.context import task as in_task
+from langroute.demo.agent import PLAN_SCHEMA, TestsPass, build_agent, code_in
+from langroute.demo.answers import remembering
+from langroute.demo.compare import POLICIES, Comparison, compare, routed_policy
+from langroute.demo.meter import Meter
+from langroute.demo.page import write_page
+from langroute.demo.tasks import TASKS, tasks
+from langroute.ledger import open_ledger
+from langroute.policies.fixed import Fixed
+from langroute.testing import ScriptedModel
+
+TWO = tasks(["add", "primes"])
+RIGHT = {
+    "add": "def add(a, b):\n    return a + b",
+    "primes": "def primes(n):\n    return [i for i in range(2, n + 1) if all(i % d for d in range(2, i))]",
+}
+FREE = Price(input=0, output=0)
+WRONG = "def {0}(*args):\n    return -1"
+
+
+class Coder(ScriptedModel):
+    """Writes right code for the tasks it knows; its plans are JSON, as its prompts ask for."""
+
+    knows: list[str] = Field(default_factory=list)
+    seconds: float = 1.0
+
+    def _next(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> AIMessage:
+        self.replies = [self._reply(messages)]
+        return super()._next(messages, stop, kwargs)
+
+    def _reply(self, messages: Sequence[BaseMessage]) -> AIMessage:
+        said = " ".join(str(message.content) for message in messages)
+        if "You plan" in said:
+            text = '{"approach": "directly"}'
+        elif "in one short sentence what" in said:
+            text = "It does what it says."
+        else:
+            name = next(task.name for task in TASKS if f"function {task.signature}" in said)
+            text = f"```python\n{RIGHT[name] if name in self.knows else WRONG.format(name)}\n```"
+        return AIMessage(text, response_metadata={"compute_seconds": self.seconds})
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **_: Any) -> Any:
+        from langchain_core.runnables import RunnableLambda, RunnablePassthrough
+
+        parsed = RunnablePassthrough.assign(parsed=lambda found: json.loads(found["raw"].content), parsing_error=lambda _: None)
+        return {"raw": self} | RunnableLambda(lambda found: found) | parsed
+
+
+def routes(*, weak: list[str], strong: list[str]) -> dict[str, Route]:
+    by_second = Price(input=0, output=0, per_second=0.001)
+    return {
+        "cheap": Route(remembering(Coder(model="small", knows=weak, seconds=1.0)), price=by_second),
+        "frontier": Route(remembering(Coder(model="large", knows=strong, seconds=10.0)), price=by_second),
+    }
+
+
+def test_a_task_goes_through_plan_write_test_and_summary() -> None:
+    meter = Meter()
+    agent = build_agent(ChatRouter({"only": Route(Coder(knows=["add"]), price=FREE)}, hooks=[meter]))
+    state = agent.invoke({"task": TWO[0]}, {"callbacks": [meter]})
+
+    assert state["tested"].ok
+    assert state["plan"] == "directly"
+    assert state["summary"] == "It does what it says."
+    assert [call.step for call in meter.calls] == ["plan", "write", "summarize"]
+    assert [decision.step.kind for decision in meter.decisions] == ["plan", "edit", "summarize"]
+
+
+def test_failed_tests_lead_to_one_repair_that_is_told_what_failed() -> None:
+    model = Coder(knows=[])
+    state = build_agent(ChatRouter({"only": Route(model, price=FREE)})).invoke({"task": TWO[0]})
+
+    assert not state["tested"].ok
+    assert state["repairs"] == 1
+    asked = str(model.calls[2][0][-1].content)
+    assert "add(2, 3) returns -1, not 5." in asked
+    assert "return -1" in asked
+
+
+def test_routed_the_tests_send_on_what_the_cheap_model_cannot_write() -> None:
+    found = {run.name: run for run in compare(routes(weak=["add"], strong=["add", "primes"]), TWO)}
+
+    assert [found[name].solved for name in POLICIES] == [1, 2, 2]
+    assert found["routed"].went == {
+        "plan": {"frontier": 2},
+        "write": {"cheap": 1, "cheap, then frontier": 1},
+        "summarize": {"cheap": 2},
+    }
+    assert found["always cheap"].went["repair"] == {"cheap": 1}
+
+
+def test_what_neither_writes_is_repaired_by_the_frontier_model() -> None:
+    routed = next(run for run in compare(routes(weak=[], strong=[]), TWO) if run.name == "routed")
+
+    assert routed.solved == 0
+    assert routed.went["repair"] == {"frontier": 2}
+
+
+def test_each_run_is_billed_and_timed_as_if_it_had_made_its_calls() -> None:
+    given = routes(weak=["add"], strong=["add", "primes"])
+    found = {run.name: run for run in compare(given, TWO)}
+
+    # 3 steps a task, and a repair; every call takes 1 or 10 s of computing, as the models say.
+    assert found["always cheap"].cost_usd == pytest.approx(0.001 * 7)
+    assert found["always frontier"].cost_usd == pytest.approx(0.001 * 60)
+    assert found["routed"].cost_usd == pytest.approx(0.001 * (2 * 10 + 2 * 1 + 10 + 2 * 1))
+    assert found["always frontier"].seconds == pytest.approx(60, abs=5)
+    assert found["routed"].calls == 7
+    # Plans of the frontier model were made once, for both runs.
+    assert len(given["frontier"].model.calls) == 6
+
+
+def test_costs_by_step_add_up_to_the_whole() -> None:
+    for run in compare(routes(weak=["add"], strong=["add", "primes"]), TWO):
+        spent = [cost or 0.0 for by_route in run.cost_by_step.values() for cost in by_route.values()]
+        assert sum(spent) == pytest.approx(run.cost_usd)
+        assert sum(task.cost_usd or 0.0 for task in run.tasks) == pytest.approx(run.cost_usd)
+
+
+def test_a_router_on_the_demos_models_is_still_billed_nothing_for_langchains_own_cache() -> None:
+    model = remembering(Coder(knows=["add"]))
+    assert model.invoke("function add(a, b)").usage_metadata == model.invoke("function add(a, b)").usage_metadata
+    assert "total_cost" not in (model.invoke("function add(a, b)").usage_metadata or {})
+
+
+def test_remembered_answers_differ_by_arguments() -> None:
+    model = remembering(ScriptedModel("one", "two", "three"))
+    first = model.invoke("Hi.").content
+
+    assert model.invoke("Hi.").content == first
+    assert model.invoke("Hi.", stop=["o"]).content != first
+    assert model.bind(max_tokens=3).invoke("Hi.").content == "three"
+
+
+def test_tests_as_a_verifier_look_only_at_code() -> None:
+    verifier = TestsPass(TWO)
+    given = {"cheap": Route(Coder(knows=[]), price=FREE), "frontier": Route(Coder(knows=["add"]), price=FREE)}
+    model = ChatRouter(given, policy=routed_policy(), verifier=verifier)
+    with in_task("routed/add"):
+        answer = model.invoke("Write a Python function add(a, b)", {"metadata": {"langgraph_node": "write"}})
+
+    assert answer.response_metadata["langroute"]["route"] == "frontier"
+    assert "tests_pass, add(2, 3) returns -1, not 5" in answer.response_metadata["langroute"]["attempts"][0]["verdict"]
+
+
+def test_code_is_found_in_what_models_write() -> None:
+    assert code_in("```python\nx = 1\n```\nand\n```\ny = 2\n```") == "x = 1\n"
+    assert code_in("```\nx = 1") == "x = 1"
+    assert code_in("x = 1") == "x = 1"
+
+
+def test_plans_are_bounded() -> None:
+    assert PLAN_SCHEMA["properties"]["approach"]["maxLength"] <= 100
+
+
+def test_decisions_and_outcomes_can_be_read_and_explained_afterwards(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with open_ledger(file) as ledger:
+        found = compare(routes(weak=["add"], strong=["add", "primes"]), TWO, ledger=ledger)
+        routed = next(run for run in found if run.name == "routed")
+        outcomes = ledger.outcomes_of("routed/primes")
+    told = CliRunner().invoke(cli, ["explain", routed.tasks[1].decision_id, "--ledger", str(file)], catch_exceptions=False)
+
+    assert [outcome.success for outcome in outcomes] == [True]
+    assert told.exit_code == 0
+    assert told.output.startswith("edit step in node write -> frontier: cheap scored 0.00")
+    assert "attempt 1: cheap, 0.001 USD" in told.output
+
+
+def test_the_page_needs_nothing_else_and_shows_every_run(tmp_path: Path) -> None:
+    runs = compare(routes(weak=["add"], strong=["add", "primes"]), TWO)
+    page = write_page(Comparison(runs, {"cheap": "small <b>", "frontier": "large"}, "2026-11-25", "here"))
+
+    assert "Routed: 2 of 2 tasks solved, always frontier 2; 43% less cost." in page
+    assert "small &lt;b&gt;" in page
+    assert "<svg" in page
+    for name in POLICIES:
+        assert page.count(name) >= 3
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+
+
+def test_unknown_costs_are_said_to_be_unknown() -> None:
+    unpriced = {name: Route(remembering(Coder(model=f"nobody-knows-{name}", knows=["add"]))) for name in ("cheap", "frontier")}
+    with pytest.warns(UserWarning, match="No price is known"):
+        runs = compare(unpriced, TWO[:1])
+    comparison = Comparison(runs, {})
+
+    assert comparison.saved is None
+    assert comparison.as_dict()["runs"][2]["cost_usd"] is None
+    assert "cost unknown" in write_page(comparison)
+
+
+def test_models_that_fail_end_the_comparison_with_their_error() -> None:
+    broken = {"cheap": ScriptedModel(RuntimeError("down")), "frontier": ScriptedModel(RuntimeError("down"))}
+    agent = build_agent(ChatRouter(broken, policy=Fixed("cheap")))
+    with pytest.raises(Exception, match="down"):
+        agent.invoke({"task": TWO[0]})

@@ -1,0 +1,132 @@
+"""Does `langroute demo` run on a real model, and does Ctrl-C leave nothing running?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from local_models import directory_with
+
+from langroute.cli import cli
+from langroute.errors import ConfigurationError
+
+SMALL = "smollm2-135m"
+ROOT = Path(__file__).parents[2]
+PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from langroute.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return directory_with(SMALL, at=tmp_path_factory.mktemp("local"))
+
+
+def started(directory: Path, output: Path) -> subprocess.Popen[bytes]:
+    """The demo as a terminal would start it: in a process group of its own, which Ctrl-C reaches as a whole."""
+    models = ("--models", f"{SMALL},{SMALL}", "--threads", "1")
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(ROOT),
+        "demo",
+        "--quick",
+        *models,
+        "--directory",
+        str(directory),
+        "-o",
+        str(output),
+    ]
+    return (
+        subprocess.Popen(command, process_group=0)
+        if sys.version_info >= (3, 11)
+        else subprocess.Popen(command, start_new_session=True)
+    )
+
+
+def survivors(directory: Path) -> list[str]:
+    """Processes that were started with this directory, by their arguments, their files or their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            files = [str(link.readlink()) for link in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if int(process.name) != os.getpid() and (str(directory) in arguments or any(str(directory) in file for file in files)):
+            found.append(f"{process.name}: {arguments}")
+    return found
+
+
+def wait_for_first_task(output: Path, directory: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 90
+    while time.monotonic() < until and process.poll() is None:
+        ready = len(list((directory / "servers").glob("*.json"))) == 2 if (directory / "servers").exists() else False
+        if ready and (output / "ledger.db").exists():
+            time.sleep(1.5)
+            return
+        time.sleep(0.1)
+    pytest.fail("the demo did not come as far as its first task")
+
+
+@pytest.mark.server
+@pytest.mark.local_model
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "terminate", "kill"])
+def test_however_the_demo_is_ended_nothing_is_left_running(sign: signal.Signals, directory: Path, tmp_path: Path) -> None:
+    process = started(directory, tmp_path)
+    wait_for_first_task(tmp_path, directory, process)
+    assert survivors(directory), "two servers are running"
+    if sign == signal.SIGINT:
+        os.killpg(process.pid, sign)
+    else:
+        process.send_signal(sign)
+    code = process.wait(30)
+
+    until = time.monotonic() + 15
+    while (left := survivors(directory)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
+    assert code != 0
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.local_model
+@pytest.mark.timeout(600)
+def test_the_demo_prints_its_numbers_and_writes_page_and_ledger(directory: Path, tmp_path: Path) -> None:
+    arguments = ["demo", "--quick", "--json", "--models", f"{SMALL},{SMALL}", "--directory", str(directory), "-o", str(tmp_path)]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    found = json.loads(result.stdout)
+
+    assert result.exit_code == 0
+    assert [run["name"] for run in found["runs"]] == ["always cheap", "always frontier", "routed"]
+    assert all(len(run["tasks"]) == 6 for run in found["runs"])
+    # It solves what is easy and not what is hard, whoever asks it.
+    assert all(1 <= run["solved"] <= 5 for run in found["runs"])
+    assert all(run["cost_usd"] > 0 and run["seconds"] > 0 for run in found["runs"])
+    assert json.loads((tmp_path / "results.json").read_text()) == found
+    assert "<svg" in (tmp_path / "report.html").read_text()
+    decision = found["runs"][2]["tasks"][0]["decision_id"]
+    told = CliRunner().invoke(cli, ["explain", decision, "--ledger", str(tmp_path / "ledger.db")], catch_exceptions=False)
+    assert "edit step in node write" in told.output
+
+
+def test_one_model_is_not_enough(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--models", "openai:gpt-5-nano", "-o", str(tmp_path)])
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "two names" in str(result.exception)
+
+
+def test_a_model_of_a_provider_without_a_key_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = CliRunner().invoke(cli, ["demo", "--models", "openai:gpt-5-nano,openai:gpt-5.1", "-o", str(tmp_path)])
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "openai:gpt-5-nano" in str(result.exception)
