@@ -145,7 +145,9 @@ class Recorded:
         system = 2 if messages[0].type == "system" else 1
         usage = self.providers[call.route.name].bill(pieces, self.sizes[self.place], at=self.now, system=system)
         answer = messages[self.place]
-        return Reply(answer.model_copy(update={"usage_metadata": metadata_of(usage)}))
+        return Reply(
+            answer.model_copy(update={"usage_metadata": metadata_of(usage), "response_metadata": {"finish_reason": "stop"}})
+        )
 
 
 def metadata_of(usage: Usage) -> UsageMetadata:

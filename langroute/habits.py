@@ -10,6 +10,9 @@ from langroute.switching import Pace
 PRIOR_STEPS = 4.0
 """Steps that a turn is expected to have left before any were seen."""
 
+MOST_TURNS = 64
+"""Turns of a conversation that are told apart."""
+
 PRIOR_BACK = 0.5
 """How likely a conversation comes back to the route it leaves, before that was seen."""
 
@@ -50,6 +53,9 @@ class Habits:
     away: float = PRIOR_STEPS
     """Steps it was away then."""
 
+    reached: list[int] = field(default_factory=lambda: [0] * MOST_TURNS)
+    """How many conversations came to their first, second, third … turn."""
+
     def left(self, done: int) -> float:
         """Expected steps on one route, the next one included, when so many of the turn are done."""
         longer = [length - done for length in self.lengths if length > done]
@@ -61,6 +67,26 @@ class Habits:
     def pace(self, done: int) -> Pace:
         """How the turn is expected to go on."""
         return Pace(self.left(done), int(self.input_tokens), int(self.output_tokens))
+
+    def turn_began(self, turn: int) -> None:
+        """A conversation came to a turn."""
+        if 0 <= turn < MOST_TURNS:
+            self.reached[turn] += 1
+
+    def turns_left(self, turn: int) -> float:
+        """Expected turns after this one.
+
+        Example:
+            >>> habits = Habits()
+            >>> for turn in (1, 2, 3, 1, 2, 3):
+            ...     habits.turn_began(turn)
+            >>> habits.turns_left(1)
+            1.0
+        """
+        if not 0 <= turn < MOST_TURNS - 1:
+            return 0.0
+        # Two imagined conversations that end here, so that a few long ones do not promise too much.
+        return sum(self.reached[turn + 1 :]) / (self.reached[turn] + 2)
 
     def turn_ended(self, steps: int) -> None:
         """A turn had so many steps."""

@@ -46,7 +46,7 @@ class _Place:
 class CacheAware(Wrapper):
     """Let a policy switch routes only where that pays, prompt caches counted.
 
-    A switch to a route that is no stronger must save more, over the expected rest of the user's turn, than it costs: the history that
+    A switch to a route that is no stronger must save more, over the expected rest of the user's turn (and of the later turns that find it warm), than it costs: the history that
     the new route has to read cold, and the way back. A switch to a stronger route saves nothing; it is for quality. It is allowed at
     boundaries (a new user turn, task or conversation, a sub-agent's beginning) as far as the thread's own savings pay for it, and at any
     time where the agent is stuck or the policy is `firm`. What answers report of cached tokens corrects the picture, and how long turns
@@ -195,14 +195,18 @@ class CacheAware(Wrapper):
         return max(0.0, rates.cold(max(0, missing))) + self._way_back(current, prompt, step, habits)
 
     def _saving(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float | None:
-        """USD that the new route saves over the rest of the turn, were it as warm as the present one."""
+        """USD that the new route saves over the rest of the turn and in later ones, were it as warm as the present one."""
         rates, others = self._rates(current, prompt), self._rates(wanted, prompt)
         if rates is None or others is None:
             return None
         pace = habits.pace(step.signals.turn_steps)
         warm, tokens = self.warmth.warm(current, prompt), self.warmth.tokens(current, prompt)
         as_warm = max(warm, self.warmth.warm(wanted, prompt))
-        return rates.run(tokens, warm, pace) - others.run(self.warmth.tokens(wanted, prompt), as_warm, pace)
+        saved = rates.run(tokens, warm, pace) - others.run(self.warmth.tokens(wanted, prompt), as_warm, pace)
+        if saved > 0 and habits.pause_seconds < self.warmth.lives(wanted, prompt):
+            # What is read cold now is still warm when a later turn wants the same, and every second one may.
+            saved *= 1 + 0.5 * habits.turns_left(step.signals.turn)
+        return saved
 
     def _prompt(self, request: Request) -> Prompt:
         return self.warmth.prompt(request.messages, request.tools, request.step.signals.tokens)
@@ -243,6 +247,8 @@ class CacheAware(Wrapper):
                 left, away = self._left(habits, before, decision)
                 if prompt.extends(before.link, before.messages):
                     tab = before.tab
+            else:
+                habits.turn_began(signals.turn)
             output = kept.usage.output_tokens if kept.usage is not None else int(habits.output_tokens)
             tab.add(sum(attempt.cost_usd or 0.0 for attempt in decision.attempts), terms, output, at=now)
             habits.output_tokens = learned(habits.output_tokens, output)
@@ -280,6 +286,7 @@ class CacheAware(Wrapper):
         elif signals.turn > before.turn:
             habits.pause_seconds = learned(habits.pause_seconds, now - before.at)
             habits.turn_ended(before.steps)
+            habits.turn_began(signals.turn)
 
     @staticmethod
     def _left(habits: Habits, before: _Place, decision: Decision) -> tuple[str | None, int]:
