@@ -150,7 +150,7 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                     if passes_through(error) or stage.cannot_go_on():
                         plan.throw(error)
                         raise
-                    tally.failed(error)
+                    tally.failed(error, effect.gate)
                 effect = plan.send(tally.reply(_caught(host))) if following is None else following
             else:
                 effect = _resume(plan, _value(plan, effect))
@@ -197,7 +197,7 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                         await closed(chunks)
                         plan.throw(error)
                         raise
-                    tally.failed(error)
+                    tally.failed(error, effect.gate)
                 effect = plan.send(tally.reply(_caught(host))) if following is None else following
             else:
                 effect = _resume(plan, await _avalue(plan, effect))
@@ -387,9 +387,10 @@ class _Tally:
         """Whose chunks these are, and who was asked beside."""
         self.call, self.also = reply.call, reply.also
 
-    def failed(self, error: BaseException) -> None:
-        """The attempt ended in an error."""
+    def failed(self, error: BaseException, gate: Any) -> None:
+        """The attempt ended in an error. Who listens to its run may have seen a token that did not come through."""
         self.error = error
+        self.shown = self.shown or (gate is not None and gate.shown and not self.tentative)
         if isinstance(error, Raced):
             self.error, self.call, self.also = error.error, error.call, error.also
 

@@ -7,6 +7,7 @@ cannot show any more: the handler raises, which also ends the model's own stream
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -14,6 +15,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from langroute.errors import RaceLostError
+
+_LOCK = Lock()
 
 _SILENT = frozenset({"type", "id", "index", "phase", "status", "annotations", "citations", "signature"})
 """Keys of a block that say nothing to a reader."""
@@ -42,35 +45,53 @@ class Gate(BaseCallbackHandler):
 
     Args:
         route: The route that is called.
+        rivals: What the gates of calls share of which only one may show anything.
 
     Example:
         >>> gate = Gate("small")
         >>> gate.on_llm_new_token("Hello")
-        >>> gate.shown
-        True
+        >>> gate.shown, gate.give_up()
+        (True, False)
     """
 
     raise_error = True
     run_inline = True
 
-    def __init__(self, route: str) -> None:
+    def __init__(self, route: str, rivals: list[Gate] | None = None) -> None:
         self.route = route
-        self.shown = False
+        self.rivals: list[Gate] = [] if rivals is None else rivals
+        """The first to show something; empty as long as nobody did."""
+
         self.closed = False
+
+    @property
+    def shown(self) -> bool:
+        """Something to read went through."""
+        return bool(self.rivals) and self.rivals[0] is self
 
     def close(self) -> None:
         """Nothing more is shown."""
         self.closed = True
+
+    def give_up(self) -> bool:
+        """Close, unless something was shown already; says whether nothing was and nothing will be."""
+        with _LOCK:
+            if not self.shown:
+                self.closed = True
+            return self.closed
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to do; without it LangChain would write out the whole history for `on_llm_start`."""
 
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         """A token is about to be shown."""
-        if self.closed:
-            raise RaceLostError(self.route)
         chunk = kwargs.get("chunk")
-        self.shown = self.shown or bool(token) or (chunk is not None and shows(getattr(chunk, "message", chunk)))
+        says = bool(token) if chunk is None else shows(getattr(chunk, "message", chunk))
+        with _LOCK:
+            if self.closed or (self.rivals and self.rivals[0] is not self):
+                raise RaceLostError(self.route)
+            if says and not self.rivals:
+                self.rivals.append(self)
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         """A content-block event is about to be shown."""

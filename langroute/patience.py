@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -64,14 +64,14 @@ class Patience:
 
     def call(self, host: Any, call: Call) -> Reply:
         """The host's answer, in a thread that is given up when time is over."""
-        race = _Race(self, _raceable(host, call))
+        race = _Race(self, _gated(host, call))
         race.start(call, host.call)
         reply = race.result(host.call)
         return reply if isinstance(reply, Reply) else Reply(reply)
 
     async def acall(self, host: Any, call: Call) -> Reply:
         """The host's answer; what is given up is cancelled."""
-        begun, call = monotonic(), _raceable(host, call)
+        begun, call = monotonic(), _gated(host, call)
         tasks: dict[asyncio.Task[Any], Call] = {asyncio.ensure_future(host.acall(call)): call}
         failures: list[tuple[Call, BaseException]] = []
         try:
@@ -80,8 +80,7 @@ class Patience:
                 done, _ = await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
                     self._over(begun, self.total_seconds, call, "answer")
-                    other = call.other() if call.other is not None and len(tasks) + len(failures) == 1 else None
-                    call.other = None
+                    other = _other(call)
                     if other is not None:
                         tasks[asyncio.ensure_future(host.acall(other))] = other
                     continue
@@ -108,8 +107,12 @@ class Patience:
             ends.append(self.hedge_seconds)
         return max(0.0, begun + min(ends) - monotonic()) if ends else None
 
+    @staticmethod
+    def _is_over(begun: float, limit: float | None) -> bool:
+        return limit is not None and monotonic() - begun >= limit
+
     def _over(self, begun: float, limit: float | None, call: Call, what: str) -> None:
-        if limit is not None and monotonic() - begun >= limit:
+        if limit is not None and self._is_over(begun, limit):
             raise RouteTimeoutError(call.route.name, limit, what)
 
     # Streams ---------------------------------------------------------------------------------------------------------
@@ -122,14 +125,14 @@ class Patience:
             call: What is asked.
             won: Told who won, as a `Reply` without a message, before the first chunk.
         """
-        race = _Race(self, _raceable(host, call))
+        race = _Race(self, _gated(host, call))
         race.start(call, host.stream, streams=True)
         yield from race.chunks(host.stream, won)
 
     async def astream(self, host: Any, call: Call, won: Callable[[Reply], None]) -> AsyncIterator[Any]:
         """The same, awaited."""
-        begun, call = monotonic(), _raceable(host, call)
-        first = min((limit for limit in (self.first_token_seconds, self.total_seconds) if limit is not None), default=None)
+        begun, call = monotonic(), _gated(host, call)
+        limit = min((limit for limit in (self.first_token_seconds, self.total_seconds) if limit is not None), default=None)
         sources: dict[asyncio.Task[Any], tuple[Call, Any]] = {}
         failures: list[tuple[Call, BaseException]] = []
         silent: dict[int, list[Any]] = {}
@@ -144,12 +147,16 @@ class Patience:
             while source is None:
                 hedging = call.other is not None and len(sources) + len(failures) == 1
                 done, _ = await asyncio.wait(
-                    sources, timeout=self._left(begun, first, hedge=hedging), return_when=asyncio.FIRST_COMPLETED
+                    sources, timeout=self._left(begun, limit, hedge=hedging), return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
-                    self._over(begun, first, call, "first token")
-                    other = call.other() if call.other is not None else None
-                    call.other = None
+                    early = limit != self.total_seconds and self._is_over(begun, limit)
+                    if early and _shown(one for one, _ in sources.values()):
+                        # Whoever listens has it; the chunk is on its way.
+                        limit = self.total_seconds
+                        continue
+                    self._over(begun, limit, call, "first token")
+                    other = _other(call)
                     if other is not None:
                         ask(other)
                     continue
@@ -173,7 +180,7 @@ class Patience:
                 yield earlier
             while chunk is not _END:
                 yield chunk
-                left = self._left(begun, self.total_seconds, hedge=False)
+                left = None if _is_last(chunk) else self._left(begun, self.total_seconds, hedge=False)
                 try:
                     chunk = await (_next(source) if left is None else asyncio.wait_for(_next(source), left))
                 except asyncio.TimeoutError as error:
@@ -185,11 +192,34 @@ class Patience:
                 await close()
 
 
-def _raceable(host: Any, call: Call) -> Call:
-    """The call, with another one to race it only where the host can tell two answers apart."""
+def _gated(host: Any, call: Call) -> Call:
+    """The call behind a gate, with another one to race it only where the host can tell two answers apart."""
+    call.gate = Gate(call.route.name)
     if not getattr(type(host), "races", False) or hasattr(type(host), "caught_message"):
         call.other = None
     return call
+
+
+def _other(call: Call) -> Call | None:
+    """The call that races this one, made once: whichever shows something first shuts the other's gate."""
+    if call.other is None:
+        return None
+    other: Call | None = call.other()
+    call.other = None
+    if other is not None:
+        other.gate = Gate(other.route.name, call.gate.rivals)
+    return other
+
+
+def _shown(calls: Iterable[Call]) -> bool:
+    """One of the calls has shown something; otherwise none of them can any more."""
+    given_up = [call.gate.give_up() for call in calls]
+    return not all(given_up)
+
+
+def _is_last(chunk: Any) -> bool:
+    """The answer is whole: what still comes is the end of the model's own run, which no limit may turn into a failure."""
+    return getattr(chunk, "chunk_position", None) == "last"
 
 
 async def _next(source: Any) -> Any:
@@ -246,7 +276,7 @@ class _Race:
         """Chunks of each call in which there is nothing to read."""
 
     def start(self, call: Call, work: Callable[[Call], Any], *, streams: bool = False) -> None:
-        gate = call.gate = call.gate or Gate(call.route.name)
+        gate = call.gate
         context = copy_context()
 
         def run() -> None:
@@ -273,9 +303,17 @@ class _Race:
             try:
                 call, kind, value = self.heard.get(timeout=self.patience._left(self.begun, limit, hedge=hedging))
             except Empty:
+                if (
+                    streams
+                    and limit != self.patience.total_seconds
+                    and self.patience._is_over(self.begun, limit)
+                    and _shown(self.running)
+                ):
+                    # Whoever listens has it; the chunk is on its way.
+                    limit = self.patience.total_seconds
+                    continue
                 self.patience._over(self.begun, limit, self.call, what)
-                other = self.call.other() if self.call.other is not None else None
-                self.call.other = None
+                other = _other(self.call)
                 if other is not None:
                     self.start(other, work, streams=streams)
                 continue
@@ -315,19 +353,17 @@ class _Race:
             yield from self.silent.pop(id(call), ())
             while chunk is not _END:
                 yield chunk
-                chunk = self._next(call)
+                chunk = self._next(call, None if _is_last(chunk) else self.patience.total_seconds)
         finally:
             self._close()
             call.gate.close()
 
-    def _next(self, winner: Call) -> Any:
+    def _next(self, winner: Call, limit: float | None) -> Any:
         while True:
             try:
-                call, kind, value = self.heard.get(
-                    timeout=self.patience._left(self.begun, self.patience.total_seconds, hedge=False)
-                )
+                call, kind, value = self.heard.get(timeout=self.patience._left(self.begun, limit, hedge=False))
             except Empty:
-                self.patience._over(self.begun, self.patience.total_seconds, winner, "answer")
+                self.patience._over(self.begun, limit, winner, "answer")
                 continue
             if call is not winner:
                 continue

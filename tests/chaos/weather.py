@@ -123,7 +123,14 @@ class Weather:
         for model, chance in zip(models, chances, strict=True):
             what: str | None = None
             if rng.random() < chance:
-                pool = [*ERRORS, *ERRORS, *BROKEN_BODIES, *(STREAMED if stream else ()), *SLOW, *(FATAL if rng.random() < 0.2 else ())]
+                pool = [
+                    *ERRORS,
+                    *ERRORS,
+                    *BROKEN_BODIES,
+                    *(STREAMED if stream else ()),
+                    *SLOW,
+                    *(FATAL if rng.random() < 0.2 else ()),
+                ]
                 what = rng.choice(pool)
             self.send(model, what)
             if what in ERRORS and rng.random() < 0.5:
@@ -140,7 +147,9 @@ def routes(weather: Weather, name: str) -> dict[str, Any]:
 
     from langroute.routes import Route
 
-    chat = ChatOpenAI(model=f"{name}-chat", base_url=weather.server.base_url("openai"), api_key="x", max_retries=0, stream_usage=True)
+    chat = ChatOpenAI(
+        model=f"{name}-chat", base_url=weather.server.base_url("openai"), api_key="x", max_retries=0, stream_usage=True
+    )
     claude = ChatAnthropic(
         model=f"{name}-claude", base_url=weather.server.base_url("anthropic"), api_key="x", max_retries=0, max_tokens=256
     )
