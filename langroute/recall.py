@@ -246,6 +246,7 @@ class CachingHost:
             eligible=_Eligible(self.recall, self.router, request),
             decision_id=call.decision_id,
             task=request.step.task,
+            tools_bound=bool(request.tools) or bound is not None,
             structured=structured,
             tools=None if request.response_schema is None else _names(request.tools),
             may_be_silent=info.api not in SAYS_WHY,

@@ -20,11 +20,14 @@ from langroute.cache.stores.base import Store
 class Landed:
     """What a flight came to."""
 
-    __slots__ = ("give_up", "value")
+    __slots__ = ("give_up", "how", "value")
 
-    def __init__(self, value: bytes | None = None, *, give_up: bool = False) -> None:
+    def __init__(self, value: bytes | None = None, *, how: str = "hit", give_up: bool = False) -> None:
         self.value = value
         """The answer as it is stored, so that each who waits makes a message of its own; `None` when the leader failed."""
+
+        self.how = how
+        """`semantic_hit` where it is the answer to other words."""
 
         self.give_up = give_up
         """There will be none: the answer may not be shared. Whoever waited calls for itself."""

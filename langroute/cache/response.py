@@ -63,6 +63,7 @@ class Ask:
 
     decision_id: str | None = None
     task: str | None = None
+    tools_bound: bool = False
     structured: bool = False
     tools: frozenset[str] | None = None
     """Names of the bound tools, where an answer in a schema was asked for."""
@@ -218,9 +219,8 @@ class ResponseCache:
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = flight.wait(self.wait_seconds)
-                if (entry := self._fitting(ticket, landed.value)) is not None:
-                    self._counts.add("shared")
-                    return self._hit(ticket, Hit(entry))
+                if (shared := self._landed(ticket, landed)) is not None:
+                    return self._hit(ticket, shared)
                 ticket.failures += 2 if landed.give_up else 1
                 continue
             ticket.flight = flight
@@ -230,7 +230,7 @@ class ResponseCache:
                 self.fail(ticket)
                 raise
             if hit is not None:
-                flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
+                flight.land(Landed(encode(hit.entry), how=hit.how))
                 ticket.flight = None
                 return self._hit(ticket, hit)
             return self._missed()
@@ -245,9 +245,8 @@ class ResponseCache:
             flight, leads = self._flights.join(ticket.key)
             if not leads:
                 landed = await flight.await_(self.wait_seconds)
-                if (entry := self._fitting(ticket, landed.value)) is not None:
-                    self._counts.add("shared")
-                    return self._hit(ticket, Hit(entry))
+                if (shared := self._landed(ticket, landed)) is not None:
+                    return self._hit(ticket, shared)
                 ticket.failures += 2 if landed.give_up else 1
                 continue
             ticket.flight = flight
@@ -257,7 +256,7 @@ class ResponseCache:
                 await self.afail(ticket)
                 raise
             if hit is not None:
-                flight.land(Landed(encode(hit.entry)) if hit.how == "hit" else NOTHING)
+                flight.land(Landed(encode(hit.entry), how=hit.how))
                 ticket.flight = None
                 return self._hit(ticket, hit)
             return self._missed()
@@ -313,7 +312,7 @@ class ResponseCache:
 
     def _semantic(self, ticket: Ticket) -> Hit | None:
         try:
-            found = self.semantic.find(ticket, self.value)
+            found = self.semantic.find(ticket, self.value, self.store, self.keys, self._clock())
         except Exception as error:  # noqa: BLE001 - an embedding service that is down costs no answer
             self._failed(error)
             return None
@@ -321,7 +320,7 @@ class ResponseCache:
 
     async def _asemantic(self, ticket: Ticket) -> Hit | None:
         try:
-            found = await self.semantic.afind(ticket, self.avalue)
+            found = await self.semantic.afind(ticket, self.avalue, self.value, self.store, self.keys, self._clock())
         except Exception as error:  # noqa: BLE001
             self._failed(error)
             return None
@@ -346,6 +345,16 @@ class ResponseCache:
         if not ticket.may_read or not self._up():
             return None
         return self._fitting(ticket, await self._atry(self.store.aget(ticket.key), otherwise=None))
+
+    def _landed(self, ticket: Ticket, landed: Landed) -> Hit | None:
+        """What somebody else's call came to, as a message of one's own."""
+        if landed.value is None:
+            return None
+        entry = decode(landed.value)
+        if not self._good(ticket, entry, exact=landed.how == "hit"):
+            return None
+        self._counts.add("shared")
+        return Hit(entry, landed.how)
 
     def _fitting(self, ticket: Ticket, data: bytes | None) -> Entry | None:
         if data is None:
@@ -472,6 +481,8 @@ class ResponseCache:
 
     def keep(self, ticket: Ticket, entry: Entry | None) -> bool:
         """End a call that was made with an answer; `None` where the answer may not be kept. Whether it is kept."""
+        if entry is not None and self.semantic is not None and entry.key == ticket.key:
+            entry = self.semantic.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
         if entry is not None and data is not None and self._up():
             self._try(self.store.put, entry.key, data, expires=entry.expires, tags=entry.tags, otherwise=None)
@@ -484,6 +495,8 @@ class ResponseCache:
 
     async def akeep(self, ticket: Ticket, entry: Entry | None) -> bool:
         """`keep`, awaited."""
+        if entry is not None and self.semantic is not None and entry.key == ticket.key:
+            entry = self.semantic.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
         if entry is not None and data is not None and self._up():
             await self._atry(self.store.aput(entry.key, data, expires=entry.expires, tags=entry.tags), otherwise=None)

@@ -1,0 +1,144 @@
+"""Must a costly policy be asked again about a step that is nearly the one before?
+
+The answer to a step can often not be repeated where the choice of a route can: what decides the choice is the kind of step, its tools and
+what its last request is about, not the whole history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from threading import Lock
+from typing import Any
+
+from cachetools import TTLCache
+
+from langroute.cache.keys import canonical
+from langroute.cache.wording import wording
+from langroute.records import Attempt, Decision, Outcome, Request, Selection
+
+
+class CachedDecisions:
+    """A policy that asks another one once for each sort of step.
+
+    Only the first selection of a step is remembered; retries, fallbacks and escalations are always the policy's own. A remembered route that
+    is no longer eligible is never given: the routes a step may take are part of the key. What was learned from a failure ends at once what
+    was remembered.
+
+    Args:
+        policy: The policy that is asked, such as one that calls a model.
+        ttl: Seconds a decision stays good.
+        max_decisions: Most decisions kept.
+        sort: What makes two steps alike, as anything that can be written as JSON; by default kind, node, tools, schema, how long the
+            history is (to a factor of two), whether something just failed, and the wording of the last request.
+        clock: Seconds, growing.
+
+    Example:
+        >>> from langroute.policies.fixed import Fixed
+        >>> from langroute.records import RouteInfo
+        >>> policy = CachedDecisions(Fixed("small"))
+        >>> routes = (RouteInfo("small"), RouteInfo("large"))
+        >>> policy.select(Request("Define entropy.", routes=routes), []).reason
+        'fixed'
+        >>> policy.select(Request("Please define entropy.", routes=routes), []).reason
+        'as before: fixed'
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        *,
+        ttl: float = 3600.0,
+        max_decisions: int = 10_000,
+        sort: Callable[[Request], Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy, self._sort = policy, sort or sort_of
+        self._kept: TTLCache[str, Selection] = TTLCache(max_decisions, ttl, timer=clock)
+        self._lock = Lock()
+        self.hits = self.misses = 0
+        self.name = f"CachedDecisions({getattr(policy, 'name', None) or type(policy).__name__})"
+        self.version = str(getattr(policy, "version", None) or "")
+        if callable(getattr(policy, "aselect", None)):
+            self.aselect = self._aselect
+
+    def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        """The remembered selection, or the policy's."""
+        if attempts:
+            return self._again(request, attempts, self.policy.select(request, attempts))
+        key = self._key(request)
+        found = self._found(key)
+        return found if found is not None else self._keep(key, self.policy.select(request, attempts))
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        if attempts:
+            return self._again(request, attempts, await self.policy.aselect(request, attempts))
+        key = self._key(request)
+        found = self._found(key)
+        return found if found is not None else self._keep(key, await self.policy.aselect(request, attempts))
+
+    def _key(self, request: Request) -> str:
+        return blake2b(canonical([list(request.route_names), self._sort(request)]), digest_size=16).hexdigest()
+
+    def _found(self, key: str) -> Selection | None:
+        with self._lock:
+            found: Selection | None = self._kept.get(key)
+            if found is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+        return found
+
+    def _keep(self, key: str, selection: Selection | None) -> Selection | None:
+        # A choice that chance had a hand in must be made again, or its propensity would be a lie.
+        if selection is not None and selection.propensity == 1.0 and not selection.wait_s:
+            with self._lock:
+                self._kept[key] = replace(selection, reason=f"as before: {selection.reason}")
+        return selection
+
+    def _again(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
+        """The first choice was not good enough: do not make it again unasked."""
+        if selection is not None and selection.route != attempts[0].route:
+            with self._lock:
+                self._kept.pop(self._key(request), None)
+        return selection
+
+    def on_decision(self, decision: Decision) -> None:
+        """Handed on to a policy that learns."""
+        if callable(hear := getattr(self.policy, "on_decision", None)):
+            hear(decision)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Handed on to a policy that learns; what it learned may change its choices."""
+        if callable(hear := getattr(self.policy, "on_outcome", None)):
+            hear(outcome)
+        if outcome.success is False:
+            with self._lock:
+                self._kept.clear()
+
+
+def sort_of(request: Request) -> list[Any]:
+    """What makes two steps alike for the choice of a route.
+
+    Example:
+        >>> sort_of(Request("Define entropy."))[-1]
+        ['meaning', 'entropi']
+    """
+    step, signals = request.step, request.step.signals
+    last = next((message for message in reversed(request.messages) if message.type == "human"), None)
+    text = last.content if last is not None and isinstance(last.content, str) else ""
+    return [
+        step.kind,
+        step.node,
+        step.task_kind,
+        [tool.get("function", tool).get("name") for tool in request.tools],
+        request.tool_choice if isinstance(request.tool_choice, (str, bool, type(None))) else "given",
+        request.response_schema is not None,
+        (signals.tokens // 500).bit_length(),
+        signals.images > 0,
+        signals.error >= 0.5,
+        signals.errors_in_row,
+        list(wording(text[:2000])),
+    ]
