@@ -18,7 +18,7 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 from pydantic import ConfigDict, Field, SecretStr, SkipValidation, ValidationError
 
-from langroute.binding import BOUND, BoundTools, asked_in
+from langroute.binding import BOUND, Bindings, BoundTools, asked_in
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import adrive, astream, drive, marked, stream
 from langroute.eligibility import Limits
@@ -37,11 +37,12 @@ SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
 class _Core:
     """What a chat router works with; made anew whenever its fields change."""
 
-    __slots__ = ("models", "own", "passed_over", "recall", "router", "settings", "siblings")
+    __slots__ = ("bindings", "models", "own", "passed_over", "recall", "router", "settings", "siblings")
 
     def __init__(self, router: Router, models: Models, settings: dict[str, Any], own: dict[str, Any]) -> None:
         self.router, self.models, self.settings, self.own = router, models, settings, own
         self.siblings: dict[str, Router] = {}
+        self.bindings = Bindings()
         self.passed_over: dict[str, str] = {}
         """Models that a config named and nobody knows, and what was found out about each."""
 
@@ -478,7 +479,7 @@ class ChatRouter(BaseChatModel):
         """Bind tools to whichever model will be chosen."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        bound = BoundTools(tools, kwargs)
+        bound = self._core.bindings.of(tools, kwargs)
         shown = {"tools": bound.shown, **({"tool_choice": tool_choice} if tool_choice is not None else {})}
         return self.bind(**shown, **{BOUND: bound})
 

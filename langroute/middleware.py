@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables.config import ensure_config, merge_configs, var_child_runnable_config
 
 from langroute.adapt import adapt_kwargs
-from langroute.binding import BoundTools
+from langroute.binding import BoundTools, tools_key
 from langroute.calling import NOSTREAM
 from langroute.chat_model import ChatRouter
 from langroute.drivers import adrive, drive, marked
@@ -155,7 +155,7 @@ class RouterMiddleware(AgentMiddleware):
     def _asked_for(self, request: Any) -> Asked:
         """What the request asks for beside its messages; an agent's tools are the same at every step."""
         form = request.response_format
-        key = (*map(id, request.tools), id(form), str(request.tool_choice), request.model_settings.get("max_tokens"))
+        key = (tools_key(request.tools), id(form), str(request.tool_choice), request.model_settings.get("max_tokens"))
         found = self._asked.get(key)
         if found is None:
             bound = BoundTools(request.tools, {})

@@ -236,3 +236,26 @@ async def test_hooks_need_no_event_loop_and_get_none() -> None:
     await asyncio.to_thread(router.invoke, "Hi.")
     await router.ainvoke("Hi.")
     assert heard == [False, True]
+
+
+def test_tools_that_change_between_two_steps_are_bound_as_they_are_now() -> None:
+    """What is worked out once for an agent's tools holds only as long as they are the same."""
+
+    @tool
+    def look_up(word: str) -> str:
+        """Look a word up."""
+        return word
+
+    raw = {"type": "function", "function": {"name": "raw", "description": "one", "parameters": {}}}
+    model = ScriptedModel("x")
+    router = ChatRouter({"only": model}, prices={"only": PRICE})
+
+    def described(**kwargs: Any) -> list[str]:
+        router.bind_tools([look_up, raw], **kwargs).invoke("Hi.")
+        return [tool["function"]["description"] for tool in model.calls[-1][1]["tools"]]
+
+    assert described() == ["Look a word up.", "one"]
+    look_up.description, raw["function"]["description"] = "Look two words up.", "two"
+    assert described() == ["Look two words up.", "two"]
+    assert described(tool_choice="any") == ["Look two words up.", "two"]
+    assert [kwargs.get("tool_choice") for _, kwargs in model.calls] == [None, None, "any"]
