@@ -285,14 +285,14 @@ class Report:
         from langroute.reports.words import money, percent
 
         total = self.total
-        told = f"{percent(total.success.share)} of {total.success.of} successful" if total.success.of else "no outcome was told"
+        told = f"{percent(total.success.share)} of {total.success.of:,} successful" if total.success.of else "no outcome was told"
         each = f", {money(total.per_success)} per successful task" if total.per_success.usd is not None else ""
-        rest = f"spend {money(total.spend)}, {total.tasks} tasks, {told}{each}"
+        rest = f"spend {money(total.spend)}, {total.tasks:,} tasks, {told}{each}"
         if not total.spend.unknown:
             return rest[0].upper() + rest[1:] + "."
         names = sorted({one.model or one.route or "unnamed" for one in self.unknown_prices})
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return (
-            f"UNKNOWN PRICES: {total.spend.unknown} of {total.calls} calls have no known price ({shown}); "
+            f"UNKNOWN PRICES: {total.spend.unknown:,} of {total.calls:,} calls have no known price ({shown}); "
             f"amounts leave them out. Known so far: {rest}."
         )

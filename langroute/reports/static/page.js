@@ -70,6 +70,23 @@
     return el("figure", { class: "plot" }, made);
   };
 
+  // Names beside dots, each where it covers neither a dot nor another name, if there is such a place.
+  const beside = (rows, options, x, y, name) => {
+    const drawn = Plot.plot(options), left = drawn.scale("x"), up = drawn.scale("y");
+    const dots = rows.map((row) => [left.apply(row[x]) - 9, up.apply(row[y]) - 9, left.apply(row[x]) + 9, up.apply(row[y]) + 9]);
+    const places = [[12, -13, "start"], [12, 13, "start"], [-12, -13, "end"], [-12, 13, "end"], [15, 0, "start"], [-15, 0, "end"]];
+    const taken = [...dots], texts = places.map(() => []);
+    for (const row of rows) {
+      const cx = left.apply(row[x]), cy = up.apply(row[y]), long = row[name].length * 7;
+      const boxes = places.map(([dx, dy, side]) => [side === "start" ? cx + dx : cx + dx - long, cy + dy - 7, side === "start" ? cx + dx + long : cx + dx, cy + dy + 7]);
+      const covers = (box) => d3.sum(taken, (other) => (box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3] ? 1 : 0)) + (box[0] < 40 || box[2] > options.width ? 3 : 0);
+      const best = d3.minIndex(boxes, covers);
+      taken.push(boxes[best]);
+      texts[best].push(row);
+    }
+    return places.map(([dx, dy, textAnchor], i) => Plot.text(texts[i], { x, y, text: name, dx, dy, textAnchor, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3 }));
+  };
+
   // Filters -----------------------------------------------------------------------------------------------------------
   const chosen = () => ({ team: $("team").value, kind: $("kind").value, time: $("time").value });
   const fill = (id, all, names, values) => {
@@ -158,16 +175,21 @@
     if (!rows.length) return card("quality", "Cost and quality by task kind", null, empty("No tasks in this selection."));
     const told = rows.filter((r) => r.of && r.per > 0);
     const w = width("quality"), wide = told.length > 1 && d3.max(told, (r) => r.per) / d3.min(told, (r) => r.per) > 12;
-    const figure = told.length ? draw(`Cost per successful task and success rate of ${plural(told.length, "task kind")}.`, {
+    const options = {
       width: w, height: 270, marginLeft: 48, marginRight: 76, marginTop: 24, marginBottom: 40,
       x: { type: wide ? "log" : "linear", label: "USD per successful task", labelOffset: 36, tickFormat: tick, grid: true, nice: true, zero: !wide, ticks: Math.max(3, w / 120) },
       y: { domain: [Math.max(0, Math.floor((d3.min(told, (r) => r.low) - 0.02) * 10) / 10), 1], label: null, tickFormat: (x) => percent(x), grid: true, ticks: 5 },
       r: { range: [4, 15] },
+    };
+    const marks = [
+      Plot.ruleX(told, { x: "per", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 1.5, strokeOpacity: .6 }),
+      Plot.dot(told, { x: "per", y: "share", r: "n", fill: "var(--accent)", fillOpacity: .75, stroke: "var(--card)" }),
+    ];
+    const figure = told.length ? draw(`Cost per successful task and success rate of ${plural(told.length, "task kind")}.`, {
+      ...options,
       marks: [
-        Plot.ruleX(told, { x: "per", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 1.5, strokeOpacity: .6 }),
-        Plot.dot(told, { x: "per", y: "share", r: "n", fill: "var(--accent)", fillOpacity: .75, stroke: "var(--card)" }),
-        // Neighbours' names stand above and below by turns, so that they do not cover each other.
-        ...[0, 1].map((turn) => Plot.text(told.filter((_, i) => i % 2 === turn), { x: "per", y: "share", text: "kind", dx: 10, dy: turn ? 15 : -13, textAnchor: "start", fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3 })),
+        ...marks,
+        ...beside(told, { ...options, marks }, "per", "share", "kind"),
         Plot.tip(told, Plot.pointer({ x: "per", y: "share", title: (d) => `${d.kind}\n${atLeast(d.per, d.unknown)} per successful task\n${percent(d.share)} of ${d.of} succeeded (${percent(d.low)} to ${percent(d.high)})` })),
       ],
     }) : empty("No task kind has both an outcome and a known cost.");
