@@ -5,9 +5,9 @@ groups them and puts high volume and low difficulty first. A group gets a candid
 by more than three points; where the evidence is thin, it gets none.
 
 Output:
-    3000 requests, ... USD
+    3000 requests, 9.90 USD
     task              spend  candidate  still right  saves, USD (95 %)
-    track a parcel      27%  small              97%  ...
+    track a parcel      27%  small              98%  2.59 (2.59 to 2.59)
     refund dispute      73%  -                       -
 """
 
