@@ -180,7 +180,7 @@ def test_decisions_and_outcomes_can_be_read_and_explained_afterwards(tmp_path: P
     assert [outcome.success for outcome in outcomes] == [True]
     assert told.exit_code == 0
     assert told.output.startswith("edit step in node write -> frontier: cheap scored 0.00")
-    assert "attempt 1: cheap, 0.001 USD" in told.output
+    assert "attempt 1: cheap, 0.00100 USD" in told.output
 
 
 def test_the_page_needs_nothing_else_and_shows_every_run(tmp_path: Path) -> None:
