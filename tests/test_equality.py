@@ -463,3 +463,55 @@ def test_configured_fields_are_seen_by_tools_and_schemas_bound_afterwards() -> N
     assert free.with_structured_output(Joke).invoke("A joke.", {"configurable": {"pin": "large"}}).setup == "Knock knock."
     assert (len(small.calls), len(large.calls)) == (0, 2)
     assert len(router.ledger.decisions) == 2
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "content blocks of version 1": {"output_version": "v1"},
+    "no streaming": {"disable_streaming": True},
+    "no streaming with tools": {"disable_streaming": "tool_calling"},
+}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("name", list(SETTINGS))
+@pytest.mark.parametrize("how", ["invoke", "stream, chunk by chunk", "astream, chunk by chunk", "astream_events v2"])
+async def test_settings_of_every_chat_model_mean_the_same_on_a_router(how: str, name: str, maker: Callable[..., Any]) -> None:
+    expected, expected_events, _ = await heard(CALLS[how], maker(**SETTINGS[name]))
+    actual, events, _ = await heard(CALLS[how], routed(maker(), **SETTINGS[name]))
+
+    assert actual == expected
+    assert events == expected_events
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream, chunk by chunk"])
+async def test_langchains_cache_works_on_a_router_as_on_a_model(how: str, maker: Callable[..., Any]) -> None:
+    from langchain_core.caches import InMemoryCache
+
+    direct, router = maker(cache=InMemoryCache()), routed(maker(), cache=InMemoryCache())
+    for _ in range(2):
+        expected, expected_events, _ = await heard(CALLS[how], direct)
+        actual, events, _ = await heard(CALLS[how], router)
+        assert actual == expected
+        assert events == expected_events
+
+
+def test_a_rate_limiter_on_the_router_is_asked_before_every_attempt() -> None:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+    class Counting(BaseRateLimiter):
+        asked = 0
+
+        def acquire(self, *, blocking: bool = True) -> bool:
+            self.asked += 1
+            return True
+
+        async def aacquire(self, *, blocking: bool = True) -> bool:
+            return self.acquire(blocking=blocking)
+
+    limiter = Counting()
+    router = routed(ScriptedModel("x"), rate_limiter=limiter)
+    router.invoke("Hi.")
+    list(router.stream("Hi."))
+    router.bind_tools([add]).invoke("Hi.")
+    assert limiter.asked == 3
