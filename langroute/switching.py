@@ -75,7 +75,7 @@ class Rates:
         read = plain if price.cache_read is None else price.cache_read
         return cls(read / 1e6, write / 1e6, price.output / 1e6, price.per_call)
 
-    def now(self, tokens: int, warm: int, output_tokens: int) -> float:
+    def now(self, tokens: int, warm: int, output_tokens: float) -> float:
         """USD for one call.
 
         Args:
@@ -106,6 +106,35 @@ class Rates:
     def cold(self, tokens: int) -> float:
         """USD lost when the provider has forgotten so many tokens."""
         return tokens * (self.write - self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a route would bill for one prompt now.
+
+    Example:
+        >>> rates = Rates(read=0.5e-6, write=6.25e-6, output=25e-6)
+        >>> round(Terms(rates, tokens=10_000, warm=8_000, lives=300.0).now(100), 6)
+        0.019
+    """
+
+    rates: Rates
+    tokens: int
+    """Size of the prompt, as the route's provider counts."""
+
+    warm: int
+    """Tokens of it that the provider holds."""
+
+    lives: float
+    """Seconds that it keeps them after their last use."""
+
+    def now(self, output_tokens: float) -> float:
+        """USD for a call with an answer of that length."""
+        return self.rates.now(self.tokens, self.warm, output_tokens)
+
+    def run(self, pace: Pace, warm: int | None = None) -> float:
+        """USD for all the steps to the next boundary, perhaps with more of the prompt warm than is."""
+        return self.rates.run(self.tokens, self.warm if warm is None else min(warm, self.tokens), pace)
 
 
 def break_even_steps(

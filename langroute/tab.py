@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from langroute.switching import Rates
+from langroute.switching import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,11 @@ class Tab:
     """The costs of one conversation.
 
     Example:
+        >>> from langroute.switching import Rates
         >>> opus = Rates(read=0.5e-6, write=6.25e-6, output=25e-6)
-        >>> tab = Tab()
-        >>> round(tab.alone("opus", opus, 10_000, 0, 100, at=0.0, lives=300.0), 6)
-        0.065
-        >>> tab.add(0.01, {"opus": (opus, 10_000, 0, 300.0)}, 100, at=0.0)
-        >>> tab.spent, round(tab.alone("opus", opus, 11_000, 0, 100, at=60.0, lives=300.0), 6)
+        >>> tab, first = Tab(), Terms(opus, tokens=10_000, warm=0, lives=300.0)
+        >>> tab.add(0.01, {"opus": first}, 100, at=0.0)
+        >>> tab.spent, round(tab.alone("opus", Terms(opus, tokens=11_000, warm=0, lives=300.0), 100, at=60.0), 6)
         (0.01, 0.07875)
     """
 
@@ -37,33 +37,30 @@ class Tab:
         self.spent = 0.0
         self._alone: dict[str, _Alone] = {}
 
-    def alone(self, route: str, rates: Rates, tokens: int, warm: int, output_tokens: int, *, at: float, lives: float) -> float:
+    def alone(self, route: str, terms: Terms, output_tokens: float, *, at: float) -> float:
         """USD that one route alone would have cost, this step included.
 
         Args:
             route: The route.
-            rates: What it bills.
-            tokens: Size of this step's prompt.
-            warm: What its provider holds of it, where this is the first step.
+            terms: What it would bill for this step's prompt; what is warm of it counts where this is the first step.
             output_tokens: Length of the answer.
             at: Seconds.
-            lives: How long its provider keeps a prompt.
         """
         known = self._alone.get(route)
         if known is None:
-            return rates.now(tokens, min(warm, tokens), output_tokens)
-        held = known.tokens if at - known.at <= lives else 0
-        return known.usd + rates.now(tokens, min(held, tokens), output_tokens)
+            return terms.now(output_tokens)
+        held = known.tokens if at - known.at <= terms.lives else 0
+        return known.usd + terms.rates.now(terms.tokens, min(held, terms.tokens), output_tokens)
 
-    def add(self, usd: float, routes: dict[str, tuple[Rates, int, int, float]], output_tokens: int, *, at: float) -> None:
+    def add(self, usd: float, routes: Mapping[str, Terms], output_tokens: float, *, at: float) -> None:
         """A step was answered.
 
         Args:
             usd: What it cost.
-            routes: What each route bills, the size of the prompt as it counts, what was warm of it, and how long that lives.
+            routes: What each route would have billed for its prompt.
             output_tokens: Length of the answer.
             at: Seconds.
         """
         self.spent += usd
-        for name, (rates, tokens, warm, lives) in routes.items():
-            self._alone[name] = _Alone(self.alone(name, rates, tokens, warm, output_tokens, at=at, lives=lives), tokens, at)
+        for name, terms in routes.items():
+            self._alone[name] = _Alone(self.alone(name, terms, output_tokens, at=at), terms.tokens, at)

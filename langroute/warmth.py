@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from langroute.records import RouteInfo, Usage
+from langroute.switching import Rates, Terms
 
 HOUR = 3600.0
 
@@ -258,16 +259,30 @@ class Warmth:
     def warm(self, route: RouteInfo, prompt: Prompt, at: float | None = None) -> int:
         """Tokens of a prompt that the route's provider would read from its cache now."""
         held = self._longest(route.name, prompt, self.clock() if at is None else at)
+        return min(self._believed(route.name, held), self.tokens(route, prompt))
+
+    def terms(self, route: RouteInfo, prompt: Prompt) -> Terms | None:
+        """What a route would bill for a prompt now; `None` where its price is unknown.
+
+        Example:
+            >>> from langroute.records import Price
+            >>> gpt = RouteInfo("gpt", provider="openai", price=Price(1, 8, cache_read=0.1))
+            >>> Warmth().terms(gpt, Prompt((1,), 0, 5000)).now(100)
+            0.0058
+        """
+        if route.price is None:
+            return None
+        held, tokens = self._longest(route.name, prompt, self.clock()), self.tokens(route, prompt)
+        rules = self.rules_of(route)
+        lives = rules.ttl_seconds if held is None else held.ttl
+        rates = Rates.of(route.price, tokens, caches=self.caches(route), hour=lives >= HOUR and not rules.automatic)
+        return Terms(rates, tokens, min(self._believed(route.name, held), tokens), lives)
+
+    def _believed(self, route: str, held: _Held | None) -> int:
         if held is None:
             return 0
-        seen = self._seen.get(route.name)
-        trust = 1.0 if seen is None else seen.trust
-        return min(int(held.tokens * trust), self.tokens(route, prompt))
-
-    def lives(self, route: RouteInfo, prompt: Prompt) -> float:
-        """Seconds that the route's provider keeps what it holds of a prompt after its last use."""
-        held = self._longest(route.name, prompt, self.clock())
-        return self.rules_of(route).ttl_seconds if held is None else held.ttl
+        seen = self._seen.get(route)
+        return held.tokens if seen is None else int(held.tokens * seen.trust)
 
     def _longest(self, route: str, prompt: Prompt, at: float) -> _Held | None:
         held = self._held

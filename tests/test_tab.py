@@ -5,30 +5,34 @@ from __future__ import annotations
 import pytest
 
 from langroute.habits import Habits
-from langroute.switching import Rates
+from langroute.switching import Rates, Terms
 from langroute.tab import Tab
 
 OPUS = Rates(0.5e-6, 6.25e-6, 25e-6)
 
 
+def terms(tokens: int, warm: int = 0) -> Terms:
+    return Terms(OPUS, tokens, warm, lives=300.0)
+
+
 def test_a_route_alone_reads_what_it_was_sent_before() -> None:
     tab = Tab()
-    tab.add(0.01, {"opus": (OPUS, 10_000, 0, 300.0)}, 100, at=0)
-    alone = tab.alone("opus", OPUS, 12_000, 0, 100, at=100, lives=300)
+    tab.add(0.01, {"opus": terms(10_000)}, 100, at=0)
+    alone = tab.alone("opus", terms(12_000), 100, at=100)
 
     assert alone == pytest.approx(10_000 * 6.25e-6 + 100 * 25e-6 + 10_000 * 0.5e-6 + 2_000 * 6.25e-6 + 100 * 25e-6)
 
 
 def test_after_a_long_pause_it_would_have_been_cold_too() -> None:
     tab = Tab()
-    tab.add(0.01, {"opus": (OPUS, 10_000, 0, 300.0)}, 100, at=0)
-    alone = tab.alone("opus", OPUS, 12_000, 0, 100, at=301, lives=300)
+    tab.add(0.01, {"opus": terms(10_000)}, 100, at=0)
+    alone = tab.alone("opus", terms(12_000), 100, at=301)
 
     assert alone == pytest.approx(22_000 * 6.25e-6 + 200 * 25e-6)
 
 
 def test_what_was_warm_at_the_first_step_counts() -> None:
-    assert Tab().alone("opus", OPUS, 10_000, 8_000, 0, at=0, lives=300) == pytest.approx(8_000 * 0.5e-6 + 2_000 * 6.25e-6)
+    assert Tab().alone("opus", terms(10_000, 8_000), 0, at=0) == pytest.approx(8_000 * 0.5e-6 + 2_000 * 6.25e-6)
 
 
 def test_habits_expect_what_was_seen() -> None:

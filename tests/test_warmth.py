@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from dataclasses import replace
 from threading import Thread
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langroute.billing import SimulatedProvider
-from langroute.records import RouteInfo, Usage
+from langroute.records import Price, RouteInfo, Usage
 from langroute.warmth import HOUR, CacheRules, Warmth, prompt_of, rules_for
 
 GPT = RouteInfo("gpt", model="gpt-5", provider="openai")
@@ -107,7 +108,10 @@ def test_an_hours_write_lives_an_hour_and_reading_keeps_it_alive() -> None:
     clock.now = 6000
 
     assert warmth.warm(CLAUDE, prompt) == 5000
-    assert warmth.lives(CLAUDE, prompt) == HOUR
+    priced = replace(CLAUDE, price=Price(3, 15, 0.3, 3.75, 6))
+    terms = warmth.terms(priced, prompt)
+    assert terms is not None
+    assert (terms.lives, terms.rates.write, terms.warm) == (HOUR, 6e-6, 5000)
 
 
 def test_a_provider_that_does_not_keep_its_promise_is_believed_less() -> None:
@@ -131,6 +135,10 @@ def test_an_unknown_provider_is_believed_only_after_it_reported_cached_tokens() 
     warmth.observe(own, prompt, Usage(4096, 10, cache_read=4000))
 
     assert warmth.warm(own, prompt) == 4000
+
+
+def test_a_route_without_a_price_has_no_terms() -> None:
+    assert Warmth().terms(GPT, prompt_of(history("a"), tokens=5000)) is None
 
 
 def test_tokens_are_counted_as_the_provider_bills_them() -> None:

@@ -14,7 +14,7 @@ from langroute.policies.base import Wrapper
 from langroute.policies.default import is_stuck
 from langroute.policies.sticky import SIDE_KINDS
 from langroute.records import TIERS, Attempt, Decision, Request, RouteInfo, Selection, Step
-from langroute.switching import Rates
+from langroute.switching import Terms
 from langroute.tab import Tab
 from langroute.warmth import Prompt, Warmth
 
@@ -104,35 +104,26 @@ class CacheAware(Wrapper):
         """
         prompt = self._prompt(request)
         place, habits = self._known(request.step)
-        billed = self._billed(route, prompt, habits.pace(request.step.signals.turn_steps).output_tokens)
-        if billed is None or place is None or place.route == route.name:
-            return billed
-        current = request.route(place.route)
-        return billed + (self._way_back(current, prompt, request.step, habits) if current is not None else 0.0)
-
-    def _billed(self, route: RouteInfo, prompt: Prompt, output_tokens: int) -> float | None:
-        if (rates := self._rates(route, prompt)) is None:
+        terms = self.warmth.terms(route, prompt)
+        if terms is None:
             return None
-        return rates.now(self.warmth.tokens(route, prompt), self.warmth.warm(route, prompt), output_tokens)
+        billed = terms.now(habits.output_tokens)
+        current = request.route(place.route) if place is not None and place.route != route.name else None
+        leaving = self.warmth.terms(current, prompt) if current is not None else None
+        return billed if leaving is None else billed + self._way_back(leaving, request.step, habits)
 
-    def _rates(self, route: RouteInfo, prompt: Prompt) -> Rates | None:
-        if route.price is None:
-            return None
-        hour = self.warmth.lives(route, prompt) > 1800 and not self.warmth.rules_of(route).automatic
-        return Rates.of(route.price, self.warmth.tokens(route, prompt), caches=self.warmth.caches(route), hour=hour)
-
-    def _way_back(self, current: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float:
+    @staticmethod
+    def _way_back(leaving: Terms, step: Step, habits: Habits) -> float:
         """USD that coming back to the present route is expected to cost, over staying on it."""
-        rates = self._rates(current, prompt)
-        warm = self.warmth.warm(current, prompt)
-        if rates is None or not warm:
+        if not leaving.warm:
             return 0.0
         pace = habits.pace(step.signals.turn_steps)
-        lives, away = self.warmth.lives(current, prompt), pace.steps * habits.step_seconds
+        away = pace.steps * habits.step_seconds
         # Where it forgets in the pause between two turns either way, leaving makes nothing worse.
-        forgets = habits.pause_seconds < lives <= away + habits.pause_seconds
+        forgets = habits.pause_seconds < leaving.lives <= away + habits.pause_seconds
         # What the history grows by meanwhile has to be written then, for both routes.
-        return habits.back * (pace.steps * pace.grows * rates.write + (rates.cold(warm) if forgets else 0.0))
+        grown = pace.steps * pace.grows * leaving.rates.write
+        return habits.back * (grown + (leaving.rates.cold(leaving.warm) if forgets else 0.0))
 
     # Choosing --------------------------------------------------------------------------------------------------------
 
@@ -150,60 +141,50 @@ class CacheAware(Wrapper):
         current, wanted = request.route(place.route), request.route(selection.route)
         if current is None or wanted is None:
             return selection
-        loss = self._loss(current, wanted, prompt, step, habits)
-        boundary = place.turn != step.signals.turn or place.task != step.task or not prompt.extends(place.link, place.messages)
-        if _stronger(wanted, current):
-            # Nothing is saved by going up: it is for quality, and the policy may ask for it where the cost of a switch is least.
-            if selection.firm or self.release(request):
-                return _costing(selection, loss)
-            if not boundary:
-                return Selection(place.route, f"stays until the turn ends; {selection.reason}", confidence=selection.confidence)
-            over = self._over(place.tab, wanted, prompt, habits)
-            if over is None or over <= self.max_regret:
-                return _costing(selection, loss)
-            return Selection(
-                place.route,
-                f"stays: with {wanted.name} now, the thread would be {over:.0%} dearer than with it alone; {selection.reason}",
-                confidence=selection.confidence,
-            )
+        stay, go = self.warmth.terms(current, prompt), self.warmth.terms(wanted, prompt)
+        if stay is not None and go is not None:
+            loss = max(0.0, go.rates.cold(max(0, stay.warm - go.warm))) + self._way_back(stay, step, habits)
+            switch = replace(selection, switch_cost_usd=loss)
+        else:
+            switch = selection
         if selection.firm:
-            return _costing(selection, loss)
-        saved = self._saving(current, wanted, prompt, step, habits)
-        if saved is None or loss is None or saved > loss * (1 + self.margin):
-            return _costing(selection, loss)
-        return Selection(
-            place.route,
-            f"stays: a switch to {wanted.name} costs {loss:.4f} USD and saves {saved:.4f}; {selection.reason}",
-            confidence=selection.confidence,
-        )
+            return switch
+        if _stronger(wanted, current):
+            if self.release(request):
+                return switch
+            why = self._why_not_up(place, request, prompt, wanted.name, go, habits)
+        elif stay is None or go is None:
+            return selection
+        else:
+            saved = self._saving(stay, go, step, habits)
+            if saved > loss * (1 + self.margin):
+                return switch
+            why = f"stays: a switch to {wanted.name} costs {loss:.4f} USD and saves {saved:.4f}"
+        if why is None:
+            return switch
+        return Selection(place.route, f"{why}; {selection.reason}", confidence=selection.confidence)
 
-    def _over(self, tab: Tab, wanted: RouteInfo, prompt: Prompt, habits: Habits) -> float | None:
-        """How much dearer the conversation would be after this step than with the wanted route alone, as a share."""
-        rates = self._rates(wanted, prompt)
-        if rates is None:
+    def _why_not_up(
+        self, place: _Place, request: Request, prompt: Prompt, name: str, go: Terms | None, habits: Habits
+    ) -> str | None:
+        """Why a conversation may not go up now; nothing is saved by it, so it is for quality, where that costs least."""
+        step = request.step
+        if place.turn == step.signals.turn and place.task == step.task and prompt.extends(place.link, place.messages):
+            return "stays until the turn ends"
+        alone = place.tab.alone(name, go, habits.output_tokens, at=self.warmth.clock()) if go is not None else 0.0
+        if go is None or not alone:
             return None
-        tokens, warm, output = self.warmth.tokens(wanted, prompt), self.warmth.warm(wanted, prompt), int(habits.output_tokens)
-        alone = tab.alone(wanted.name, rates, tokens, warm, output, at=self.warmth.clock(), lives=self.warmth.lives(wanted, prompt))
-        return (tab.spent + rates.now(tokens, warm, output)) / alone - 1 if alone else None
-
-    def _loss(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float | None:
-        """USD that a switch costs: what the new route reads cold that the present one would read warm, and the way back."""
-        rates = self._rates(wanted, prompt)
-        if rates is None:
+        over = (place.tab.spent + go.now(habits.output_tokens)) / alone - 1
+        if over <= self.max_regret:
             return None
-        missing = self.warmth.warm(current, prompt) - self.warmth.warm(wanted, prompt)
-        return max(0.0, rates.cold(max(0, missing))) + self._way_back(current, prompt, step, habits)
+        return f"stays: with {name} now, the thread would be {over:.0%} dearer than with it alone"
 
-    def _saving(self, current: RouteInfo, wanted: RouteInfo, prompt: Prompt, step: Step, habits: Habits) -> float | None:
+    @staticmethod
+    def _saving(stay: Terms, go: Terms, step: Step, habits: Habits) -> float:
         """USD that the new route saves over the rest of the turn and in later ones, were it as warm as the present one."""
-        rates, others = self._rates(current, prompt), self._rates(wanted, prompt)
-        if rates is None or others is None:
-            return None
         pace = habits.pace(step.signals.turn_steps)
-        warm, tokens = self.warmth.warm(current, prompt), self.warmth.tokens(current, prompt)
-        as_warm = max(warm, self.warmth.warm(wanted, prompt))
-        saved = rates.run(tokens, warm, pace) - others.run(self.warmth.tokens(wanted, prompt), as_warm, pace)
-        if saved > 0 and habits.pause_seconds < self.warmth.lives(wanted, prompt):
+        saved = stay.run(pace) - go.run(pace, max(stay.warm, go.warm))
+        if saved > 0 and habits.pause_seconds < go.lives:
             # What is read cold now is still warm when a later turn wants the same, and every second one may.
             saved *= 1 + 0.5 * habits.turns_left(step.signals.turn)
         return saved
@@ -229,7 +210,7 @@ class CacheAware(Wrapper):
     def _take(self, decision: Decision, prompt: Prompt, routes: dict[str, RouteInfo]) -> None:
         now = self.warmth.clock()
         # Before the answers are taken in: what was warm when the call was made.
-        terms = self._terms(prompt, routes)
+        terms = {name: found for name, route in routes.items() if (found := self.warmth.terms(route, prompt)) is not None}
         for attempt in decision.attempts:
             called = attempt.stored is None and attempt.cache not in ("hit", "semantic_hit")
             if attempt.usage is not None and called and (route := routes.get(attempt.route)) is not None:
@@ -265,15 +246,6 @@ class CacheAware(Wrapper):
                 left,
                 away,
             )
-
-    def _terms(self, prompt: Prompt, routes: dict[str, RouteInfo]) -> dict[str, tuple[Rates, int, int, float]]:
-        """What each route bills for this prompt."""
-        found = {}
-        for name, route in routes.items():
-            if (rates := self._rates(route, prompt)) is not None:
-                warmth = self.warmth
-                found[name] = (rates, warmth.tokens(route, prompt), warmth.warm(route, prompt), warmth.lives(route, prompt))
-        return found
 
     @staticmethod
     def _compare(habits: Habits, before: _Place, decision: Decision, now: float) -> None:
@@ -313,7 +285,3 @@ def _stronger(one: RouteInfo, other: RouteInfo) -> bool:
     if one.tier != other.tier and one.tier in TIERS and other.tier in TIERS:
         return TIERS.index(one.tier) > TIERS.index(other.tier)
     return one.tier != other.tier and one.rank > other.rank
-
-
-def _costing(selection: Selection, loss: float | None) -> Selection:
-    return selection if loss is None else replace(selection, switch_cost_usd=loss)
