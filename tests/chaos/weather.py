@@ -103,10 +103,10 @@ class Weather:
             "context overflow": Fail(400, code="context_length_exceeded", message="maximum context length", match=match),
             "no answer in time": Delay(SECONDS, match=match),
             "slow first token": SlowFirstToken(SECONDS, match=match),
-            "cut in the middle": StreamFault("disconnect", after_chunks=2, match=match),
-            "ends early": StreamFault("truncate", after_chunks=2, match=match),
-            "broken chunk": StreamFault("malformed", after_chunks=2, match=match),
-            "stalls": StreamFault("stall", after_chunks=2, stall_seconds=SECONDS, match=match),
+            "cut in the middle": StreamFault("disconnect", after_chunks=4, match=match),
+            "ends early": StreamFault("truncate", after_chunks=4, match=match),
+            "broken chunk": StreamFault("malformed", after_chunks=4, match=match),
+            "stalls": StreamFault("stall", after_chunks=4, stall_seconds=SECONDS, match=match),
         }
         self.server.state.scenarios.add(faults[what])
 
