@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langroute.records import Attempt, Decision, Outcome, Price, Request, RouteInfo, Selection, Signals, Step, Usage, Verdict
     from langroute.router import Router
     from langroute.routes import Route
+    from langroute.style import Style
 
 _PLACES = {
     "ChatRouter": "chat_model",
@@ -25,6 +26,7 @@ _PLACES = {
     "route_edge": "node",
     "RouterMiddleware": "middleware",
     "Budget": "budgets.budget",
+    "Style": "style",
     "task": "context",
     "current_task": "context",
     **dict.fromkeys(
