@@ -378,13 +378,15 @@ class Router:
         funding = None
         if self.budgets or (run is not None and run.budget is not None):
             funding = self._funding(request, run, decision_id)
-        broken = False
+        broken = unpaid = False
         try:
             while True:
                 selection = None
                 # A policy that failed is not asked about the answer that the default route gave in its place.
                 if not (attempts and (self._final(attempts[-1]) or (broken and attempts[-1].ok))):
-                    if funding is not None:
+                    # After an answer that cannot be rejected a policy stops; a store need not be asked for that.
+                    if funding is not None and (unpaid or not (attempts and attempts[-1].ok and not attempts[-1].selection.tentative)):
+                        unpaid = False
                         request = yield from funding.afford(problems)
                         if not request.routes:
                             if best_attempt(attempts) is None:
@@ -413,6 +415,7 @@ class Router:
                     waited += selection.wait_s
                 route = self.routes[selection.route]
                 if funding is not None and not (yield from funding.reserve(request, route, problems)):
+                    unpaid = True
                     continue
                 call = Call(route, selection, request, decision_id, len(attempts), self.patience)
                 if self._hedges and funding is None:
