@@ -385,7 +385,7 @@ class Router:
                 # A policy that failed is not asked about the answer that the default route gave in its place.
                 if not (attempts and (self._final(attempts[-1]) or (broken and attempts[-1].ok))):
                     # After an answer that cannot be rejected a policy stops; a store need not be asked for that.
-                    if funding is not None and (unpaid or not (attempts and attempts[-1].ok and not attempts[-1].selection.tentative)):
+                    if funding is not None and (unpaid or _goes_on(attempts)):
                         unpaid = False
                         request = yield from funding.afford(problems)
                         if not request.routes:
@@ -747,6 +747,11 @@ def _callers_level() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _goes_on(attempts: Sequence[Attempt]) -> bool:
+    """Another attempt may be wanted."""
+    return not attempts or not attempts[-1].ok or attempts[-1].selection.tentative
 
 
 def _budgets(given: Any) -> tuple[Any, ...]:
