@@ -119,7 +119,7 @@ def build_report(
     """
     if by not in DIMENSIONS:
         raise InputError(f"A report is by one of {', '.join(DIMENSIONS)}, not {by!r}.")
-    with open_source(ledger, window, raw=raw) as source:
+    with open_source(ledger, window, raw=raw, dimension=by) as source:
         return _report(source, by, hourly_usd, footprint)
 
 

@@ -49,13 +49,15 @@ def number(value: Any) -> Any:
 
 
 @contextmanager
-def open_source(ledger: Any, window: Window, *, raw: bool = False) -> Iterator[Source]:
+def open_source(ledger: Any, window: Window, *, raw: bool = False, dimension: str | None = None) -> Iterator[Source]:
     """Open a ledger for a report.
 
     Args:
         ledger: A `SqlLedger`.
         window: Which time; one that does not begin and end at midnight is read from raw rows.
         raw: Read raw rows in any case.
+        dimension: What tasks are told apart by in `parts` (`route`, `model`, …), where that is asked for: from raw rows it takes
+            as long as all the rest.
     """
     if window.whole_days and not raw:
         ledger.rollup()
@@ -72,7 +74,7 @@ def open_source(ledger: Any, window: Window, *, raw: bool = False) -> Iterator[S
             )
         return
     with ledger.reading() as connection:
-        yield _summed(connection, window)
+        yield _summed(connection, window, dimension)
         # Temporary tables go with the transaction they were made in.
         connection.rollback()
 
@@ -88,7 +90,7 @@ def _fill(connection: Connection, table: Table, sums: dict[str, ColumnElement[An
     connection.execute(table.insert().from_select(list(sums), query))
 
 
-def _summed(connection: Connection, window: Window) -> Source:
+def _summed(connection: Connection, window: Window, dimension: str | None) -> Source:
     c, d, t, o = schema.calls.c, schema.decisions.c, schema.tasks.c, schema.outcomes.c
     start, end = window.start or 0.0, window.end
     calls, decisions, tasks, parts, outcomes = (_temporary(connection, table) for table in schema.ROLLUPS)
@@ -107,7 +109,7 @@ def _summed(connection: Connection, window: Window) -> Source:
     sums = rollup.outcomes_by(t.day, t.label, o.key, o.source)
     query = select(*sums.values()).join_from(schema.outcomes, schema.tasks, o.task == t.n).where(*began)
     _fill(connection, outcomes, sums, query.group_by(t.day, t.label, o.key, o.source))
-    for dimension in rollup.DIMENSIONS:
+    if dimension in rollup.DIMENSIONS:
         _fill_part(connection, parts, dimension, began)
     return Source(connection, window, calls, decisions, tasks, parts, outcomes, raw=True)
 
