@@ -1,4 +1,4 @@
-"""What must an object do to be a policy, a verifier, a cache, a ledger or a hook?
+"""What must an object do to be a policy, a verifier, a ledger or a hook?
 
 A plain class with the method will do; nothing needs to be inherited.
 """
@@ -6,7 +6,7 @@ A plain class with the method will do; nothing needs to be inherited.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from langroute.records import Attempt, Decision, Outcome, Request, Selection, Verdict
 
@@ -75,16 +75,4 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Flush and let go of files and connections."""
-        ...
-
-
-class ResponseCache(Protocol):
-    """Answer a request again without calling a model."""
-
-    def lookup(self, request: Request, route: str, call: Any) -> Any | None:
-        """The stored answer, or `None`."""
-        ...
-
-    def store(self, request: Request, route: str, call: Any, answer: Any) -> None:
-        """Keep an answer that was accepted."""
         ...

@@ -124,7 +124,7 @@ def sort_of(request: Request) -> list[Any]:
 
     Example:
         >>> sort_of(Request("Define entropy."))[-1]
-        ['meaning', 'entropi']
+        ['mean', 'entropi']
     """
     step, signals = request.step, request.step.signals
     last = next((message for message in reversed(request.messages) if message.type == "human"), None)
