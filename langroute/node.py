@@ -12,9 +12,10 @@ from langchain_core.runnables.config import ensure_config
 from langroute.chat_model import ChatRouter
 from langroute.errors import ConfigurationError, InputError
 from langroute.marks import KEY
-from langroute.router import Router
+from langroute.records import Request
+from langroute.router import Result, Router
 from langroute.routes import Route
-from langroute.runs import read_config
+from langroute.runs import Run, read_config
 
 
 class RouterNode(Runnable[Any, Any]):
@@ -38,6 +39,8 @@ class RouterNode(Runnable[Any, Any]):
         >>> update["messages"][0].content, update["route"]
         ('Hi.', 'cheap')
     """
+
+    name: str | None = "RouterNode"
 
     def __init__(
         self,
@@ -105,24 +108,38 @@ class _Branch(Runnable[Any, Any]):
         raise NotImplementedError("a branch is run by its graph")
 
 
-class RouteEdge:
+class RouteEdge(Runnable[Any, Any]):
     """Made by `route_edge`."""
+
+    name: str | None = "route_edge"
 
     def __init__(self, branches: Mapping[str, Any], messages_key: str, router: Router) -> None:
         self.branches, self.messages_key, self.router = dict(branches), messages_key, router
 
-    def __call__(self, state: Any, config: RunnableConfig) -> Any:
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The branch to go on with: a node's name, or what the branch's function makes of the state."""
+        request, run = self._request(input, config)
+        return self._branch(input, self.router.choose(request, run))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """The same, awaited."""
+        request, run = self._request(input, config)
+        return self._branch(input, await self.router.achoose(request, run))
+
+    __call__ = invoke
+
+    def _request(self, state: Any, config: RunnableConfig | None) -> tuple[Request, Run]:
         run = read_config(ensure_config(config), self.router.limits)
         messages = messages_of(state, self.messages_key)
-        request = self.router.request(convert_to_messages([messages] if isinstance(messages, str) else messages), run=run)
-        branch = self.branches[self.router.choose(request, run).decision.route or self.router.default]
+        messages = convert_to_messages([messages] if isinstance(messages, str) else messages)
+        return self.router.request(messages, run=run), run
+
+    def _branch(self, state: Any, result: Result) -> Any:
+        branch = self.branches[result.decision.route or self.router.default]
         return branch(state) if callable(branch) else branch
 
 
-def route_edge(
-    branches: Mapping[str, str | Callable[[Any], Any] | Route], *, messages_key: str = "messages", **router: Any
-) -> RouteEdge:
+def route_edge(branches: Mapping[str, str | Callable[[Any], Any]], *, messages_key: str = "messages", **router: Any) -> RouteEdge:
     """A conditional edge that sends a subtask to one of several branches, by the same policies as a model call.
 
     Args:

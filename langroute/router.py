@@ -500,14 +500,30 @@ class Router:
 
     def choose(self, request: Request, run: Run | None = None) -> Result:
         """Select a route and record the decision, without calling it: for edges and other hosts that do the work themselves."""
-        begun, problems = perf_counter(), list(request.problems)
-        started_at = time()
+        begun, started_at = perf_counter(), time()
         try:
-            selection = self.policy.select(request, ())
+            selected: Any = self.policy.select(request, ())
         except Exception as error:  # noqa: BLE001
-            selection = self._rescue(request, (), error, problems)
-        if len(problems) == len(request.problems):
-            selection = self._allowed(request, [], selection, problems)
+            selected = error
+        return self._chosen(request, run, selected, begun, started_at)
+
+    async def achoose(self, request: Request, run: Run | None = None) -> Result:
+        """The same, awaited where the policy has to call something."""
+        if not self._asynchronous:
+            return self.choose(request, run)
+        begun, started_at = perf_counter(), time()
+        try:
+            selected: Any = await self.policy.aselect(request, ())
+        except Exception as error:  # noqa: BLE001
+            selected = error
+        return self._chosen(request, run, selected, begun, started_at)
+
+    def _chosen(self, request: Request, run: Run | None, selected: Any, begun: float, started_at: float) -> Result:
+        problems = list(request.problems)
+        if isinstance(selected, Exception):
+            selection = self._rescue(request, (), selected, problems)
+        else:
+            selection = self._allowed(request, [], selected, problems)
         attempt = Attempt(selection or Selection(request.default or self.default))
         decision = self._finish(request, run, uuid4().hex, [attempt], problems, started_at, perf_counter() - begun, 0.0)
         return Result(decision)

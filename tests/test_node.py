@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import sys
 from dataclasses import dataclass, field
@@ -202,6 +203,20 @@ def test_an_edge_sends_a_subtask_to_a_branch_and_records_it() -> None:
 async def test_an_edge_routes_in_an_awaited_graph() -> None:
     graph = edge_graph(route_edge({"quick": "short", "deep": "long"}, policy=ByLength()))
     assert (await graph.ainvoke({"messages": [("user", "Hi.")]}))["messages"][-1].content == "short"
+
+
+async def test_an_edge_awaits_a_policy_that_has_to_call_something() -> None:
+    class Awaited(ByLength):
+        async def aselect(self, request: Any, attempts: Any) -> Selection | None:
+            await asyncio.sleep(0)
+            return Selection("deep", "awaited")
+
+    edge = route_edge({"quick": "short", "deep": "long"}, policy=Awaited())
+    graph = edge_graph(edge)
+
+    assert (await graph.ainvoke({"messages": [("user", "Hi.")]}))["messages"][-1].content == "long"
+    assert graph.invoke({"messages": [("user", "Hi.")]})["messages"][-1].content == "short"
+    assert [decision.reason for decision in edge.router.ledger.decisions] == ["awaited", "by length"]
 
 
 def test_an_edge_reads_a_text_and_messages_that_are_no_objects_yet() -> None:
