@@ -172,7 +172,8 @@ class Fallback(Wrapper):
 
     def on_decision(self, decision: Decision) -> None:
         """Learn which routes failed and which answered."""
-        for attempt in decision.attempts:
+        # A second try of the same route in one step says no more than its last.
+        for attempt in {attempt.route: attempt for attempt in decision.attempts}.values():
             if attempt.ok:
                 if attempt.route in self._circuits:
                     with self._lock:

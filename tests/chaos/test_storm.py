@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 NAMES = ("chat", "claude", "responses")
 CLEAR = ("Error", "Exception")
-CALLS = {"invoke": 450, "ainvoke": 450, "stream": 450, "astream": 450}
+CALLS = {"invoke": 650, "ainvoke": 500, "stream": 350, "astream": 300}
 AGENTS = {"sync": 40, "async": 40, "tokens": 30}
 WORKERS = 4
 TALLY: Counter[str] = Counter()

@@ -156,6 +156,17 @@ def test_a_route_that_fails_again_and_again_rests_too(kind: str) -> None:
     assert fallback.select(REQUEST, []).route == "b"  # type: ignore[union-attr]
 
 
+def test_two_tries_in_one_step_do_not_double_the_rest() -> None:
+    """A retry that fails too says nothing new."""
+    clock = Clock()
+    fallback = policy(clock, cool_down_seconds=30)
+    overloaded = failed("a", "overloaded", cool_down=True)
+    fallback.on_decision(decided(overloaded, overloaded, good("b")))
+    clock.now += 31
+
+    assert fallback.select(REQUEST, []).route == "a"  # type: ignore[union-attr]
+
+
 def test_a_failing_caller_makes_no_route_rest() -> None:
     """Bad requests, parsing errors and bugs say nothing of the route."""
     fallback = policy(trip_after=1)
