@@ -8,14 +8,12 @@ anything is routed. Pass it in `config={"callbacks": [tracker]}`, or put the cal
 from __future__ import annotations
 
 import atexit
-import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import RLock
 from time import perf_counter, time
@@ -26,13 +24,25 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from langroute.context import current_task, task
-from langroute.errors import DegradedWarning
-from langroute.evaluators import Evaluator, Finished
+from langroute.evaluators import Evaluator, Finished, Jury
 from langroute.implicit import Implicit
 from langroute.ledger.facts import JUDGE_TAG, CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.memory import MemoryLedger
-from langroute.pricing import cost, price_from, price_of, usage_from_provider, usage_of
-from langroute.records import Outcome, Price, Usage
+from langroute.pricing import usage_of
+from langroute.records import Outcome
+from langroute.sightings import (
+    CANCELLED,
+    CONTROL,
+    INTERRUPTS,
+    LABELS,
+    Root,
+    Seen,
+    Teller,
+    generation_of,
+    refused_cost,
+    state_of,
+    tried_before,
+)
 from langroute.steps import Inspector
 
 ENV_VAR = "LANGROUTE_LEDGER"
@@ -40,59 +50,6 @@ ENV_VAR = "LANGROUTE_LEDGER"
 
 _HELD_S = 600.0
 """How long a routed call waits for its decision where no root run says when that is due."""
-
-_MAX_JUDGING = 1000
-"""Most runs waiting to be evaluated."""
-
-_INTERRUPTS = ("GraphInterrupt", "NodeInterrupt")
-_CONTROL = (*_INTERRUPTS, "GraphBubbleUp", "ParentCommand")
-"""LangGraph's own signals: raised through runs, and no errors."""
-
-_CANCELLED = ("CancelledError", "KeyboardInterrupt", "SystemExit")
-
-
-@dataclass(slots=True)
-class _Root:
-    """A run without a parent, and all that runs under it."""
-
-    id: Any
-    task_id: str
-    at: float
-    kind: str | None
-    tags: Mapping[str, str]
-    runs: dict[Any, _Seen] = field(default_factory=dict)
-    held: list[CallRecord] = field(default_factory=list)
-    """Routed calls: dropped when their decision is in the ledger, kept when the router writes elsewhere."""
-
-    claimed: set[str] = field(default_factory=set)
-    interrupted: bool = False
-    is_call: bool = False
-    """The root is itself a model call: it ends before its decision is written."""
-
-    judged_by: tuple[Evaluator, ...] = ()
-    inputs: Any = None
-    output: Any = None
-    last: _Seen | None = None
-    answer: Any = None
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A run that has begun and not ended."""
-
-    root: _Root
-    what: str = "chain"
-    task_id: str = ""
-    begun: float = 0.0
-    at: float = 0.0
-    first: float | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    name: str | None = None
-    retry: bool = False
-    judge: bool = False
-    messages: Sequence[Any] = ()
-    prompts: Sequence[str] = ()
-    tools: Sequence[Any] = ()
 
 
 class OutcomeTracker(BaseCallbackHandler):
@@ -135,20 +92,13 @@ class OutcomeTracker(BaseCallbackHandler):
         implicit: Implicit | None = None,
     ) -> None:
         self.ledger = MemoryLedger() if ledger is None else ledger
-        self.prices: dict[str, Price] = {
-            name: price for name, value in (prices or {}).items() if (price := price_from(value, f"prices[{name!r}]")) is not None
-        }
         self.kind, self.tags = kind, dict(tags or {})
-        self.inspector = inspector or Inspector()
-        self.evaluators, self.implicit = tuple(evaluators), implicit
-        self.unjudged = 0
-        """Evaluations that failed, or found no room."""
-
-        self._judging: list[Future[None]] = []
-        self._judges: ThreadPoolExecutor | None = None
+        self.implicit = implicit
+        self.jury = Jury(evaluators, self.ledger)
         self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
-        self._roots: OrderedDict[Any, _Root] = OrderedDict()
-        self._runs: dict[Any, _Seen] = {}
+        self._teller = Teller(inspector or Inspector(), prices or {}, keeps_text=self._keeps_text)
+        self._roots: OrderedDict[Any, Root] = OrderedDict()
+        self._runs: dict[Any, Seen] = {}
         self._late: list[tuple[float, CallRecord]] = []
         self._decided: OrderedDict[str, None] = OrderedDict()
         self._lock = RLock()
@@ -166,14 +116,13 @@ class OutcomeTracker(BaseCallbackHandler):
         """Return when all that was seen is in the ledger."""
         with self._lock:
             late, self._late = self._late, []
-            judging = list(self._judging)
-        wait(judging, timeout=60)
+        self.jury.wait()
         self._settle(call for _, call in late)
         self.ledger.flush()
 
     # Runs ------------------------------------------------------------------------------------------------------------
 
-    def _start(self, run_id: Any, parent: Any, metadata: Mapping[str, Any] | None, tags: Sequence[str] | None, what: str) -> _Seen:
+    def _start(self, run_id: Any, parent: Any, metadata: Mapping[str, Any] | None, tags: Sequence[str] | None, what: str) -> Seen:
         known = metadata or {}
         judge = tags is not None and JUDGE_TAG in tags
         with self._lock:
@@ -187,10 +136,10 @@ class OutcomeTracker(BaseCallbackHandler):
                 root = above.root
             elif judge and current_task() is None:
                 # A check of an answer that belongs to no run: its cost is in the decision, and it is nobody's task.
-                return _Seen(_Root(run_id, "", 0.0, None, {}))
+                return Seen(Root(run_id, "", 0.0, None, {}))
             else:
                 root = self._new_root(run_id, known, what)
-            seen = root.runs[run_id] = self._runs[run_id] = _Seen(root, what, metadata=known, judge=judge)
+            seen = root.runs[run_id] = self._runs[run_id] = Seen(root, what, metadata=known, judge=judge)
         if above is not None:
             seen.retry = above.retry
         for tag in tags or ():
@@ -203,13 +152,13 @@ class OutcomeTracker(BaseCallbackHandler):
             seen.task_id = str(told) if told else root.task_id
         return seen
 
-    def _surrounding(self, parent: Any) -> _Seen | None:
+    def _surrounding(self, parent: Any) -> Seen | None:
         """The run around a call whose own config hides it: `model.invoke(x, {"callbacks": [...]})` inside a node."""
         config = var_child_runnable_config.get()
         above = getattr((config or {}).get("callbacks"), "parent_run_id", None)
         return self._runs.get(above) if above is not None and above != parent else None
 
-    def _new_root(self, run_id: Any, metadata: Mapping[str, Any], what: str) -> _Root:
+    def _new_root(self, run_id: Any, metadata: Mapping[str, Any], what: str) -> Root:
         around = current_task()
         thread = metadata.get("thread_id")
         if around is not None:
@@ -222,12 +171,11 @@ class OutcomeTracker(BaseCallbackHandler):
             # Attempts of a decision that nothing surrounds are roots each; they are one task.
             task_id = str(metadata.get("langroute_decision_id") or run_id)
         tags = self.tags
-        if not _LABELS.keys().isdisjoint(metadata):
-            tags = {**tags, **{key: str(metadata[name]) for name, key in _LABELS.items() if name in metadata}}
+        if not LABELS.keys().isdisjoint(metadata):
+            tags = {**tags, **{key: str(metadata[name]) for name, key in LABELS.items() if name in metadata}}
         kind = (around.kind if around is not None else None) or metadata.get("langroute_task_kind") or self.kind
-        root = _Root(run_id, task_id, time(), kind, tags, is_call=what == "model")
-        if self.evaluators:
-            root.judged_by = tuple(one for one in self.evaluators if one.wants(task_id))
+        root = Root(run_id, task_id, time(), kind, tags, is_call=what == "model")
+        root.judged_by = self.jury.for_task(task_id)
         self._roots[run_id] = root
         if not root.is_call:
             self.ledger.record_task(TaskRecord(task_id, None, root.at, None, str(run_id), kind, tags))
@@ -236,14 +184,14 @@ class OutcomeTracker(BaseCallbackHandler):
             self._end_root(oldest, "abandoned", "GeneratorExit")
         return root
 
-    def _end(self, run_id: Any, error: BaseException | None = None) -> _Seen | None:
+    def _end(self, run_id: Any, error: BaseException | None = None) -> Seen | None:
         with self._lock:
             seen = self._runs.pop(run_id, None)
             if seen is None:
                 return None
             root = seen.root
             root.runs.pop(run_id, None)
-        if error is not None and type(error).__name__ in _INTERRUPTS:
+        if error is not None and type(error).__name__ in INTERRUPTS:
             root.interrupted = True
         return seen
 
@@ -251,9 +199,9 @@ class OutcomeTracker(BaseCallbackHandler):
         """A chain's end; a root's end ends the task's part."""
         seen = self._end(run_id, error)
         if seen is not None and seen.root.id == run_id:
-            self._end_root(seen.root, _state(seen.root, error), type(error).__name__ if error is not None else "CancelledError")
+            self._end_root(seen.root, state_of(seen.root, error), type(error).__name__ if error is not None else "CancelledError")
 
-    def _end_root(self, root: _Root, state: str, error_type: str) -> None:
+    def _end_root(self, root: Root, state: str, error_type: str) -> None:
         with self._lock:
             self._roots.pop(root.id, None)
             open_runs = list(root.runs.items()) if root.runs else ()
@@ -270,7 +218,8 @@ class OutcomeTracker(BaseCallbackHandler):
             told = Outcome("abandoned", success=False, task_id=root.task_id, source="implicit:abandoned", at=time())
             self.ledger.record_outcome(told)
         elif state == "ok" and root.judged_by:
-            self._judge(root)
+            messages = root.last.messages if root.last is not None else ()
+            self.jury.judge(root.judged_by, Finished(root.task_id, str(root.id), root.inputs, root.output, messages, root.answer))
 
     def _due(self, held: Sequence[CallRecord]) -> list[CallRecord]:
         """Keep back what a root held that ends before its decision is written; return what was kept back long enough."""
@@ -280,34 +229,6 @@ class OutcomeTracker(BaseCallbackHandler):
             self._late = [one for one in self._late if now - one[0] <= _HELD_S]
             self._late.extend((now, call) for call in held)
         return due
-
-    def _judge(self, root: _Root) -> None:
-        """Have a finished run evaluated, away from the program's own threads and from what is tracked."""
-        messages = root.last.messages if root.last is not None else ()
-        finished = Finished(root.task_id, str(root.id), root.inputs, root.output, messages, root.answer)
-        with self._lock:
-            self._judging = [one for one in self._judging if not one.done()]
-            if len(self._judging) >= _MAX_JUDGING:
-                self.unjudged += 1
-                return
-            if self._judges is None:
-                self._judges = ThreadPoolExecutor(1, "langroute-evaluator")
-            self._judging.append(self._judges.submit(self._evaluate, root.judged_by, finished))
-
-    def _evaluate(self, evaluators: Sequence[Evaluator], finished: Finished) -> None:
-        for evaluator in evaluators:
-            begun, at = perf_counter(), time()
-            found = evaluator.evaluate(finished)
-            if found.cost_usd != 0:
-                spent = CallRecord(finished.task_id, "judge", at, cost_usd=found.cost_usd, cost_basis="evaluator")
-                self.ledger.record_call(replace(spent, latency_s=perf_counter() - begun))
-            if found.outcome is not None:
-                self.ledger.record_outcome(replace(found.outcome, at=time()))
-            elif found.error is not None:
-                self.unjudged += 1
-                if self.unjudged == 1:
-                    text = f"Evaluator {evaluator.name!r} failed: {found.error}. Its tasks have no outcome from it."
-                    warnings.warn(text, DegradedWarning, stacklevel=2)
 
     # Chains ----------------------------------------------------------------------------------------------------------
 
@@ -364,7 +285,7 @@ class OutcomeTracker(BaseCallbackHandler):
             # Looked at later, off the caller's path.
             seen.messages = tuple(said)
             seen.tools = (kwargs.get("invocation_params") or {}).get("tools") or ()
-            seen.retry = seen.retry or _tried_before(known)
+            seen.retry = seen.retry or tried_before(known)
         if self.implicit is not None:
             told = self.implicit.heard(said, seen.task_id, time())
             if told is not None:
@@ -383,7 +304,7 @@ class OutcomeTracker(BaseCallbackHandler):
     ) -> None:
         """A text model was called."""
         seen = self._start(run_id, parent_run_id, metadata, tags, "model")
-        seen.retry = seen.retry or _tried_before(seen.metadata)
+        seen.retry = seen.retry or tried_before(seen.metadata)
         if self._keeps_text:
             seen.prompts = tuple(prompts)
 
@@ -404,7 +325,7 @@ class OutcomeTracker(BaseCallbackHandler):
             return
         failed = retry_state.outcome.exception() if getattr(retry_state, "outcome", None) is not None else None
         name = type(failed).__name__ if failed is not None else "Retry"
-        self._record(seen, None, error_type=name, cost_usd=_refused(name), basis="refused")
+        self._record(seen, None, error_type=name, cost_usd=refused_cost(name), basis="refused")
         seen.retry = True
 
     def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
@@ -415,11 +336,11 @@ class OutcomeTracker(BaseCallbackHandler):
         self._record(seen, run_id, response=response)
         root = seen.root
         if root.judged_by and not seen.judge:
-            root.last, root.answer = seen, getattr(_generation(response), "message", None)
+            root.last, root.answer = seen, getattr(generation_of(response), "message", None)
             if root.id == run_id:
                 root.inputs, root.output = seen.messages, root.answer
         if root.id == run_id:
-            self._end_root(root, _state(root, None), "CancelledError")
+            self._end_root(root, state_of(root, None), "CancelledError")
 
     def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
         """The model failed."""
@@ -428,12 +349,12 @@ class OutcomeTracker(BaseCallbackHandler):
             return
         name = type(error).__name__
         response = kwargs.get("response")
-        if usage_of(getattr(_generation(response), "message", None)) is None and seen.first is None and name not in _CANCELLED:
-            self._record(seen, run_id, error_type=name, cost_usd=_refused(name), basis="refused")
+        if usage_of(getattr(generation_of(response), "message", None)) is None and seen.first is None and name not in CANCELLED:
+            self._record(seen, run_id, error_type=name, cost_usd=refused_cost(name), basis="refused")
         else:
             self._record(seen, run_id, response=response, error_type=name)
         if seen.root.id == run_id:
-            self._end_root(seen.root, _state(seen.root, error), name)
+            self._end_root(seen.root, state_of(seen.root, error), name)
 
     # Tools and retrievers --------------------------------------------------------------------------------------------
 
@@ -487,9 +408,9 @@ class OutcomeTracker(BaseCallbackHandler):
         seen = self._end(run_id, error)
         if seen is None:
             return
-        self._record(seen, run_id, error_type=None if error_type in _CONTROL else error_type, cost_usd=0.0)
+        self._record(seen, run_id, error_type=None if error_type in CONTROL else error_type, cost_usd=0.0)
         if seen.root.id == run_id:
-            self._end_root(seen.root, _state(seen.root, error), error_type or "CancelledError")
+            self._end_root(seen.root, state_of(seen.root, error), error_type or "CancelledError")
 
     def on_custom_event(self, name: str, data: Any, *, run_id: Any, **kwargs: Any) -> None:
         """A router says what it decided; a decision answered from a cache is heard of only here."""
@@ -502,7 +423,7 @@ class OutcomeTracker(BaseCallbackHandler):
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    def _claim(self, root: _Root, decision_id: str, task_id: str) -> None:
+    def _claim(self, root: Root, decision_id: str, task_id: str) -> None:
         if decision_id not in root.claimed:
             root.claimed.add(decision_id)
             if task_id != decision_id:
@@ -510,7 +431,7 @@ class OutcomeTracker(BaseCallbackHandler):
 
     def _record(
         self,
-        seen: _Seen,
+        seen: Seen,
         run_id: Any,
         *,
         response: Any = None,
@@ -520,69 +441,11 @@ class OutcomeTracker(BaseCallbackHandler):
     ) -> None:
         """Have a call written down. What it was and what it cost is worked out off the caller's path."""
         latency = perf_counter() - seen.begun
-        make = partial(self._call, seen, run_id, latency, seen.retry, response, error_type, cost_usd, basis)
+        make = partial(self._teller.tell, seen, run_id, latency, seen.retry, response, error_type, cost_usd, basis)
         if seen.judge or "langroute_decision_id" in seen.metadata:
             seen.root.held.append(make())
         else:
             self.ledger.record_call(make)
-
-    def _call(
-        self,
-        seen: _Seen,
-        run_id: Any,
-        latency: float,
-        retry: bool,
-        response: Any,
-        error_type: str | None,
-        cost_usd: float | None,
-        basis: str | None,
-    ) -> CallRecord:
-        """A call as it is written down."""
-        known = seen.metadata
-        generation = _generation(response)
-        message = getattr(generation, "message", None)
-        usage = usage_of(message) if message is not None else None
-        if usage is None and response is not None and (given := (response.llm_output or {}).get("token_usage")):
-            usage = usage_from_provider(given)
-        metadata = getattr(message, "response_metadata", None) or {}
-        served = metadata.get("model_name") or metadata.get("model")
-        provider, asked = known.get("ls_provider"), known.get("ls_model_name")
-        # LangChain's own cache marks what it brings back: nothing was billed.
-        cached = ((getattr(message, "usage_metadata", None) or {}).get("total_cost")) == 0
-        if cached:
-            cost_usd, basis = 0.0, "cache"
-        elif seen.what == "model" and cost_usd is None and usage is not None:
-            cost_usd, basis = self._priced(usage, latency, provider, served, asked)
-        elif cost_usd is None:
-            basis = None
-        kind = known.get("langroute_step_kind")
-        if kind is None and seen.messages:
-            kind = self.inspector.inspect(seen.messages, tools=_openai_form(seen.tools), metadata=known).kind
-        return CallRecord(
-            seen.task_id,
-            what="judge" if seen.judge else seen.what,
-            at=seen.at,
-            run_id=str(run_id) if run_id is not None else None,
-            decision_id=known.get("langroute_decision_id"),
-            attempt=known.get("langroute_attempt") or 0,
-            route=known.get("langroute_route"),
-            model=served or asked,
-            provider=provider,
-            node=known.get("langgraph_node"),
-            step_kind=kind,
-            agent=known.get("lc_agent_name"),
-            tool=seen.name,
-            usage=usage,
-            cost_usd=cost_usd,
-            cost_basis=basis,
-            latency_s=latency,
-            first_token_s=seen.first,
-            error_type=error_type,
-            cache="hit" if cached else None,
-            retry=retry,
-            messages=(seen.messages or seen.prompts) if self._keeps_text else (),
-            answer=(message if message is not None else getattr(generation, "text", None)) if self._keeps_text else None,
-        )
 
     def _settle(self, calls: Iterable[CallRecord]) -> None:
         """Write calls that were held, unless their decisions have them."""
@@ -600,65 +463,6 @@ class OutcomeTracker(BaseCallbackHandler):
             # What a check cost is in the decision already, where the decision is in this ledger.
             decided = call.task_id in self._decided
             self.ledger.record_call(replace(call, cost_usd=0.0, cost_basis="decision") if decided else call)
-
-    def _priced(
-        self, usage: Usage, latency: float, provider: str | None, served: str | None, asked: str | None
-    ) -> tuple[float | None, str | None]:
-        """What a call cost, and by which price."""
-        for name in (served, asked):
-            own = (self.prices.get(f"{provider}:{name}") or self.prices.get(name)) if name else None
-            if own is not None:
-                return cost(own, usage, latency), "own"
-        for name in (served, asked):
-            price = price_of(name, provider)
-            if price is not None:
-                return cost(price, usage, latency), "list"
-        return None, None
-
-
-_LABELS = {name: key for key in ("team", "project", "environment", "user", "user_id") for name in (key, f"langroute_{key}")}
-"""Metadata → the label that it says."""
-
-
-def _state(root: _Root, error: BaseException | None) -> str:
-    """How a root run ended."""
-    if error is None:
-        return "interrupted" if root.interrupted else "ok"
-    name = type(error).__name__
-    if name in _INTERRUPTS:
-        return "interrupted"
-    if name == "GeneratorExit":
-        return "abandoned"
-    return "cancelled" if name in _CANCELLED else "error"
-
-
-def _generation(response: Any) -> Any:
-    """The first answer of a result, where there is one."""
-    generations = getattr(response, "generations", None)
-    return generations[0][0] if generations and generations[0] else None
-
-
-def _refused(error_type: str) -> float | None:
-    """A provider bills no request that it refused; of one that timed out nobody knows."""
-    return None if "timeout" in error_type.lower() else 0.0
-
-
-def _tried_before(metadata: Mapping[str, Any]) -> bool:
-    """LangGraph runs this node again under its retry policy."""
-    if "langgraph_node" not in metadata:
-        return False
-    config = var_child_runnable_config.get()
-    runtime = ((config or {}).get("configurable") or {}).get("__pregel_runtime")
-    return bool((getattr(getattr(runtime, "execution_info", None), "node_attempt", None) or 1) > 1)
-
-
-def _openai_form(tools: Any) -> tuple[Mapping[str, Any], ...]:
-    """Tools as the inspector reads them; what is in another provider's form tells by its name only."""
-    return tuple(
-        tool if "function" in tool else {"type": "function", "function": {"name": str(tool.get("name", "")), "parameters": {}}}
-        for tool in tools
-        if isinstance(tool, Mapping)
-    )
 
 
 def _finish(reference: weakref.ref[OutcomeTracker]) -> None:
@@ -753,7 +557,7 @@ def track(
             try:
                 yield tracked
             except BaseException as error:
-                state = _state(_Root(None, entered.id, begun, kind, tags), error)
+                state = state_of(Root(None, entered.id, begun, kind, tags), error)
                 tracker.ledger.record_task(TaskRecord(entered.id, state, begun, time(), None, kind, tags))
                 raise
     finally:

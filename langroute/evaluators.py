@@ -6,11 +6,16 @@ import asyncio
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from threading import Lock
+from time import perf_counter, time
 from typing import Any
 
-from langroute.errors import ConfigurationError
+from langroute.errors import ConfigurationError, DegradedWarning
+from langroute.ledger.facts import CallRecord
 from langroute.records import Attempt, Outcome, Request, Selection, Verdict
 
 
@@ -119,4 +124,61 @@ class Evaluator:
         return found
 
 
-__all__ = ["Evaluation", "Evaluator", "Finished"]
+class Jury:
+    """Has finished runs evaluated in a thread of its own, away from the program's threads and from what is tracked.
+
+    Args:
+        evaluators: Who judges.
+        ledger: Where their outcomes, and what they cost, are told.
+        most_waiting: Most runs waiting to be evaluated; what finds no room is counted in `unjudged`.
+    """
+
+    def __init__(self, evaluators: Iterable[Evaluator], ledger: Any, *, most_waiting: int = 1000) -> None:
+        self.evaluators, self.ledger, self.most_waiting = tuple(evaluators), ledger, most_waiting
+        self.unjudged = 0
+        """Evaluations that failed, or found no room."""
+
+        self._waiting: list[Future[None]] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+
+    def for_task(self, task_id: str) -> tuple[Evaluator, ...]:
+        """Who judges this task."""
+        return tuple([one for one in self.evaluators if one.wants(task_id)]) if self.evaluators else ()
+
+    def judge(self, evaluators: Sequence[Evaluator], finished: Finished) -> None:
+        """Have a finished run evaluated. Returns at once."""
+        with self._lock:
+            self._waiting = [one for one in self._waiting if not one.done()]
+            if len(self._waiting) >= self.most_waiting:
+                self.unjudged += 1
+                return
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "langroute-evaluator")
+            self._waiting.append(self._pool.submit(self._evaluate, evaluators, finished))
+
+    def wait(self, timeout_s: float = 60.0) -> None:
+        """Return when every run is judged."""
+        with self._lock:
+            waiting = list(self._waiting)
+        wait(waiting, timeout=timeout_s)
+
+    def _evaluate(self, evaluators: Sequence[Evaluator], finished: Finished) -> None:
+        for evaluator in evaluators:
+            begun, at = perf_counter(), time()
+            found = evaluator.evaluate(finished)
+            if found.cost_usd != 0:
+                latency = perf_counter() - begun
+                self.ledger.record_call(
+                    CallRecord(finished.task_id, "judge", at, cost_usd=found.cost_usd, cost_basis="evaluator", latency_s=latency)
+                )
+            if found.outcome is not None:
+                self.ledger.record_outcome(replace(found.outcome, at=time()))
+            elif found.error is not None:
+                self.unjudged += 1
+                if self.unjudged == 1:
+                    text = f"Evaluator {evaluator.name!r} failed: {found.error}. Its tasks have no outcome from it."
+                    warnings.warn(text, DegradedWarning, stacklevel=2)
+
+
+__all__ = ["Evaluation", "Evaluator", "Finished", "Jury"]

@@ -420,7 +420,7 @@ def test_an_evaluator_that_cannot_run_is_heard_of() -> None:
     tracker = OutcomeTracker(evaluators=[Evaluator(broken), Evaluator(lambda run: True, name="fine")])
     with pytest.warns(DegradedWarning, match="broken"):
         evaluated(tracker)
-    assert tracker.unjudged == 1
+    assert tracker.jury.unjudged == 1
     assert [outcome.key for outcome in tracker.ledger.outcomes_of("t1")] == ["fine"]
 
 
