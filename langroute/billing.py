@@ -15,6 +15,9 @@ from langroute.warmth import HOUR, CacheRules
 LOOK_BACK = 20
 """How many pieces before a mark a provider with marks looks for something it wrote earlier."""
 
+MOST = 50_000
+"""Beginnings from which on those that are forgotten are let go."""
+
 
 class SimulatedProvider:
     """One model of one provider, with its prompt cache.
@@ -41,7 +44,8 @@ class SimulatedProvider:
 
     def __init__(self, rules: CacheRules, *, caching: bool = True) -> None:
         self.rules, self.caching = rules, caching
-        self._until: dict[tuple[Hashable, ...], float] = {}
+        self._until: dict[int, float] = {}
+        """Hash of a beginning → when it is forgotten."""
 
     def bill(self, pieces: Sequence[tuple[Hashable, int]], output_tokens: int, *, at: float, system: int = 1) -> Usage:
         """Answer a call: what is read, written and billed in full.
@@ -52,39 +56,45 @@ class SimulatedProvider:
             at: Seconds; not before the call before.
             system: How many pieces belong to tools and system prompt.
         """
-        names = tuple(name for name, _ in pieces)
-        sums = [0]
-        for _, tokens in pieces:
+        beginnings, sums = [0], [0]
+        for name, tokens in pieces:
+            beginnings.append(hash((beginnings[-1], name)))
             sums.append(sums[-1] + tokens)
-        total = sums[-1]
         if not self.caching:
-            return Usage(total, output_tokens)
-        self._until = {known: until for known, until in self._until.items() if until > at}
+            return Usage(sums[-1], output_tokens)
+        if len(self._until) > MOST:
+            self._until = {known: until for known, until in self._until.items() if until > at}
         if self.rules.automatic:
-            return self._automatic(names, sums, output_tokens, at)
-        return self._marked(names, sums, output_tokens, at, system)
+            return self._automatic(beginnings, sums, output_tokens, at)
+        return self._marked(beginnings, sums, output_tokens, at, system)
 
-    def _automatic(self, names: tuple[Hashable, ...], sums: list[int], output_tokens: int, at: float) -> Usage:
-        known = [count for count in range(1, len(names) + 1) if names[:count] in self._until]
-        read = sums[known[-1]] // self.rules.block * self.rules.block if known else 0
+    def _known(self, beginning: int, at: float) -> bool:
+        return self._until.get(beginning, at) > at
+
+    def _automatic(self, beginnings: list[int], sums: list[int], output_tokens: int, at: float) -> Usage:
+        places = range(1, len(sums))
+        known = next((place for place in reversed(places) if self._known(beginnings[place], at)), 0)
+        read = sums[known] // self.rules.block * self.rules.block
         if sums[-1] >= self.rules.min_tokens:
-            for count in range(1, len(names) + 1):
-                self._until[names[:count]] = at + self.rules.ttl_seconds
+            for place in places:
+                self._until[beginnings[place]] = at + self.rules.ttl_seconds
         return Usage(sums[-1], output_tokens, read if read >= self.rules.min_tokens else 0)
 
-    def _marked(self, names: tuple[Hashable, ...], sums: list[int], output_tokens: int, at: float, system: int) -> Usage:
-        marks = sorted({min(system, len(names)), len(names)} - {0})
+    def _marked(self, beginnings: list[int], sums: list[int], output_tokens: int, at: float, system: int) -> Usage:
+        last = len(sums) - 1
+        marks = sorted({min(system, last), last} - {0})
+        until = at + self.rules.ttl_seconds
         read = 0
         for mark in marks:
-            for count in range(mark, max(0, mark - LOOK_BACK), -1):
-                if names[:count] in self._until:
-                    read = max(read, sums[count])
-                    self._until[names[:count]] = at + self.rules.ttl_seconds
+            for place in range(mark, max(0, mark - LOOK_BACK), -1):
+                if self._known(beginnings[place], at):
+                    read = max(read, sums[place])
+                    self._until[beginnings[place]] = until
                     break
         written = 0
         for mark in marks:
             if sums[mark] >= self.rules.min_tokens:
-                self._until[names[:mark]] = at + self.rules.ttl_seconds
+                self._until[beginnings[mark]] = until
                 written = max(written, sums[mark] - read)
         if self.rules.ttl_seconds >= HOUR:
             return Usage(sums[-1], output_tokens, read, cache_write_1h=written)
