@@ -536,3 +536,41 @@ async def test_it_gets_on_with_langchains_other_middleware(name: str, order: str
         assert state["messages"][-1].content == "It is 3."
         assert [mark["route"] for mark in marks(state)] == ["cheap", "cheap"]
         assert len(router.model.ledger.decisions) == 2
+
+
+class InTurn:
+    """Every step goes to the other provider than the one before."""
+
+    def select(self, request: Any, attempts: Any) -> Selection | None:
+        answers = sum(message.type == "ai" for message in request.messages)
+        return None if attempts else Selection(request.routes[answers % 2].name, "in turn")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("host", ["middleware", "model"])
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+async def test_an_agent_changes_providers_in_the_middle_of_its_tool_loop(how: str, host: str, mock: Any) -> None:
+    """A thread that one provider began is read and gone on with by the other, tool ids and all."""
+    for number in range(3):
+        mock.call_tool("add", {"a": number, "b": 1}, text="Let me see.")
+    mock.reply("The sums are in.")
+    routes = {"openai": openai_chat(), "anthropic": anthropic_chat()}
+    if host == "middleware":
+        agent = create_agent(unused(), [add], middleware=[RouterMiddleware(routes, policy=InTurn())], system_prompt="Add.")
+    else:
+        agent = create_agent(ChatRouter(routes, policy=InTurn()), [add], system_prompt="Add.")
+
+    if how == "invoke":
+        state: Any = agent.invoke(ASKED)
+    elif how == "ainvoke":
+        state = await agent.ainvoke(ASKED)
+    elif how == "stream":
+        state = list(agent.stream(ASKED, stream_mode=["messages", "values"]))[-1][1]
+    else:
+        state = [part async for part in agent.astream(ASKED, stream_mode=["messages", "values"])][-1][1]
+
+    assert state["messages"][-1].text == "The sums are in."
+    assert [mark["route"] for mark in marks(state)] == ["openai", "anthropic", "openai", "anthropic"]
+    assert [message.content for message in state["messages"] if message.type == "tool"] == ["1", "2", "3"]
+    assert [request.provider for request in mock.requests] == ["openai", "anthropic", "openai", "anthropic"]
+    assert [request.status for request in mock.requests] == [200] * 4
