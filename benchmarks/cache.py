@@ -31,7 +31,6 @@ from overhead import history
 
 from langroute.cache import MemoryStore, ResponseCache
 from langroute.cache.entries import decode, fresh
-from langroute.cache.keys import Keys
 from langroute.cache.response import Ask
 from langroute.cache.stores.sqlite import SqliteStore
 from langroute.chat_model import ChatRouter
@@ -81,16 +80,16 @@ def hits(rounds: int, folder: Path) -> None:
         sqlite.invoke(messages)
         works["ours, SQLite"] = lambda m=messages, r=sqlite: r.invoke(m)
         bare = FakeListChatModel(responses=answer)
-        works["bare model"] = lambda m=messages: bare.invoke(m)
+        works["bare model"] = lambda m=messages, r=bare: r.invoke(m)
         langchain = FakeListChatModel(responses=answer, cache=InMemoryCache())
         langchain.invoke(messages)
-        works["LangChain InMemoryCache"] = lambda m=messages: langchain.invoke(m)
+        works["LangChain InMemoryCache"] = lambda m=messages, r=langchain: r.invoke(m)
         try:
             from langchain_community.cache import SQLiteCache
 
             community = FakeListChatModel(responses=answer, cache=SQLiteCache(str(folder / f"theirs-{length}.db")))
             community.invoke(messages)
-            works["LangChain SQLiteCache"] = lambda m=messages: community.invoke(m)
+            works["LangChain SQLiteCache"] = lambda m=messages, r=community: r.invoke(m)
         except ImportError:
             print("langchain-community is not installed: no SQLiteCache")
         taken = paired(works, rounds)
@@ -118,7 +117,7 @@ def filled(store: Any, entries: int, value: bytes) -> list[str]:
 def scale(entries: int, folder: Path, value: bytes) -> None:
     print(f"\nLookup at 1,000 and {entries:,} entries: median microseconds")
     for name, make in (
-        ("memory", lambda count: MemoryStore(max_entries=10_000_000, max_bytes=64 * 1024**3)),
+        ("memory", lambda _: MemoryStore(max_entries=10_000_000, max_bytes=64 * 1024**3)),
         ("SQLite", lambda count: SqliteStore(folder / f"scale-{count}.db", max_entries=10_000_000, max_bytes=64 * 1024**3)),
     ):
         small, large = make(1000), make(entries)
@@ -146,7 +145,9 @@ def scale(entries: int, folder: Path, value: bytes) -> None:
         bounded.put(f"{number:040x}", value, tags=("kind:answer", f"n:{number}"))
     stats = bounded.stats()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"  bounded memory: {stats.entries} entries, {stats.bytes:,} of {stats.max_bytes:,} bytes after 200,000 puts; the process grew {grown:.0f} MB")
+    print(
+        f"  bounded memory: {stats.entries} entries, {stats.bytes:,} of {stats.max_bytes:,} bytes after 200,000 puts; the process grew {grown:.0f} MB"
+    )
 
 
 def isolation(lookups: int) -> None:
@@ -169,7 +170,9 @@ def isolation(lookups: int) -> None:
         else:
             answered += 1
             crossed += hit.entry.message.content != f"for {tenant} on {text}"
-    print(f"\nIsolation: {lookups:,} lookups over 1,000 tenants with colliding texts: {answered:,} hits, {crossed} of another tenant (target: 0)")
+    print(
+        f"\nIsolation: {lookups:,} lookups over 1,000 tenants with colliding texts: {answered:,} hits, {crossed} of another tenant (target: 0)"
+    )
 
 
 def versions() -> None:
@@ -183,7 +186,7 @@ def versions() -> None:
     for python in (sys.executable, *PYTHONS):
         done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
         found[python] = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
-    print("\nKeys in other Pythons:", *{value for value in found.values()})
+    print("\nKeys in other Pythons:", *set(found.values()))
 
 
 PYTHONS: list[str] = []
@@ -206,7 +209,6 @@ def main() -> None:
         value = model.response_cache.store.get(model.response_cache.store.keys()[0])
         scale(given.entries, Path(folder), value)
     isolation(given.lookups)
-    Keys()
     versions()
 
 
