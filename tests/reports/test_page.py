@@ -71,6 +71,15 @@ class TestNumbers:
         assert value(page, "f-tasks") == "0"
         assert page.locator("#spend .empty").inner_text() == "No calls in this selection."
 
+    def test_the_time_filter_begins_on_the_day_it_names(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        for ago in range(20):
+            with task(f"t{ago}"):
+                ledger.record(decided(f"d{ago}", tried("small", 0.25), day=TODAY - ago))
+        page = browse(saved(ledger, tmp_path, Window.since("30d", now=NOW)))
+        page.select_option("#time", label="Since 2026-05-21")
+        assert value(page, "f-spend") == "$1.75"
+        assert value(page, "f-tasks") == "7"
+
     def test_unknown_prices_are_said_first(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
         with task("t1"):
             ledger.record(decided("d1", tried("small", None, model="mystery")))

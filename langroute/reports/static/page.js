@@ -96,7 +96,7 @@
   };
   const passing = () => {
     const { team, kind, time } = chosen();
-    const from = time ? Math.max(0, data.points.length - Math.ceil(+time / data.grain_days)) : 0;
+    const from = time ? Math.max(0, data.points.length - +time) : 0;
     return { from, keep: (row) => row[0] >= from && (team === "" || row[1] === +team) && (kind === "" || row[2] === +kind) };
   };
   // A single day is shown among those around it, not blown up to the whole width.
@@ -341,8 +341,9 @@
   }
   function start() {
     fill("team", "All teams", data.teams); fill("kind", "All kinds", data.kinds);
-    const spans = [7, 30, 90].filter((days) => days >= data.grain_days && days < data.points.length * data.grain_days);
-    fill("time", "All of it", spans.map((days) => `Last ${days} days`), spans);
+    // So many points from the end; named by the day on which they begin, which is exact where a point is a week.
+    const spans = [...new Set([7, 30, 90].map((days) => Math.max(1, Math.round(days / data.grain_days))))].filter((n) => n < data.points.length);
+    fill("time", "All of it", spans.map((n) => `Since ${data.points.at(-n)}`), spans);
     $("window").textContent = `Report of ${data.window}`;
     $("first-line").textContent = data.first_line;
     $("first-line").className = data.unknown_prices.length ? "banner" : "";
