@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import NOW, decided, tried
+from by_hand import NOW, TODAY, decided, tried
 
 from langroute import ChatRouter, Route
 from langroute.context import task
