@@ -30,8 +30,9 @@ from langroute.ledger.codec import loads
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.migrations import migrate
 from langroute.ledger.privacy import Privacy
+from langroute.ledger.telling import day_of
 from langroute.ledger.totals import totals_of
-from langroute.ledger.writing import Claim, Entry, Writer, day_of
+from langroute.ledger.writing import Claim, Entry, Writer
 from langroute.records import Decision, Outcome
 
 MAINTENANCE_S = 3600.0
@@ -385,7 +386,7 @@ class SqlLedger:
     def _rollup(self) -> int:
         with self._write_lock:
             with self._writing() as connection:
-                self._writer.mark(connection, self._writer.adopt(connection))
+                self._writer.mark(connection, self._writer.telling.adopt(connection))
             self._writer.committed()
         with self.engine.connect() as connection:
             days = rollup.dirty(connection)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, text, update
@@ -19,17 +18,14 @@ from langroute.ledger.facts import (
     TaskRecord,
     add_call,
     avoided_usd,
-    boil,
     calls_of,
     changes_of,
     labels_of,
     only_chosen,
 )
 from langroute.ledger.privacy import Privacy
+from langroute.ledger.telling import NO_LABELS, Teller, chunks, day_of, find_tasks, number_of
 from langroute.records import Decision, Outcome, Usage
-
-DAY = 86_400.0
-"""Seconds."""
 
 SUMS = (
     "decisions",
@@ -61,7 +57,6 @@ _ADD = update(schema.tasks).where(schema.tasks.c.n == bindparam("b_n")).values(
     {name: schema.tasks.c[name] + bindparam(f"b_{name}") for name in SUMS}
 )  # fmt: skip
 
-NO_LABELS = Labels()
 _NO_USAGE = Usage()
 
 
@@ -96,22 +91,6 @@ class _Touched:
             self.sums[name] = self.sums.get(name, 0) + amount
 
 
-def day_of(seconds: float) -> int:
-    """Whole days since 1970-01-01 in UTC.
-
-    Example:
-        >>> day_of(86_400.5)
-        1
-    """
-    return int(seconds // DAY)
-
-
-def _number(words: Sequence[str | None]) -> int:
-    """A number made of words: every process gives the same words the same one."""
-    digest = hashlib.blake2b(json.dumps(words).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
 class Writer:
     """Turns batches into rows. Used by one thread at a time.
 
@@ -127,6 +106,7 @@ class Writer:
         else:
             from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
         self._insert: Any = insert
+        self.telling = Teller(privacy, insert)
         self._postgres = dialect == "postgresql"
         self._known: dict[str, dict[tuple[str | None, ...], int]] = {"labels": {}, "places": {}}
         self._new: list[tuple[Table, tuple[str | None, ...], int]] = []
@@ -158,9 +138,9 @@ class Writer:
         for entry in entries:
             if isinstance(entry.record, Claim):
                 days |= self._claim(connection, entry.record)
-        self._outcomes(connection, outcomes)
-        days |= self._task_days(connection, touched, outcomes)
-        self._dirty(connection, days)
+        days |= self.telling.write(connection, outcomes)
+        days |= {row.day for row in find_tasks(connection, touched)}
+        self.mark(connection, days)
 
     def committed(self) -> None:
         """What was new is now known."""
@@ -184,7 +164,7 @@ class Writer:
         if not by_id:
             return []
         ids = schema.decisions.c.id
-        for some in _chunks(list(by_id)):
+        for some in chunks(list(by_id)):
             for found in connection.execute(select(ids).where(ids.in_(some))).scalars():
                 by_id.pop(found, None)
         return list(by_id.values())
@@ -322,7 +302,7 @@ class Writer:
     def _word(self, table: Table, words: tuple[str | None, ...]) -> int:
         known = self._known[table.name].get(words)
         if known is None:
-            known = _number(words)
+            known = number_of(words)
             self._new.append((table, words, known))
         return known
 
@@ -339,7 +319,7 @@ class Writer:
         tasks = schema.tasks
         if not touched:
             return {}
-        found = {row.id: row for row in self._find_tasks(connection, touched)}
+        found = {row.id: row for row in find_tasks(connection, touched)}
         rows: list[dict[str, Any]] = [
             {
                 "id": task_id,
@@ -355,7 +335,7 @@ class Writer:
             # A label may have come up here first.
             self._words(connection)
             connection.execute(self._insert(tasks).on_conflict_do_nothing(), rows)
-            found.update({row.id: row for row in self._find_tasks(connection, [row["id"] for row in rows])})
+            found.update({row.id: row for row in find_tasks(connection, [row["id"] for row in rows])})
         nameless = self._label(NO_LABELS)
         late = [
             {"b_n": found[task_id].n, "b_label": self._label(touch.labels), "b_user": touch.labels.user}
@@ -380,14 +360,6 @@ class Writer:
                 insert.on_conflict_do_update(index_elements=["task", "key"], set_={"value": insert.excluded.value}), others
             )
         return {task_id: row.n for task_id, row in found.items()}
-
-    def _find_tasks(self, connection: Connection, ids: Iterable[str]) -> list[Any]:
-        tasks = schema.tasks
-        found: list[Any] = []
-        for some in _chunks(list(ids)):
-            columns = select(tasks.c.n, tasks.c.id, tasks.c.label, tasks.c.user, tasks.c.day)
-            found.extend(connection.execute(columns.where(tasks.c.id.in_(some))))
-        return found
 
     def _reserve(self, connection: Connection, table: Table, count: int) -> Iterable[int]:
         """Row numbers that nobody else takes."""
@@ -475,128 +447,12 @@ class Writer:
             connection.execute(update(table).where(table.c.task == found.task).values(task=target.n))
         connection.execute(delete(schema.tags).where(schema.tags.c.task == found.task))
         connection.execute(delete(tasks).where(tasks.c.n == found.task))
-        self.boil_again(connection, [target.n])
+        self.telling.boil_again(connection, [target.n])
         return {found.day, target.day}
-
-    # Outcomes --------------------------------------------------------------------------------------------------------
-
-    def _outcomes(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        if not outcomes:
-            return
-        rows: list[dict[str, Any]] = []
-        for outcome in outcomes:
-            task, decision = self._subject(connection, outcome)
-            rows.append(
-                {
-                    "task": task,
-                    "decision": decision,
-                    "decision_id": outcome.decision_id,
-                    "run_id": outcome.run_id,
-                    "key": outcome.key,
-                    "source": outcome.source,
-                    "success": None if outcome.success is None else int(outcome.success),
-                    "score": outcome.score,
-                    "human_minutes": outcome.human_minutes,
-                    "baseline_minutes": outcome.baseline_minutes,
-                    "value_usd": outcome.value_usd,
-                    "comment": outcome.comment,
-                    "at": outcome.at,
-                }
-            )
-        connection.execute(schema.outcomes.insert(), rows)
-        self.boil_again(connection, sorted({row["task"] for row in rows if row["task"] is not None}))
-
-    def _subject(self, connection: Connection, outcome: Outcome) -> tuple[int | None, int | None]:
-        """Row numbers of the task and the decision that an outcome is about."""
-        tasks, decisions, calls = schema.tasks, schema.decisions, schema.calls
-        task: int | None = None
-        decision: int | None = None
-        if outcome.decision_id is not None:
-            found = connection.execute(select(decisions.c.n, decisions.c.task).where(decisions.c.id == outcome.decision_id)).first()
-            if found is not None:
-                decision, task = found
-        if task is None and outcome.run_id is not None:
-            called = connection.execute(select(calls.c.task, calls.c.decision).where(calls.c.run_id == outcome.run_id)).first()
-            if called is not None:
-                task, decision = called.task, decision or called.decision
-            else:
-                roots = schema.roots
-                task = connection.execute(select(roots.c.task).where(roots.c.run_id == outcome.run_id)).scalar()
-        if outcome.task_id is not None:
-            ids = self.privacy.task_ids(outcome.task_id)
-            known = {row.id: row.n for row in self._find_tasks(connection, ids)}
-            told = next((known[one] for one in ids if one in known), None)
-            if told is None and task is None:
-                row = {"id": ids[0], "day": day_of(outcome.at), "label": self._label(NO_LABELS), "started_at": outcome.at}
-                self._words(connection)
-                connection.execute(self._insert(tasks).on_conflict_do_nothing(), [row])
-                told = connection.execute(select(tasks.c.n).where(tasks.c.id == ids[0])).scalar_one()
-            task = told if told is not None else task
-        return task, decision
-
-    def adopt(self, connection: Connection) -> set[int]:
-        """Tie outcomes to tasks that came after them; return the days that change."""
-        outcomes = schema.outcomes
-        orphans = connection.execute(select(outcomes).where(outcomes.c.task.is_(None)).limit(10_000)).all()
-        adopted = []
-        for row in orphans:
-            told = Outcome(decision_id=row.decision_id, run_id=row.run_id)
-            task, decision = self._subject(connection, told)
-            if task is not None:
-                connection.execute(update(outcomes).where(outcomes.c.n == row.n).values(task=task, decision=decision))
-                adopted.append(task)
-        self.boil_again(connection, sorted(set(adopted)))
-        return self._days_of(connection, adopted)
-
-    def boil_again(self, connection: Connection, tasks: Sequence[int]) -> None:
-        """Work out anew what the outcomes of some tasks come to."""
-        table, told = schema.tasks, schema.outcomes
-        for some in _chunks(list(tasks)):
-            # Locked first, so that what another process told meanwhile is read too.
-            connection.execute(select(table.c.n).where(table.c.n.in_(some)).order_by(table.c.n).with_for_update()).all()
-            by_task: dict[int, list[Outcome]] = {number: [] for number in some}
-            for row in connection.execute(select(told).where(told.c.task.in_(some)).order_by(told.c.n)):
-                by_task[row.task].append(
-                    Outcome(
-                        success=None if row.success is None else bool(row.success),
-                        source=row.source,
-                        human_minutes=row.human_minutes,
-                        baseline_minutes=row.baseline_minutes,
-                        value_usd=row.value_usd,
-                        at=row.at,
-                    )
-                )
-            results = []
-            for number, outcomes in by_task.items():
-                result = boil(outcomes)
-                values = {f"b_{one.name}": getattr(result, one.name) for one in fields(result)}
-                values["b_success"] = None if result.success is None else int(result.success)
-                results.append({"b_n": number, **values})
-            names = [name.removeprefix("b_") for name in results[0] if name != "b_n"]
-            changed = update(table).where(table.c.n == bindparam("b_n")).values({name: bindparam(f"b_{name}") for name in names})
-            connection.execute(changed, results)
 
     # Days ------------------------------------------------------------------------------------------------------------
 
-    def _task_days(self, connection: Connection, touched: dict[str, _Touched], outcomes: Sequence[Outcome]) -> set[int]:
-        ids = set(touched)
-        days: set[int] = set()
-        for outcome in outcomes:
-            if outcome.task_id is not None:
-                ids.update(self.privacy.task_ids(outcome.task_id))
-            elif outcome.decision_id is not None or outcome.run_id is not None:
-                task, _ = self._subject(connection, outcome)
-                days |= self._days_of(connection, [task] if task is not None else [])
-        return days | {row.day for row in self._find_tasks(connection, ids)}
-
-    def _days_of(self, connection: Connection, tasks: Sequence[int]) -> set[int]:
-        table = schema.tasks
-        days: set[int] = set()
-        for some in _chunks(sorted(set(tasks))):
-            days.update(connection.execute(select(table.c.day).where(table.c.n.in_(some)).distinct()).scalars())
-        return days
-
-    def _dirty(self, connection: Connection, days: Iterable[int]) -> None:
+    def mark(self, connection: Connection, days: Iterable[int]) -> None:
         """Mark days whose sums have to be made again.
 
         The row is written even where it is there already: a process that sums the day just now holds it, and is waited for.
@@ -606,10 +462,6 @@ class Writer:
         if rows:
             insert = self._insert(table)
             connection.execute(insert.on_conflict_do_update(index_elements=["day"], set_={"writes": table.c.writes + 1}), rows)
-
-    def mark(self, connection: Connection, days: Iterable[int]) -> None:
-        """Mark days whose sums have to be made again."""
-        self._dirty(connection, days)
 
 
 @dataclass(slots=True)
@@ -636,8 +488,3 @@ def _of_task(record: TaskRecord, task: Task | None) -> Labels:
     return labels_of(
         Task(record.id, record.kind or (task.kind if task else None), {**(task.tags if task else {}), **record.tags}), {}
     )
-
-
-def _chunks(items: list[Any], size: int = 500) -> Iterable[list[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
