@@ -34,6 +34,10 @@ SETTINGS = ("temperature", "max_tokens", "timeout", "stop")
 """Call arguments that every provider takes; the router's own are handed to whichever model is chosen."""
 
 
+MANY = 256
+"""Most models named at run time that are kept ready."""
+
+
 class _Core:
     """What a chat router works with; made anew whenever its fields change."""
 
@@ -330,6 +334,10 @@ class ChatRouter(BaseChatModel):
             if model in (route.info.model, f"{route.info.provider}:{route.info.model}"):
                 return self._pinned(name)
         if model not in self._core.siblings:
+            if len(self._core.siblings) >= MANY:
+                # Names come from whoever calls; what they name must not pile up.
+                self._core.siblings.clear()
+                self._core.passed_over.clear()
             try:
                 resolved = resolve(model, model, self.api_key)
             except (ConfigurationError, MissingExtraError) as error:
