@@ -343,6 +343,18 @@ def test_a_rejected_answer_is_never_shown(how: str) -> None:
     assert (first.route, first.score, second.route) == ("cheap", 0.0, "frontier")
 
 
+async def test_events_of_an_attempt_that_may_be_rejected_say_so() -> None:
+    router = ChatRouter(two(), policy=Cascade(), verifier=lambda message: "It is" in message.content)
+    graph = graph_of(RouterNode(router), MessagesState)
+
+    parts: dict[bool, str] = {True: "", False: ""}
+    async for event in graph.astream_events(QUESTION, version="v2"):
+        if event["event"] == "on_chat_model_stream":
+            parts["nostream" in event["tags"]] += event["data"]["chunk"].content
+
+    assert parts == {True: "42", False: "It is 42."}
+
+
 @pytest.mark.parametrize("how", ["invoke", "stream"])
 def test_an_accepted_tentative_answer_is_shown_once(how: str) -> None:
     router = ChatRouter(two(), policy=Cascade(), verifier=lambda message: True)
