@@ -157,10 +157,13 @@ class SqlLedger:
         """The id of the task that a conversation is, where it was given no other name."""
         return self.privacy.thread_task(thread)
 
-    def _put(self, entry: Entry | threading.Event) -> None:
-        queue = self._queue
-        if len(queue) >= self.max_queue and not self._room():
+    def _put(self, entry: Entry) -> None:
+        if len(self._queue) >= self.max_queue and not self._room():
             return
+        self._append(entry)
+
+    def _append(self, entry: Entry | threading.Event) -> None:
+        queue = self._queue
         queue.append(entry)
         if self._thread is None:
             self._start()
@@ -279,7 +282,8 @@ class SqlLedger:
         if self._closed or not (self._queue or self._thread):
             return
         done = threading.Event()
-        self._put(done)
+        # It needs no room: a full queue is what there is to wait for.
+        self._append(done)
         self._full.set()
         if not done.wait(timeout_s):
             raise LedgerError(f"The ledger could not be written for {timeout_s:g} s: {self._failing or 'it is too slow'}")
