@@ -117,7 +117,7 @@ def _clusters(exchanges: Sequence[Exchange]) -> dict[str, Any]:
     hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in exchanges])
     signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
     vectors = np.bincount(owners * size + (hashes % np.uint64(size)).astype(np.int64), signs, count * size).reshape(count, size)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     random = np.random.default_rng(0)
     centres = vectors[[int(random.integers(count))]]
     while len(centres) < min(CLUSTERS, count):

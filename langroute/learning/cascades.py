@@ -20,6 +20,10 @@ PULL = 300.0
 """Pull of the regressions towards zero, in standardised features: they have many features and few requests."""
 
 
+STATES = 24
+"""Regressions that are kept while orders are compared; most orders begin alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What cascades are fitted on: complete requests of one table, and cross-fitted estimates of them."""
@@ -77,9 +81,13 @@ def codes_of(ground: Ground, tried: Sequence[int]) -> Ints:
 @dataclass(frozen=True, slots=True)
 class _State:
     features: Floats
+    """Standardised, with a column of ones, `(requests, features + 1)`."""
+
+    mean: Floats
+    scale: Floats
     patterns: Ints
-    inverse: dict[int, tuple[Floats, Floats, Floats]]
-    """Fold (or -1 for all requests) → mean, scale and the regression's projector."""
+    inverse: tuple[Floats, ...]
+    """Inverse of the regression's matrix for each fold left out, and last for none."""
 
 
 class Search:
@@ -94,36 +102,41 @@ class Search:
     def __init__(self, ground: Ground, finals: Sequence[int], prices: Floats) -> None:
         self.ground, self.finals, self.prices = ground, tuple(finals), prices
         self._states: dict[tuple[int, ...], _State] = {}
+        self._folds = [np.flatnonzero(ground.fold == part) for part in range(int(ground.fold.max()) + 1)]
 
     def _state(self, tried: tuple[int, ...]) -> _State:
-        if tried not in self._states:
-            ground, order = self.ground, list(tried)
-            codes = codes_of(ground, tried)
-            patterns, counts = np.unique(codes, return_counts=True)
-            # Patterns hardly seen are not worth coefficients of their own.
-            patterns = patterns[counts >= 10]
-            features = state_features(
-                ground.logits, tried, ground.frontier, codes, patterns, ground.lengths[:, order], ground.known[:, order]
-            )
-            inverse = {}
-            for part in (-1, *range(int(ground.fold.max()) + 1)):
-                own = features[ground.fold != part]
-                mean, scale = own.mean(0), own.std(0) + 1e-6
-                shifted = (own - mean) / scale
-                gram = shifted.T @ shifted + PULL * np.eye(shifted.shape[1])
-                inverse[part] = (mean, scale, np.linalg.solve(gram, shifted.T))
-            self._states[tried] = _State(features, patterns, inverse)
-        return self._states[tried]
+        known = self._states.pop(tried, None) or self._make_state(tried)
+        while len(self._states) >= STATES:
+            del self._states[next(iter(self._states))]
+        self._states[tried] = known
+        return known
+
+    def _make_state(self, tried: tuple[int, ...]) -> _State:
+        ground, order = self.ground, list(tried)
+        codes = codes_of(ground, tried)
+        patterns, counts = np.unique(codes, return_counts=True)
+        # Patterns hardly seen are not worth coefficients of their own.
+        patterns = patterns[counts >= 10]
+        raw = state_features(
+            ground.logits, tried, ground.frontier, codes, patterns, ground.lengths[:, order], ground.known[:, order]
+        )
+        mean, scale = raw.mean(0), raw.std(0) + 1e-6
+        features = np.column_stack([(raw - mean) / scale, np.ones(len(raw))])
+        pull = PULL * np.eye(features.shape[1])
+        pull[-1, -1] = 1e-6
+        grams = [features[rows].T @ features[rows] for rows in self._folds]
+        whole = sum(grams) + pull
+        inverse = tuple(np.linalg.inv(whole - gram) for gram in (*grams, np.zeros_like(pull)))
+        return _State(features, mean, scale, patterns, inverse)
 
     def _regress(self, tried: tuple[int, ...], goals: Floats) -> Floats:
         """Cross-fitted expectations of the goals, `(requests, goals)`."""
-        state, fold = self._state(tried), self.ground.fold
+        state = self._state(tried)
+        parts = [state.features[rows].T @ goals[rows] for rows in self._folds]
+        whole = np.sum(parts, 0)
         out = np.empty(goals.shape)
-        for part in range(int(fold.max()) + 1):
-            mean, scale, projector = state.inverse[part]
-            inside, outside = fold != part, fold == part
-            middle = goals[inside].mean(0)
-            out[outside] = ((state.features[outside] - mean) / scale) @ (projector @ (goals[inside] - middle)) + middle
+        for rows, part, inverse in zip(self._folds, parts, state.inverse, strict=False):
+            out[rows] = state.features[rows] @ (inverse @ (whole - part))
         return out
 
     def curve(self, order: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -186,10 +199,9 @@ class Search:
                 goals.append(worths[asked][price_index])
                 actions = (*actions, order[asked])
             state = self._state(tried)
-            mean, scale, projector = state.inverse[-1]
-            target = np.column_stack(goals)
-            weights = (projector @ (target - target.mean(0))) / scale[:, None]
-            stages.append(Stage(state.patterns, weights, target.mean(0) - mean @ weights, actions, goes_on))
+            found = state.inverse[-1] @ (state.features.T @ np.column_stack(goals))
+            weights = found[:-1] / state.scale[:, None]
+            stages.append(Stage(state.patterns, weights, found[-1] - state.mean @ weights, actions, goes_on))
         return Plan(tuple(order), float(self.prices[price_index]), unit_usd, tuple(stages))
 
     def best_orders(self, cheap: Sequence[int], price_index: int, most: int = 4, keep: int = 4) -> list[tuple[int, ...]]:

@@ -98,9 +98,9 @@ def fit_estimator(
     filled = np.where(np.isfinite(scores), scores, probability(words))
 
     def trees(rows: np.ndarray) -> Floats:
-        return fit_forest(
-            whole[rows], filled[rows], trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed
-        ).predict(whole)
+        return fit_forest(whole[rows], filled[rows], trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed).predict(
+            whole
+        )
 
     shapes = logit(_cross(fold, trees, scores.shape))
     forest = fit_forest(whole, filled, trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed)

@@ -137,8 +137,10 @@ def default_card(policy: PolicyFile) -> str:
             "|---|---|---|---|---|---|",
             *rows,
             "",
-            f"On requests like those it was fitted on (cross-fitted): APGR {inside['apgr']:.3f}, "
-            f"calibration error {max(facts['calibration_error'].values()):.3f}.",
+            (
+                f"On requests like those it was fitted on (cross-fitted): APGR {inside['apgr']:.3f}, "
+                f"calibration error {max(facts['calibration_error'].values()):.3f}."
+            ),
             "",
             "These are questions with a right answer, in English, and single tool calls. Agent threads, chat and other languages are",
             "none of them: there it is asked nothing.",

@@ -34,6 +34,8 @@ class Recorded:
 
     latency_s: float | None = None
     error_type: str | None = None
+    propensity: float | None = None
+    """Probability with which this route was chosen, where the request was really served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,11 @@ def _recorded(outcome: Any, where: str) -> Recorded:
     latency = outcome.get("latency_s")
     if latency is not None and (isinstance(latency, bool) or not isinstance(latency, (int, float)) or not latency >= 0):
         raise DataError(f"{where}.latency_s is {latency!r}; give seconds from 0 up.")
+    propensity = outcome.get("propensity")
+    if propensity is not None and (
+        isinstance(propensity, bool) or not isinstance(propensity, (int, float)) or not 0 < propensity <= 1
+    ):
+        raise DataError(f"{where}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
     return Recorded(
         None if score is None else float(score),
         counts[0],
@@ -193,6 +200,7 @@ def _recorded(outcome: Any, where: str) -> Recorded:
         "answer" in outcome,
         latency,
         outcome.get("error_type"),
+        propensity,
     )
 
 

@@ -14,7 +14,10 @@ from langroute.policies.learned import Learned, LearnedCascade, load_policy
 from langroute.records import Attempt, Price, Request, RouteInfo, Selection, Step, Usage
 from langroute.testing import ScriptedModel
 
-SUM, PROOF = "Add 12 and 13, then tell me the sum.", "Prove that the series number 5 converges, and bound its remainder by 3." + 7 * " Use lemma 4."
+SUM, PROOF = (
+    "Add 12 and 13, then tell me the sum.",
+    "Prove that the series number 5 converges, and bound its remainder by 3." + 7 * " Use lemma 4.",
+)
 ROUTES = (RouteInfo("small", "cheap"), RouteInfo("other", "balanced"), RouteInfo("large", "frontier"))
 
 

@@ -33,7 +33,7 @@ def test_plain_gzip_and_parquet_read_the_same(tmp_path: Path) -> None:
     import pyarrow
 
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "c.parquet")
-    columns = [one for one in read_traffic([tmp_path / "c.parquet"])]
+    columns = list(read_traffic([tmp_path / "c.parquet"]))
     assert [(one.id, one.messages, one.outcomes) for one in columns] == [
         (one.id, one.messages, one.outcomes) for one in read_traffic([plain])
     ]

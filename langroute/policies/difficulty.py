@@ -1,0 +1,99 @@
+"""Is this request easy enough for a cheap route, as far as a stranger can tell?
+
+The estimator that ships with langroute says how likely a cheap and a frontier model are to answer a question rightly. It knows questions
+with a right answer, in English; what looks otherwise it is not asked about, and then nobody is sent to a cheaper route because of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from langroute.estimators.documents import document_of
+from langroute.estimators.estimator import Estimator
+from langroute.estimators.features import featurize
+from langroute.estimators.store import load_policy_file
+from langroute.records import Request
+
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "estimator"
+
+LEAST_WORDS = 8
+"""A request of fewer known words and pairs is not judged: "fix it" and "continue" say nothing about what is asked."""
+
+KINDS = ("answer", "chat", "classify", "extract")
+"""Step kinds that may be judged; the steps of agents are unlike anything the estimator has seen."""
+
+TOLERANCE = 0.05
+"""How much less likely a cheap route may be to succeed than a frontier one for a request to be easy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """What the shipped estimator thinks of a request."""
+
+    cheap: float
+    """Probability that a cheap model succeeds."""
+
+    frontier: float
+    """Probability that a frontier model succeeds."""
+
+    @property
+    def gap(self) -> float:
+        """What a frontier model would add."""
+        return self.frontier - self.cheap
+
+
+@lru_cache(maxsize=1)
+def default_estimator() -> Estimator:
+    """The estimator that ships with langroute, read when it is first asked; its routes are `cheap` and `frontier`.
+
+    Example:
+        >>> default_estimator().routes
+        ('cheap', 'frontier')
+    """
+    return load_policy_file(FOLDER).groups[0].estimator
+
+
+_last = threading.local()
+
+
+def difficulty_of(request: Request) -> Difficulty | None:
+    """Judge a request; `None` where the estimator has no say: agent steps, histories, media, few known words.
+
+    Example:
+        >>> difficulty_of(Request("Fix it.")) is None
+        True
+    """
+    known = getattr(_last, "known", None)
+    if known is not None and known[0] is request:
+        return known[1]  # type: ignore[no-any-return]
+    found = _judge(request)
+    _last.known = (request, found)
+    return found
+
+
+def _judge(request: Request) -> Difficulty | None:
+    step = request.step
+    if step.kind not in KINDS or step.signals.tool_results or step.signals.turn > 1 or step.signals.images:
+        return None
+    if step.signals.language not in (None, "en"):
+        return None
+    estimator = default_estimator()
+    batch = featurize([document_of(request.messages, request.tools)], estimator.vocabulary)
+    if len(batch.buckets) < LEAST_WORDS:
+        return None
+    success = estimator.of(batch).success[0]
+    return Difficulty(float(success[0]), float(success[1]))
+
+
+def is_easy(request: Request) -> bool:
+    """A cheap route is expected to do nearly as well as a frontier one. Never true where the estimator has no say.
+
+    Example:
+        >>> is_easy(Request("Prove P != NP"))
+        False
+    """
+    found = difficulty_of(request)
+    return found is not None and found.gap <= TOLERANCE
