@@ -6,6 +6,7 @@ is settled afterwards, off the caller's path where the store is not in memory, b
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -29,16 +30,26 @@ class Settling:
     """Settles what was spent, in order, without keeping the caller waiting for a disk or a network."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
         self._pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
         self._latest: weakref.WeakKeyDictionary[Any, Future[None]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
+
+    def _here(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            # A forked child has its parent's pools, but not their threads.
+            self._begin()
+        return self._lock
 
     def settle(self, store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
         """Settle now, or as soon as the store has time."""
         if store.local:
             store.settle(id, spent)
             return
-        with self._lock:
+        with self._here():
             pool = self._pools.get(store)
             if pool is None:
                 pool = self._pools[store] = ThreadPoolExecutor(1, "langroute-budget")
@@ -56,7 +67,7 @@ class Settling:
 
     def wait(self, store: BudgetStore | None = None) -> None:
         """Return when all is settled that was asked for so far, at one store or at all of them."""
-        with self._lock:
+        with self._here():
             latest = list(self._latest.values()) if store is None else [self._latest.get(store)]
         for future in latest:
             if future is not None:

@@ -49,6 +49,7 @@ class SqliteBudgets:
         self.path, self.clock, self.timeout = Path(path), clock, timeout_seconds
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
+        self._pid = os.getpid()
         with self._writing():
             pass
 
@@ -67,8 +68,9 @@ class SqliteBudgets:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
+            if self._connection is None or self._pid != os.getpid():
+                # A connection must not be used on both sides of a fork.
+                self._connection, self._pid = self._open(), os.getpid()
             connection = self._connection
             try:
                 # Immediate: nobody else may read a balance between our reading and our writing.

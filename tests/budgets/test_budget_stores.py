@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import stat
 import time
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from langroute.budgets.account import SETTLING
 from langroute.budgets.contract import BudgetStoreContract
 from langroute.budgets.memory import MemoryBudgets
 from langroute.budgets.redis import RedisBudgets
@@ -109,3 +111,24 @@ def test_a_store_can_be_carried_to_another_process(make: Callable[[Path], object
     copy = pickle.loads(pickle.dumps(make(tmp_path)))
 
     assert copy.balances(["a"]) == [Balance()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_worker_goes_on_with_a_connection_and_threads_of_its_own(tmp_path: Path) -> None:
+    """As a server does that loads the program first and forks its workers then."""
+    store = SqliteBudgets(tmp_path / "budgets.db")
+    SETTLING.settle(store, None, [Hold("a", 5)])
+    SETTLING.wait(store)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            SETTLING.settle(store, None, [Hold("a", 7)])
+            SETTLING.wait(store)
+            status = 0 if store.balances(["a"]) == [Balance(12, 0)] else 2
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert store.balances(["a"]) == [Balance(12, 0)]
