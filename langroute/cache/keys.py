@@ -42,6 +42,10 @@ CALL_NOISE = frozenset(
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
+OTHERS = ("tool_calls", "invalid_tool_calls", "tool_call_id", "status", "role")
+"""Fields that only some kinds of message have, and that decide an answer."""
+
+
 class UnkeyableError(TypeError):
     """A request holds something that has no stable form; it is answered without the cache."""
 
@@ -118,13 +122,15 @@ def _plain(value: Any) -> Any:
 class _Read:
     """A message as it was when it was read, and what it came to."""
 
-    __slots__ = ("digest", "makes", "message", "refers", "seen")
+    __slots__ = ("content", "digest", "extra", "makes", "message", "name", "others", "refers", "values")
 
-    def __init__(self, message: Any, seen: tuple[Any, ...], digest: bytes, makes: tuple[str, ...], refers: tuple[str, ...]) -> None:
+    def __init__(self, message: Any, digest: bytes, makes: tuple[str, ...], refers: tuple[str, ...]) -> None:
+        fields = message.__dict__
         self.message = ref(message)
-        self.seen = seen
-        """A copy of what the digest was made from: messages are mutable, also deep inside."""
-
+        # Content that can be changed in place is copied, so that a change is seen; text cannot.
+        self.content, self.extra, self.name = _copied(fields["content"]), _copied(fields["additional_kwargs"]), fields["name"]
+        self.others = tuple([field for field in OTHERS if field in fields])
+        self.values = [_copied(fields[field]) for field in self.others]
         self.digest = digest
         self.makes = makes
         """Ids of the tool calls it makes, in order."""
@@ -179,8 +185,15 @@ class Keys:
         numbers: dict[str, int] = {}
         calls = 0
         for message in messages:
-            found = remembered.get(id(message))
-            if found is None or found.message() is not message or found.seen != _state(message):
+            found, fields = remembered.get(id(message)), message.__dict__
+            if (
+                found is None
+                or found.message() is not message
+                or fields["content"] != found.content
+                or fields["additional_kwargs"] != found.extra
+                or fields["name"] != found.name
+                or (found.others and [fields[field] for field in found.others] != found.values)
+            ):
                 found = self._take(message)
             parts.append(found.digest)
             if found.makes:
@@ -192,11 +205,7 @@ class Keys:
         return b"".join(parts)
 
     def _take(self, message: Any) -> _Read:
-        state = _state(message)
-        digest, makes, refers = message_digest(message)
-        # Content that can be changed in place is copied, so that a change is seen; text cannot.
-        seen = tuple([_copied(part) for part in state])
-        found = _Read(message, seen, digest, makes, refers)
+        found = _Read(message, *message_digest(message))
         if len(self._read) >= MEMO:
             self._read = {key: old for key, old in list(self._read.items()) if old.message() is not None}
             if len(self._read) >= MEMO:
@@ -218,21 +227,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _state(message: Any) -> tuple[Any, ...]:
-    """What of a message can change a digest, as it is now."""
-    fields = message.__dict__
-    return (
-        fields["content"],
-        fields.get("tool_calls"),
-        fields.get("additional_kwargs"),
-        fields.get("name"),
-        fields.get("tool_call_id"),
-        fields.get("status"),
-        fields.get("invalid_tool_calls"),
-        fields.get("role"),
-    )
 
 
 _TIES = [b"#" + number.to_bytes(15, "big") for number in range(256)]
