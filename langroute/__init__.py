@@ -9,10 +9,13 @@ from langroute._version import __version__
 
 if TYPE_CHECKING:
     from langroute.budgets.budget import Budget
+    from langroute.callbacks import OutcomeTracker, track
     from langroute.chat_model import ChatRouter
     from langroute.context import current_task, task
+    from langroute.ledger import open_ledger
     from langroute.middleware import RouterMiddleware
     from langroute.node import RouterNode, route_edge
+    from langroute.outcomes import record_outcome
     from langroute.records import Attempt, Decision, Outcome, Price, Request, RouteInfo, Selection, Signals, Step, Usage, Verdict
     from langroute.router import Router
     from langroute.routes import Route
@@ -29,6 +32,10 @@ _PLACES = {
     "Style": "style",
     "task": "context",
     "current_task": "context",
+    "OutcomeTracker": "callbacks",
+    "track": "callbacks",
+    "record_outcome": "outcomes",
+    "open_ledger": "ledger",
     **dict.fromkeys(
         ("Attempt", "Decision", "Outcome", "Price", "Request", "RouteInfo", "Selection", "Signals", "Step", "Usage", "Verdict"),
         "records",

@@ -73,7 +73,7 @@ class Outcomes:
     """Tells a ledger, and whoever learns from it, how things went.
 
     Args:
-        to: A ledger, `Router`, `ChatRouter`, `OutcomeTracker`, or several; a router also tells its policy and hooks.
+        to: A ledger, `Router`, `ChatRouter`, `RouterNode`, `RouterMiddleware`, `OutcomeTracker`, or several; a router also tells its policy and hooks.
         metrics: Keys whose values mean something declared; others are taken as they come.
         clock: Seconds since the epoch.
 
@@ -204,8 +204,8 @@ def _sink(to: Any) -> Callable[[Outcome], Any]:
                 tell(outcome)
 
         return tell_all
-    for name in ("router", "ledger"):
-        # A chat model has a router, a tracker a ledger; a router has a ledger too, and tells more than that.
+    for name in ("model", "router", "ledger"):
+        # A node has a chat model, that a router, a tracker a ledger; a router has a ledger too, and tells more than that.
         if not callable(getattr(to, "record_outcome", None)) and hasattr(to, name):
             to = getattr(to, name)
     tell = getattr(to, "record_outcome", None)
