@@ -59,12 +59,13 @@ def build_agent(model: Any, *, max_repairs: int = 1, limits: Limits = LIMITS) ->
 
     def plan(state: State) -> State:
         prompt = f"{wanted(state['task'])}\nDo not write it yet: say in one short sentence how to do it."
-        # A plan that cannot be read is no plan; the agent goes on without.
         parsed = planner.invoke([SystemMessage(PLANNER), HumanMessage(prompt)])["parsed"] or {}
-        return {"plan": str(parsed.get("approach", ""))}
+        approach = str(parsed.get("approach", ""))
+        # A plan that cannot be read, or only names the function, is no plan; the agent goes on without.
+        return {"plan": approach if len(approach.split()) > 2 else ""}
 
     def write(state: State) -> State:
-        prompt = f"{wanted(state['task'])}\nPlan: {state['plan']}"
+        prompt = wanted(state["task"]) + (f"\nPlan: {state['plan']}" if state["plan"] else "")
         return {"code": code_in(model.invoke([SystemMessage(CODER), HumanMessage(prompt)], max_tokens=MAX_TOKENS))}
 
     def test(state: State) -> State:

@@ -22,16 +22,17 @@ STEPS = ("plan", "write", "repair", "summarize")
 
 
 def routed_policy() -> Rules:
-    """How the routed run chooses: the cheap model writes, the tests judge, the frontier model does what is left.
+    """How the routed run chooses: the cheap model goes first, the tests judge, the frontier model does what is left.
 
     Example:
         >>> [rule.route for rule in routed_policy().rules]
-        ['frontier', 'cheap', 'cheap']
+        ['frontier', 'cheap', 'cheap', 'cheap']
     """
     return Rules(
         [
             Rule("frontier", node="repair", why="the code of every route has failed its tests"),
             Rule("cheap", kind="edit", checked=True, why="the tests will tell whether it will do"),
+            Rule("cheap", kind="plan", checked=True, why="the tests will judge what comes of it"),
             Rule("cheap", kind="summarize", checked=True, why="nothing depends on it"),
         ],
         otherwise="frontier",

@@ -47,7 +47,7 @@ class Coder(ScriptedModel):
     def _reply(self, messages: Sequence[BaseMessage]) -> AIMessage:
         said = " ".join(str(message.content) for message in messages)
         if "You plan" in said:
-            text = '{"approach": "directly"}'
+            text = '{"approach": "say it directly"}'
         elif "in one short sentence what" in said:
             text = "It does what it says."
         else:
@@ -76,7 +76,7 @@ def test_a_task_goes_through_plan_write_test_and_summary() -> None:
     state = agent.invoke({"task": TWO[0]}, {"callbacks": [meter]})
 
     assert state["tested"].ok
-    assert state["plan"] == "directly"
+    assert state["plan"] == "say it directly"
     assert state["summary"] == "It does what it says."
     assert [call.step for call in meter.calls] == ["plan", "write", "summarize"]
     assert [decision.step.kind for decision in meter.decisions] == ["plan", "edit", "summarize"]
@@ -98,7 +98,7 @@ def test_routed_the_tests_send_on_what_the_cheap_model_cannot_write() -> None:
 
     assert [found[name].solved for name in POLICIES] == [1, 2, 2]
     assert found["routed"].went == {
-        "plan": {"frontier": 2},
+        "plan": {"cheap": 2},
         "write": {"cheap": 1, "cheap, then frontier": 1},
         "summarize": {"cheap": 2},
     }
@@ -119,10 +119,11 @@ def test_each_run_is_billed_and_timed_as_if_it_had_made_its_calls() -> None:
     # 3 steps a task, and a repair; every call takes 1 or 10 s of computing, as the models say.
     assert found["always cheap"].cost_usd == pytest.approx(0.001 * 7)
     assert found["always frontier"].cost_usd == pytest.approx(0.001 * 60)
-    assert found["routed"].cost_usd == pytest.approx(0.001 * (2 * 10 + 2 * 1 + 10 + 2 * 1))
+    assert found["routed"].cost_usd == pytest.approx(0.001 * (2 * 1 + 2 * 1 + 10 + 2 * 1))
     assert found["always frontier"].seconds == pytest.approx(60, abs=5)
     assert found["routed"].calls == 7
-    # Plans of the frontier model were made once, for both runs.
+    # The routed run asks what the others have asked already, but for the summary of code that the other model wrote.
+    assert len(given["cheap"].model.calls) == 8
     assert len(given["frontier"].model.calls) == 6
 
 
@@ -165,6 +166,19 @@ def test_code_is_found_in_what_models_write() -> None:
     assert code_in("x = 1") == "x = 1"
 
 
+def test_a_plan_that_only_names_the_function_is_left_out() -> None:
+    class Namer(Coder):
+        def _reply(self, messages: Sequence[BaseMessage]) -> AIMessage:
+            planning = "You plan" in str(messages[0].content)
+            return AIMessage('{"approach": "add()"}') if planning else super()._reply(messages)
+
+    model = Namer(knows=["add"])
+    state = build_agent(ChatRouter({"only": Route(model, price=FREE)})).invoke({"task": TWO[0]})
+
+    assert state["plan"] == ""
+    assert "Plan:" not in str(model.calls[1][0][-1].content)
+
+
 def test_plans_are_bounded() -> None:
     assert PLAN_SCHEMA["properties"]["approach"]["maxLength"] <= 100
 
@@ -187,7 +201,7 @@ def test_the_page_needs_nothing_else_and_shows_every_run(tmp_path: Path) -> None
     runs = compare(routes(weak=["add"], strong=["add", "primes"]), TWO)
     page = write_page(Comparison(runs, {"cheap": "small <b>", "frontier": "large"}, "2026-11-25", "here"))
 
-    assert "Routed: 2 of 2 tasks solved, always frontier 2; 43% less cost." in page
+    assert "Routed: 2 of 2 tasks solved, always frontier 2; 73% less cost." in page
     assert "small &lt;b&gt;" in page
     assert "<svg" in page
     for name in POLICIES:
