@@ -66,6 +66,9 @@ class Tokens:
     ceiling: Floats
     """Nothing beyond what was seen, `(2 * routes,)`, as logarithms."""
 
+    usual: Floats
+    """Mean of the logarithms, `(2 * routes,)`."""
+
     def logs(self, features: Floats) -> Floats:
         """Expected `log(1 + tokens)`, `(requests, 2 * routes)`."""
         return np.minimum(np.maximum(features @ self.weights + self.bias, 0.0), self.ceiling)
@@ -80,7 +83,7 @@ class Estimate:
     input_tokens: Floats
     output_tokens: Floats
     log_output: Floats
-    """Expected `log(1 + output tokens)`: what an attempt's length is compared with."""
+    """Usual `log(1 + output tokens)` of each route: what an attempt's length is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,9 @@ class Estimator:
         logs = self.tokens.logs(features)
         counts = np.expm1(logs) * self.tokens.factor
         half = len(self.routes)
-        return Estimate(success, logit(success), counts[:, :half], counts[:, half:], logs[:, half:])
+        return Estimate(
+            success, logit(success), counts[:, :half], counts[:, half:], np.broadcast_to(self.tokens.usual[half:], success.shape)
+        )
 
     def features(self, batch: Batch, values: Floats) -> Floats:
         """Dense features and directions, `(requests, features)`."""
@@ -135,7 +140,7 @@ class Estimator:
             "blend.weights": self.blend.weights,
             "blend.shift": self.blend.shift,
             **{f"linear.{name}": array for name, array in self.linear.arrays().items()},
-            **{f"tokens.{name}": getattr(self.tokens, name) for name in ("weights", "bias", "factor", "ceiling")},
+            **{f"tokens.{name}": getattr(self.tokens, name) for name in ("weights", "bias", "factor", "ceiling", "usual")},
         }
         if self.forest is not None:
             found |= {f"forest.{name}": array for name, array in self.forest.arrays().items()}
@@ -162,5 +167,5 @@ class Estimator:
             arrays["projection"].astype(np.float32),
             forest,
             Blend(arrays["blend.weights"], arrays["blend.shift"]),
-            Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling"))),
+            Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling", "usual"))),
         )

@@ -37,7 +37,7 @@ class Settings:
     directions: int = 48
     trees: int = 80
     leaf: int | None = None
-    """Fewest requests in a leaf; by default a five-hundredth of them, from 4 to 20."""
+    """Fewest requests in a leaf; by default a five-hundredth of them, from 8 to 20."""
 
     depth: int = 12
     most_words: int = 120_000
@@ -81,7 +81,7 @@ def fit_estimator(
         settings: Sizes.
     """
     settings = settings or Settings()
-    leaf = settings.leaf or min(max(len(documents) // 500, 4), 20)
+    leaf = settings.leaf or min(max(len(documents) // 500, 8), 20)
     documents = _without_some_labels(documents, seed)
     vocabulary = vocabulary_of(documents, settings.most_words, settings.least)
     batch = featurize(documents, vocabulary)
@@ -116,7 +116,7 @@ def fit_estimator(
     counts = np.expm1(logs) * tokens.factor
     estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, tokens)
     half = len(routes)
-    return Fitted(estimator, success, counts[:, :half], counts[:, half:], logs[:, half:], fold)
+    return Fitted(estimator, success, counts[:, :half], counts[:, half:], np.broadcast_to(tokens.usual[half:], success.shape), fold)
 
 
 def _without_some_labels(documents: Sequence[Document], seed: int) -> list[Document]:
@@ -174,6 +174,7 @@ def fit_tokens(features: Floats, tokens: Floats, pull: float = 10.0) -> Tokens:
     mean, scale = features.mean(0), features.std(0) + 1e-6
     shifted = (features - mean) / scale
     weights, bias, factor, ceiling = np.zeros((width, targets)), np.zeros(targets), np.ones(targets), np.zeros(targets)
+    usual = np.zeros(targets)
     for column in range(targets):
         rows = np.isfinite(logs[:, column])
         if not rows.any():
@@ -183,7 +184,7 @@ def fit_tokens(features: Floats, tokens: Floats, pull: float = 10.0) -> Tokens:
         found = np.linalg.solve(own.T @ own + pull * np.eye(width), own.T @ (goal - goal.mean())) / scale
         weights[:, column] = found
         bias[column] = goal.mean() - (middle * scale + mean) @ found
-        ceiling[column] = goal.max()
+        ceiling[column], usual[column] = goal.max(), goal.mean()
         guess = np.expm1(np.clip(features[rows] @ found + bias[column], 0, ceiling[column]))
         factor[column] = tokens[rows, column].sum() / max(guess.sum(), 1e-9)
-    return Tokens(weights, bias, factor, ceiling)
+    return Tokens(weights, bias, factor, ceiling, usual)

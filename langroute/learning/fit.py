@@ -225,7 +225,7 @@ def _cascades(
         return Search(ground, finals, np.array([1.0])), []
     prices = np.geomspace(0.02, 1.0, 40)
     coarse = Search(ground, finals, np.array([0.05, 0.12, 0.3]))
-    orders = list(dict.fromkeys(order for at in (1, 0, 2) for order in coarse.best_orders(cheap, at, keep=2)))
+    orders = list(dict.fromkeys(order for at in (1, 0, 2) for order in coarse.best_orders(cheap, at, keep=3)))
     search = Search(ground, finals, prices)
     found = []
     for order in orders:

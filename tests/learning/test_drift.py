@@ -1,0 +1,80 @@
+"""Drift is told when outcomes or served models change, and not before, and not without evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from langroute import Router
+from langroute.estimators.store import PolicyFile
+from langroute.learning.drift import DRIFT, OK, UNKNOWN, Drift, SafeOnDrift
+from langroute.policies import Fixed
+from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection, Step
+from langroute.testing import ScriptedModel
+
+
+def serve(drift: Drift, number: int, right: bool, model: str = "m-1") -> None:
+    attempt = Attempt(Selection("small", confidence=0.9), model=model)
+    drift.on_decision(Decision(str(number), Step(), "small", (attempt,), model=model))
+    drift.on_outcome(Outcome(success=right, decision_id=str(number)))
+
+
+def test_few_outcomes_are_no_proof_that_all_is_well() -> None:
+    drift = Drift(PolicyFile(()))
+    for number in range(10):
+        serve(drift, number, True)
+
+    assert drift.verdict().state == UNKNOWN
+
+
+def test_a_stable_route_stays_ok() -> None:
+    random, alarms = np.random.default_rng(0), 0
+    for _ in range(20):
+        drift = Drift(PolicyFile(()))
+        for number in range(500):
+            serve(drift, number, bool(random.random() < 0.9))
+        alarms += drift.verdict().state != OK
+
+    assert alarms <= 1
+
+
+def test_a_planted_drop_is_found_soon() -> None:
+    random, told = np.random.default_rng(1), []
+    drift = Drift(PolicyFile(()), on_drift=told.append)
+    for number in range(200):
+        serve(drift, number, bool(random.random() < 0.9))
+    assert not told
+    for number in range(200, 300):
+        serve(drift, number, bool(random.random() < 0.6))
+
+    assert [one.route for one in told] == ["small"]
+    assert drift.verdict("small").state == DRIFT
+
+
+def test_another_model_behind_the_name_is_drift() -> None:
+    drift = Drift(PolicyFile(()))
+    serve(drift, 1, True)
+    serve(drift, 2, True, model="m-2")
+
+    assert drift.verdict().state == DRIFT
+    assert "m-2" in drift.verdict().reason
+
+
+@pytest.mark.parametrize("drifted, route", [(False, "small"), (True, "large")])
+def test_a_drifted_route_gives_way_to_the_safe_one(drifted: bool, route: str) -> None:
+    drift = Drift(PolicyFile(()))
+    serve(drift, 1, True)
+    if drifted:
+        serve(drift, 2, True, model="m-2")
+    policy = SafeOnDrift(Fixed("small"), drift, safe="large")
+    routes = (RouteInfo("small"), RouteInfo("large"))
+
+    assert policy.select(Request("Hi.", routes=routes), ()).route == route
+
+
+def test_a_router_tells_its_watched_policy_everything() -> None:
+    policy = SafeOnDrift(Fixed("small"), Drift(PolicyFile(())), safe="large")
+    router = Router({"small": ScriptedModel("a"), "large": ScriptedModel("b")}, policy=policy)
+
+    assert set(router.policy.routes_named()) == {"small", "large"}
+    assert router.policy_name.startswith("SafeOnDrift(")
