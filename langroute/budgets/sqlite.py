@@ -49,6 +49,7 @@ class SqliteBudgets:
         self.path, self.clock, self.timeout = Path(path), clock, timeout_seconds
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inherited: sqlite3.Connection | None = None
         self._pid = os.getpid()
         with self._writing():
             pass
@@ -69,7 +70,8 @@ class SqliteBudgets:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             if self._connection is None or self._pid != os.getpid():
-                # A connection must not be used on both sides of a fork.
+                # A connection must not be used, nor closed, on the other side of a fork.
+                self._inherited = self._connection
                 self._connection, self._pid = self._open(), os.getpid()
             connection = self._connection
             try:
