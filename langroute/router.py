@@ -642,8 +642,8 @@ class Router:
             # The name that was asked for is unknown; the one that was served may not be.
             price = price_of(served, route.info.provider)
         if error is not None and usage is None:
-            # A provider bills no request that it refused; of one that was given up or broke off half-way nobody knows.
-            refused = not reply.streamed and classify(error).kind not in ("timeout", "broken_stream", "given_up")
+            # A provider bills no request that it refused; of one that was given up, broke off half-way or could not be parsed nobody knows.
+            refused = not reply.streamed and classify(error).kind not in ("timeout", "broken_stream", "given_up", "parsing")
             return 0.0 if refused else cost(price, None, reply.latency_s)
         if price is None:
             name = route.info.model or route.name

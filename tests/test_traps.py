@@ -259,3 +259,18 @@ def test_tools_that_change_between_two_steps_are_bound_as_they_are_now() -> None
     assert described() == ["Look two words up.", "two"]
     assert described(tool_choice="any") == ["Look two words up.", "two"]
     assert [kwargs.get("tool_choice") for _, kwargs in model.calls] == [None, None, "any"]
+
+
+@pytest.mark.server
+def test_an_answer_that_could_not_be_parsed_is_not_free(mock: Any) -> None:
+    """The provider bills it; where the integration lets its tokens go, the cost is unknown."""
+    mock.reply('{"nope": 1}', times=None)
+    router = ChatRouter({"only": openai_chat()}, max_retries=0)
+
+    with pytest.raises(ValueError, match="value"):
+        router.with_structured_output(Answer).invoke("Three?")
+    assert router.ledger.latest().cost_usd is None
+
+    with pytest.raises(ValueError, match="value"):
+        router.with_structured_output(Answer, method="json_mode").invoke("Three?")
+    assert router.ledger.latest().cost_usd > 0
