@@ -140,7 +140,10 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                                 break
                             if ended is not None and decision is not None:
                                 ended(decision)
-                        yield from tally.ready(chunk)
+                        if tally.shown:
+                            yield chunk
+                        else:
+                            yield from tally.ready(chunk)
                     if tally.ended:
                         return
                 except BaseException as error:
@@ -185,8 +188,11 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                                 break
                             if ended is not None and decision is not None:
                                 await ended(decision)
-                        for ready in tally.ready(chunk):
-                            yield ready
+                        if tally.shown:
+                            yield chunk
+                        else:
+                            for ready in tally.ready(chunk):
+                                yield ready
                     if tally.ended:
                         return
                 except BaseException as error:
@@ -375,8 +381,6 @@ class _Tally:
         """What may be handed on now that this chunk is here: nothing before there is something to read."""
         if self.tentative:
             return []
-        if self.shown:
-            return [chunk]
         self.silent.append(chunk)
         if not shows(chunk):
             return []

@@ -14,8 +14,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
-from langroute.errors import RaceLostError
-
 _LOCK = Lock()
 
 _SILENT = frozenset({"type", "id", "index", "phase", "status", "annotations", "citations", "signature"})
@@ -38,6 +36,10 @@ def shows(chunk: Any) -> bool:
     if isinstance(content, str):
         return bool(content)
     return any(isinstance(block, str) or any(block[key] for key in block.keys() - _SILENT) for block in content)
+
+
+class Stopped(BaseException):
+    """Ends the stream of a call that was given up. No failure of anything: LangChain would write an `Exception` to the log."""
 
 
 class Gate(BaseCallbackHandler):
@@ -89,7 +91,7 @@ class Gate(BaseCallbackHandler):
         says = bool(token) if chunk is None else shows(getattr(chunk, "message", chunk))
         with _LOCK:
             if self.closed or (self.rivals and self.rivals[0] is not self):
-                raise RaceLostError(self.route)
+                raise Stopped
             if says and not self.rivals:
                 self.rivals.append(self)
 

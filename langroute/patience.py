@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from langroute.errors import ConfigurationError, RaceLostError, RouteTimeoutError
-from langroute.gate import Gate, shows
+from langroute.gate import Gate, Stopped, shows
 from langroute.router import Call, Reply
 
 _END = object()
@@ -246,12 +246,18 @@ def _lost(call: Call, begun: float) -> Reply:
 
 
 def _failed(failures: list[tuple[Call, BaseException]], begun: float) -> list[tuple[Call, Reply]]:
-    return [(call, Reply(None, error, monotonic() - begun)) for call, error in failures]
+    return [(call, Reply(None, _told(call, error), monotonic() - begun)) for call, error in failures]
+
+
+def _told(call: Call, error: BaseException) -> BaseException:
+    """An error as it is recorded: a call whose gate was shut by a faster one lost its race."""
+    return RaceLostError(call.route.name) if isinstance(error, Stopped) else error
 
 
 def _with_others(failures: list[tuple[Call, BaseException]], begun: float) -> BaseException:
     """The last error; the ones before it are told by `Raced`."""
     call, error = failures[-1]
+    error = _told(call, error)
     return Raced(error, call, _failed(failures[:-1], begun)) if len(failures) > 1 else error
 
 

@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langroute import ChatRouter
 from langroute.errors import ConfigurationError, RouteFailedError, RouteTimeoutError
-from langroute.gate import Gate
+from langroute.gate import Gate, Stopped
 from langroute.patience import Patience
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
@@ -79,6 +79,17 @@ def attempts(model: ChatRouter) -> list[tuple[str, str | None]]:
 HANGS = {"before": 5.0}
 
 
+def read(stream: Any, seen: list[str]) -> None:
+    for part in stream:
+        chunk = part[0] if isinstance(part, tuple) else part
+        seen.append(chunk.text)
+
+
+async def aread(stream: Any, seen: list[str]) -> None:
+    async for chunk in stream:
+        seen.append(chunk.text)
+
+
 def test_an_answer_that_does_not_come_is_asked_of_another_route() -> None:
     """The caller waits for the limit, not for the slow route."""
     model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.05))
@@ -118,11 +129,10 @@ async def test_a_slow_first_token_falls_back_unseen_when_awaited() -> None:
 def test_a_stream_that_takes_too_long_after_its_first_token_raises() -> None:
     """Another route's words behind these would be nonsense."""
     model = router(SlowModel("one two three", between=5.0), Patience(total_seconds=0.1))
-    seen = []
+    seen: list[str] = []
 
     with pytest.raises(RouteTimeoutError, match="within 0.1 s"):
-        for chunk in model.stream("Count."):
-            seen.append(chunk.text)
+        read(model.stream("Count."), seen)
 
     assert seen == ["one "]
     assert attempts(model) == [("slow", "RouteTimeoutError")]
@@ -132,11 +142,10 @@ def test_a_stream_that_takes_too_long_after_its_first_token_raises() -> None:
 async def test_an_awaited_stream_that_takes_too_long_raises() -> None:
     """The same."""
     model = router(SlowModel("one two three", between=5.0), Patience(total_seconds=0.1))
-    seen = []
+    seen: list[str] = []
 
     with pytest.raises(RouteTimeoutError):
-        async for chunk in model.astream("Count."):
-            seen.append(chunk.text)
+        await aread(model.astream("Count."), seen)
 
     assert seen == ["one "]
 
@@ -176,7 +185,7 @@ def test_a_closed_gate_ends_the_models_own_stream() -> None:
     gate = Gate("slow")
     gate.close()
 
-    with pytest.raises(Exception, match="given up"):
+    with pytest.raises(Stopped):
         list(SlowModel("one two").stream("Hello?", {"callbacks": [gate]}))
 
 
@@ -213,9 +222,7 @@ def test_streams_are_raced_to_their_first_token() -> None:
 
 def test_the_first_route_may_still_win_its_race() -> None:
     """The second one is then the loser."""
-    model = router(
-        SlowModel("Just in time.", before=0.2), Patience(hedge_seconds=0.05), quick=SlowModel("Even later.", before=3.0)
-    )
+    model = router(SlowModel("Just in time.", before=0.2), Patience(hedge_seconds=0.05), quick=SlowModel("Even later.", before=3.0))
 
     assert model.invoke("Hello?").content == "Just in time."
     assert attempts(model) == [("quick", "RaceLostError"), ("slow", None)]
@@ -246,11 +253,10 @@ def test_when_both_racers_fail_both_errors_are_told() -> None:
 def test_a_stream_that_breaks_after_its_first_token_raises() -> None:
     """By default what was shown stays the last word."""
     model = router(SlowModel("one two three", breaks_after=2), Patience())
-    seen = []
+    seen: list[str] = []
 
     with pytest.raises(ConnectionError, match="went dead"):
-        for chunk in model.stream("Count."):
-            seen.append(chunk.text)
+        read(model.stream("Count."), seen)
 
     assert "".join(seen) == "one two "
     assert attempts(model) == [("slow", "ConnectionError")]
@@ -296,8 +302,7 @@ def test_in_a_graph_tokens_that_were_shown_forbid_another_routes_words() -> None
     seen: list[str] = []
 
     with pytest.raises(ConnectionError):
-        for chunk, _ in graph.stream({"messages": "Count."}, stream_mode="messages"):
-            seen.append(chunk.text)
+        read(graph.stream({"messages": "Count."}, stream_mode="messages"), seen)
 
     assert "".join(seen) == "one two "
 

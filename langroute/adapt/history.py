@@ -41,7 +41,9 @@ def adapt(messages: Sequence[BaseMessage], target: Target) -> Adapted:
         >>> adapt(history, Target("openai-chat", "openai")).messages is history
         True
     """
-    if target.form is None or not messages:
+    if not messages or (len(messages) < 3 and _is_plain(messages)):
+        return Adapted(messages)
+    if target.form is None:
         return Adapted(_for_a_stranger(messages, target))
     part = target.memo.take(messages)
     begun = len(part.ids)
@@ -131,14 +133,28 @@ def _loop_without_thinking(messages: Sequence[BaseMessage]) -> bool:
     return not (isinstance(first, dict) and first.get("type") in THINKING)
 
 
+def _is_plain(messages: Sequence[BaseMessage]) -> bool:
+    """A prompt of text alone, which reads the same everywhere."""
+    last = messages[-1]
+    if type(last) is not HumanMessage or (len(messages) == 2 and type(messages[0]) is not SystemMessage):
+        return False
+    return all(type(message.content) is str and message.content.strip() and message.name is None for message in messages)
+
+
 def _for_a_stranger(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:
     """For a route whose form nobody knows: answers of others as text and tool calls, the rest as it is."""
-    if not any(isinstance(message, AIMessage) and isinstance(message.content, list) for message in messages):
-        return messages
-    new = [
-        readable(message, target)[0]
-        if isinstance(message, AIMessage) and isinstance(message.content, list) and message.response_metadata.get("model_provider")
-        else message
-        for message in messages
-    ]
-    return messages if all(a is b for a, b in zip(new, messages)) else new  # noqa: B905 - as long as each other
+    part = target.memo.take(messages)
+    fresh = messages[len(part.ids) :]
+    for place, message in enumerate(fresh, len(part.ids)):
+        new = message
+        if isinstance(message, AIMessage) and isinstance(message.content, list) and message.response_metadata.get("model_provider"):
+            new, _ = readable(message, target)
+            if new is not message:
+                part.same = False
+                part.rewritten.append((place, message.content))
+        part.out.append(new)
+    if fresh:
+        part.remember(fresh)
+    if len(messages) > 1:
+        target.memo.keep(part, messages)
+    return messages if part.same else list(part.out)
