@@ -8,6 +8,7 @@ are called. No label of a source is used, because a step of a stranger's program
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import read_traffic
+from langroute.policies.difficulty import TOLERANCE
 from langroute.records import Price
 
 ROUTES = ("cheap", "frontier")
@@ -66,8 +68,10 @@ def pooled(paths: Sequence[str | Path], prices: Mapping[str, Price]) -> tuple[li
     return documents, np.vstack(scores), np.vstack(tokens), sources
 
 
-def _fit(documents: Sequence[Document], scores: Floats, tokens: Floats, seed: int) -> Fitted:
-    return fit_estimator(documents, ROUTES, scores, np.full(scores.shape, 100.0), tokens, seed=seed, settings=SETTINGS)
+def _fit(documents: Sequence[Document], scores: Floats, tokens: Floats, seed: int, parts: int = 5) -> Fitted:
+    return fit_estimator(
+        documents, ROUTES, scores, np.full(scores.shape, 100.0), tokens, seed=seed, settings=replace(SETTINGS, folds=parts)
+    )
 
 
 def build_default(paths: Sequence[str | Path], prices: Mapping[str, Price], seed: int = 0) -> PolicyFile:
@@ -78,7 +82,7 @@ def build_default(paths: Sequence[str | Path], prices: Mapping[str, Price], seed
     for source in names:
         away = np.array([one == source for one in sources])
         inside = np.flatnonzero(~away)
-        model = _fit([documents[row] for row in inside], scores[inside], tokens[inside], seed).estimator
+        model = _fit([documents[row] for row in inside], scores[inside], tokens[inside], seed, 3).estimator
         guess = model.estimate([documents[row] for row in np.flatnonzero(away)]).success
         left_out[source] = judged(guess, scores[away])
     fitted = _fit(documents, scores, tokens, seed)
@@ -97,20 +101,20 @@ def build_default(paths: Sequence[str | Path], prices: Mapping[str, Price], seed
 
 
 def judged(guess: Floats, scores: Floats) -> dict[str, float]:
-    """How well an order of requests by the estimated gap tells where the frontier is needed.
+    """How well the estimated gap tells where the frontier is needed.
 
-    `apgr` is 0.5 for a coin. `lost_by_easy_half` is what sending the half that looks easier to the cheap models loses, and
-    `lost_by_any_half` what sending any half loses.
+    `apgr` is 0.5 for a coin. `easy_share` of the requests look easy, as `langroute.policies.difficulty` has it; with the cheap models
+    those lose `easy_gap`, where all requests lose `gap`.
     """
     gain = scores[:, 1] - scores[:, 0]
     preference = guess[:, 1] - guess[:, 0]
-    easy = np.argsort(preference, kind="stable")[: len(gain) // 2]
+    easy = preference <= TOLERANCE
     return {
         "requests": len(gain),
         "gap": round(float(gain.mean()), 6),
         "apgr": round(apgr(gap_recovered(gain, preference)), 6),
-        "lost_by_easy_half": round(float(gain[easy].sum() / len(gain)), 6),
-        "lost_by_any_half": round(float(gain.mean() / 2), 6),
+        "easy_share": round(float(easy.mean()), 6),
+        "easy_gap": round(float(gain[easy].mean()), 6) if easy.any() else 0.0,
     }
 
 
@@ -118,8 +122,7 @@ def default_card(policy: PolicyFile) -> str:
     """The card of the shipped estimator, in Markdown."""
     facts = policy.groups[0].facts
     rows = [
-        f"| {name} | {one['requests']} | {one['gap']:.1%} | {one['apgr']:.3f} | {one['lost_by_easy_half']:.1%} "
-        f"| {one['lost_by_any_half']:.1%} |"
+        f"| {name} | {one['requests']} | {one['gap']:.1%} | {one['apgr']:.3f} | {one['easy_share']:.1%} | {one['easy_gap']:.1%} |"
         for name, one in facts["left_out"].items()
     ]
     inside = facts["inside"]
@@ -133,7 +136,7 @@ def default_card(policy: PolicyFile) -> str:
             "",
             "Each source judged by a fit on all the others:",
             "",
-            "| left out | requests | gap between the models | APGR (0.5: a coin) | lost by the easier half | lost by any half |",
+            "| left out | requests | gap between the models | APGR (0.5: a coin) | look easy | gap among those |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
