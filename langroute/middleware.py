@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs, var_child_runnable_config
 
 from langroute.adapt import adapt_kwargs
@@ -140,7 +141,7 @@ class RouterMiddleware(AgentMiddleware):
         return _response(result)
 
     def _open(self, request: Any, handler: Any) -> tuple[Any, _AgentHost, Mapping[str, Any]]:
-        config = ensure_config()
+        config = _config(request)
         messages = request.messages
         if request.system_message is not None:
             messages = [request.system_message, *messages]
@@ -166,6 +167,16 @@ class RouterMiddleware(AgentMiddleware):
             # The tools are kept with it: their ids are the key.
             found = self._asked[key] = ((list(request.tools), form), asked)
         return found[1]
+
+
+def _config(request: Any) -> RunnableConfig:
+    """The config of the agent's step. Before Python 3.11 LangGraph has none for awaited nodes; where it runs, it tells all the same."""
+    config = ensure_config()
+    info = getattr(request.runtime, "execution_info", None)
+    if info is not None and "langgraph_node" not in (config.get("metadata") or {}):
+        told = {"langgraph_node": "model", "thread_id": info.thread_id, "langgraph_checkpoint_ns": info.checkpoint_ns}
+        config["metadata"] = {**{name: value for name, value in told.items() if value}, **(config.get("metadata") or {})}
+    return config
 
 
 def _response(result: Result) -> Any:

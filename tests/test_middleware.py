@@ -97,6 +97,17 @@ async def test_every_step_of_an_awaited_agent_is_decided_on_its_own() -> None:
     assert [mark["route"] for mark in marks(state)] == ["cheap", "frontier"]
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_thread_and_node_are_known(asynchronous: bool) -> None:
+    middleware = RouterMiddleware({"cheap": adding()}, policy=Fixed("cheap"))
+    agent = create_agent(unused(), [add], middleware=[middleware], checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t1"}}
+
+    await agent.ainvoke(ASKED, config) if asynchronous else agent.invoke(ASKED, config)
+
+    assert [(decision.step.node, decision.step.thread) for decision in middleware.model.ledger.decisions] == [("model", "t1")] * 2
+
+
 @pytest.mark.parametrize("host", ["middleware", "model"])
 def test_an_agent_is_the_same_as_with_the_chosen_model(host: str) -> None:
     def run(model: Any, *middleware: Any) -> tuple[list[Any], list[Any], list[Any]]:
