@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -13,11 +14,14 @@ import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.errors import ConfigurationError
+from langroute.estimators.store import load_policy_file
+from langroute.learning.drift import UNKNOWN
 from langroute.reports.alerts import PERIODS, Alert, BudgetBurn, ModelChanged, PriceUnknown, Rule, SuccessDrop
 from langroute.reports.alerts import check as ask
+from langroute.reports.drift import PolicyDrift
 from langroute.reports.model import TASK_DIMENSIONS
 
-KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed")
+KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed", "drift")
 
 
 @click.command()
@@ -31,6 +35,9 @@ KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed")
 )
 @click.option(
     "--min-drop", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Smallest drop that matters, as a share."
+)
+@click.option(
+    "--policy", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A fitted policy: tell when it drifts."
 )
 @click.option("--ignore", multiple=True, type=click.Choice(KINDS), help="Leave this out; may be given several times.")
 @click.option(
@@ -46,12 +53,13 @@ def check(
     before: int,
     by: str,
     min_drop: float,
+    policy: Path | None,
     ignore: tuple[str, ...],
     hooks: tuple[str, ...],
     form: str,
     ledger: str,
 ) -> None:
-    """Exit with 1 on budget burn, a drop in success, an unknown price or a changed model."""
+    """Exit with 1 on budget burn, a drop in success, an unknown price, a changed model or a policy that drifts."""
     rules: dict[str, Rule] = {
         "success_drop": SuccessDrop(days=days, before=before, by=by, min_drop=min_drop),
         "price_unknown": PriceUnknown(days=days),
@@ -59,12 +67,24 @@ def check(
     }
     if budget_usd is not None:
         rules["budget_burn"] = BudgetBurn(budget_usd, per=per, team=team)
+    drift = _drift(policy)
+    if drift is not None:
+        rules["drift"] = drift
     asked = [rule for kind, rule in rules.items() if kind not in ignore]
     listeners = [_named(name) for name in hooks]
     with open_existing(ledger) as opened:
         alerts = ask(opened, asked, hooks=listeners)
+        if drift is not None and "drift" not in ignore:
+            for verdict in drift.verdicts(opened, time.time()):
+                if verdict.state == UNKNOWN:
+                    # Said beside the alerts: too little to tell is not the same as all is well.
+                    click.echo(f"drift: cannot tell{f' of {verdict.route}' if verdict.route else ''}: {verdict.reason}", err=True)
     _say(alerts, form)
     sys.exit(1 if alerts else 0)
+
+
+def _drift(policy: Path | None) -> PolicyDrift | None:
+    return None if policy is None else PolicyDrift(load_policy_file(policy))
 
 
 def _say(alerts: list[Alert], form: str) -> None:

@@ -31,7 +31,7 @@ class Alert:
     """Something that somebody should hear of."""
 
     kind: str
-    """`budget_burn`, `success_drop`, `price_unknown`, `model_changed`, or a kind of your own rule."""
+    """`budget_burn`, `success_drop`, `price_unknown`, `model_changed`, `drift`, or a kind of your own rule."""
 
     subject: str
     """What it is about: a team, a task kind, a model, a route."""
