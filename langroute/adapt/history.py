@@ -77,7 +77,8 @@ def _read(messages: Sequence[BaseMessage], target: Target, part: Part) -> None:
                 follows += 1
             new = turn(message, messages[place + 1 : follows], target, part.tool_ids)
         else:
-            new = opening(message, target, part.led)
+            last = follows == count or isinstance(messages[follows], AIMessage)
+            new = opening(message, target, part.led, part.out[-1] if part.out else None, last=last)
             part.led = part.led or not isinstance(message, SystemMessage)
         old = messages[place:follows]
         if len(new) != len(old) or any(a is not b for a, b in zip(new, old)):  # noqa: B905 - as long as each other

@@ -38,7 +38,7 @@ class Target:
     """Thinking is on in the mode that asks every open tool loop to begin with a thinking block."""
 
     systems_anywhere: bool = False
-    """A system message may stand in the middle."""
+    """A system message may stand in the middle, after a user's turn."""
 
     prefill: bool = True
     """The history may end with the beginning of the answer."""

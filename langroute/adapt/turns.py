@@ -50,13 +50,15 @@ def tool_id(given: str | None, form: str, salt: str = "") -> str:
     return short
 
 
-def opening(message: BaseMessage, target: Target, led: bool) -> list[BaseMessage]:
+def opening(message: BaseMessage, target: Target, led: bool, before: BaseMessage | None, *, last: bool) -> list[BaseMessage]:
     """A message before the first answer, or after a turn is complete.
 
     Args:
         message: Anything but an answer.
         target: Who reads it.
         led: A message that is no system message stood before it.
+        before: What stands before it.
+        last: An answer follows, or nothing.
     """
     if isinstance(message, ChatMessage):
         message = _by_role(message)
@@ -71,7 +73,7 @@ def opening(message: BaseMessage, target: Target, led: bool) -> list[BaseMessage
         if isinstance(message, SystemMessage):
             return []
         new = EMPTY
-    if isinstance(message, SystemMessage) and led and not _anywhere(target):
+    if isinstance(message, SystemMessage) and led and not _may_stand(target, before, last=last):
         return [HumanMessage(_as_instruction(new), id=message.id)]
     update: dict[str, Any] = {} if new is content else {"content": new}
     name = message.name
@@ -80,9 +82,11 @@ def opening(message: BaseMessage, target: Target, led: bool) -> list[BaseMessage
     return [message.model_copy(update=update) if update else message]
 
 
-def _anywhere(target: Target) -> bool:
-    """System messages in the middle: OpenAI takes them, and Claude's latest models; a chat template may refuse them."""
-    return target.form in ("openai-chat", "openai-responses") or (target.form == "anthropic" and target.systems_anywhere)
+def _may_stand(target: Target, before: BaseMessage | None, *, last: bool) -> bool:
+    """A system message in the middle: OpenAI takes it; Claude's latest models after a user's turn; a chat template may refuse it."""
+    if target.form == "anthropic":
+        return target.systems_anywhere and last and isinstance(before, (HumanMessage, ToolMessage))
+    return target.form in ("openai-chat", "openai-responses")
 
 
 def _by_role(message: ChatMessage) -> BaseMessage:
@@ -156,7 +160,7 @@ def turn(answer: AIMessage, after: Sequence[BaseMessage], target: Target, used: 
     if media:
         out.append(_shown(media, target))
     for message in others:
-        out.extend(opening(message, target, True))
+        out.extend(opening(message, target, True, out[-1] if out else None, last=message is others[-1]))
     return out
 
 

@@ -16,10 +16,12 @@ ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def violations(api: str, payload: Any, model: str, *, thinking: bool = False, prefill: bool = False) -> list[str]:
+def violations(
+    api: str, payload: Any, model: str, *, thinking: bool = False, prefill: bool = False, systems: bool = False
+) -> list[str]:
     """What is wrong with a payload."""
     check = {
-        "anthropic": lambda: _anthropic(payload, model, thinking, prefill),
+        "anthropic": lambda: _anthropic(payload, model, thinking, prefill, systems),
         "openai-chat": lambda: _chat(payload["messages"], strict=False),
         "openai-compatible": lambda: _chat(payload["messages"], strict=True),
         "openai-responses": lambda: _responses(payload["input"], model),
@@ -53,7 +55,7 @@ def _signer(signature: Any) -> str:
 # Anthropic messages ---------------------------------------------------------------------------------------------------
 
 
-def _anthropic(payload: dict[str, Any], model: str, thinking: bool, prefill: bool) -> Iterator[str]:
+def _anthropic(payload: dict[str, Any], model: str, thinking: bool, prefill: bool, systems: bool) -> Iterator[str]:
     system = payload.get("system")
     if isinstance(system, list):
         for block in system:
@@ -63,7 +65,13 @@ def _anthropic(payload: dict[str, Any], model: str, thinking: bool, prefill: boo
     elif system is not None and not system.strip():
         yield "system: empty"
     turns: list[tuple[str, list[dict[str, Any]]]] = []
-    for message in payload["messages"]:
+    for place, message in enumerate(payload["messages"]):
+        if message["role"] == "system" and systems:
+            # Between a user's turn and the model's, or last.
+            around = [other["role"] for other in payload["messages"][place - 1 : place + 2]]
+            if around not in (["user", "system"], ["user", "system", "assistant"]):
+                yield f"a system message in {around}"
+            continue
         if message["role"] not in ("user", "assistant"):
             yield f"role {message['role']}"
         content = message["content"]

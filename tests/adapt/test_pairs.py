@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from histories import APIS, FEATURES, MARK, MODELS, OTHER_MODELS
-from packages import adapted_payload, chat_model, payload
+from packages import adapted_payload, chat_model, payload, target
 from rules import violations
 
 
@@ -44,6 +44,18 @@ def test_claude_with_thinking_on_can_read_it(title: str, source: str) -> None:
     assert violations("anthropic", sent, model, thinking="thinking" in sent) == []
     if adapted.disable_thinking:
         assert "thinking" not in sent
+
+
+@pytest.mark.parametrize("source", APIS)
+@pytest.mark.parametrize("title", FEATURES)
+def test_a_claude_that_takes_system_messages_in_the_middle_can_read_it(title: str, source: str) -> None:
+    """After a user's turn and before the model's, or last; elsewhere they are the user's."""
+    model = "claude-opus-5"
+    assert target("anthropic", model).systems_anywhere
+
+    _, sent = adapted_payload("anthropic", FEATURES[title](source), model)
+
+    assert violations("anthropic", sent, model, systems=True) == []
 
 
 @pytest.mark.parametrize("source", [api for api in APIS if api != "anthropic"])
