@@ -350,3 +350,47 @@ async def test_cancellation_passes_at_once_and_what_was_spent_is_recorded() -> N
     with pytest.raises(asyncio.CancelledError):
         await task
     assert attempts(model) == [("slow", "CancelledError")]
+
+
+@pytest.mark.parametrize("patience", [None, Patience(total_seconds=30)], ids=["without limits", "with limits"])
+async def test_a_graphs_interrupt_passes_at_once(patience: Patience | None) -> None:
+    """A person is asked; no other route is."""
+    errors = pytest.importorskip("langgraph.errors")
+    quick = ScriptedModel("Never asked.")
+    model = router(ScriptedModel(errors.GraphInterrupt(())), patience, quick=quick)  # type: ignore[arg-type]
+
+    with pytest.raises(errors.GraphInterrupt):
+        model.invoke("Shall I?")
+    with pytest.raises(errors.GraphInterrupt):
+        await model.ainvoke("Shall I?")
+    with pytest.raises(errors.GraphInterrupt):
+        list(model.stream("Shall I?"))
+    assert quick.calls == []
+    assert attempts(model) == [("slow", "GraphInterrupt")]
+    assert len(model.ledger.decisions) == 3
+
+
+def test_content_block_events_keep_the_limits_too() -> None:
+    """LangChain's newest way of streaming."""
+    if not hasattr(ScriptedModel, "stream_events"):
+        pytest.skip("this langchain-core has no stream_events")
+    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.05))
+
+    assert str(model.stream_events("Hello?", version="v3").text) == "The quick answer."
+    assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
+
+
+def test_structured_output_keeps_the_limits_too() -> None:
+    """Its call is timed like any other."""
+    from pydantic import BaseModel
+
+    class Number(BaseModel):
+        """A number."""
+
+        value: int
+
+    call = {"name": "Number", "args": {"value": 42}, "id": "call_1"}
+    model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.1), quick=ScriptedModel(AIMessage("", tool_calls=[call])))
+
+    assert model.with_structured_output(Number).invoke("6 * 7?") == Number(value=42)
+    assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
