@@ -106,9 +106,7 @@ class Drift:
             changed = None
             if decision.model:
                 if seen.models and decision.model not in seen.models:
-                    changed = Verdict(
-                        DRIFT, f"{decision.model} serves now, {sorted(seen.models)[0]} did", decision.route, seen.outcomes
-                    )
+                    changed = Verdict(DRIFT, f"{decision.model} serves now, {min(seen.models)} did", decision.route, seen.outcomes)
                 seen.models.add(decision.model)
         if changed is not None:
             self._tell(changed)
