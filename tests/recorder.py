@@ -76,9 +76,17 @@ class Recorder(BaseCallbackHandler):
 
 
 VOLATILE = frozenset(
-    {"langgraph_checkpoint_ns", "checkpoint_ns", "langgraph_checkpoint_id", "run_id", "ls_integration", "langgraph_triggers"}
+    {
+        "langgraph_checkpoint_ns",
+        "checkpoint_ns",
+        "langgraph_checkpoint_id",
+        "run_id",
+        "ls_integration",
+        "langgraph_triggers",
+        "tags",
+    }
 )
-"""Metadata that differs between two runs of the same graph."""
+"""Metadata that differs between two runs of the same graph, and `tags`, where LangGraph notes a run's tags (ours among them)."""
 
 
 def plain(message: Any) -> Any:
@@ -88,7 +96,8 @@ def plain(message: Any) -> Any:
     metadata = {key: value for key, value in message.response_metadata.items() if key not in (OURS, "id", "created")}
     calls = [(call["name"], call["args"]) for call in getattr(message, "tool_calls", ())]
     content = without_ids(message.content)
-    return type(message).__name__, content, calls, message.usage_metadata, metadata, message.additional_kwargs
+    usage = getattr(message, "usage_metadata", None)
+    return type(message).__name__, content, calls, usage, metadata, message.additional_kwargs
 
 
 def without_ids(content: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import ConfigurableField, RunnableLambda
+from langchain_core.runnables import ConfigurableField, RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from pydantic import BaseModel
 from recorder import Recorder, plain
@@ -515,3 +515,46 @@ def test_a_rate_limiter_on_the_router_is_asked_before_every_attempt() -> None:
     list(router.stream("Hi."))
     router.bind_tools([add]).invoke("Hi.")
     assert limiter.asked == 3
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("inside", ["invoke", "stream", "tools"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_graph_streams_and_calls_back_as_with_the_chosen_model(
+    inside: str, asynchronous: bool, maker: Callable[..., Any]
+) -> None:
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    def graph_of(model: Any) -> Any:
+        called = model.bind_tools([add]) if inside == "tools" else model
+
+        def node(state: Any) -> Any:
+            if inside == "stream":
+                return {"messages": [whole(list(called.stream(state["messages"])))]}
+            return {"messages": [called.invoke(state["messages"])]}
+
+        async def anode(state: Any, config: RunnableConfig) -> Any:
+            if inside == "stream":
+                return {"messages": [whole(await acollect(called.astream(state["messages"], config)))]}
+            return {"messages": [await called.ainvoke(state["messages"], config)]}
+
+        graph = StateGraph(MessagesState)
+        graph.add_node("think", RunnableLambda(node, anode))
+        graph.add_edge(START, "think")
+        return graph.compile()
+
+    async def run(model: Any) -> tuple[list[Any], list[Any]]:
+        recorder, asked = Recorder(), {"messages": "What is 6 * 7?"}
+        config: Any = {"callbacks": [recorder], "configurable": {"thread_id": "t1"}}
+        if asynchronous:
+            parts = await acollect(graph_of(model).astream(asked, config, stream_mode=["messages", "values"]))
+        else:
+            parts = list(graph_of(model).stream(asked, config, stream_mode=["messages", "values"]))
+        seen = [plain(part[0]) if mode == "messages" else [plain(message) for message in part["messages"]] for mode, part in parts]
+        return seen, recorder.events
+
+    expected, expected_events = await run(maker())
+    actual, events = await run(routed(maker()))
+
+    assert actual == expected
+    assert events == expected_events
