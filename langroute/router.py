@@ -812,9 +812,7 @@ def _was_accepted(stored: Stored | None, selection: Selection) -> bool:
 
 def _cut_off(route: BuiltRoute, why: str | None) -> bool:
     """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
-    if why is not None:
-        return why == "in_progress"
-    return route.info.api in ALWAYS_SAY_WHY and route.info.provider != "perplexity"
+    return route.info.api in ALWAYS_SAY_WHY if why is None else why == "in_progress"
 
 
 def _run_id(kept: Attempt | None) -> str | None:
