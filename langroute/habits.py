@@ -58,9 +58,11 @@ class Habits:
 
     def left(self, done: int) -> float:
         """Expected steps on one route, the next one included, when so many of the turn are done."""
-        longer = [length - done for length in self.lengths if length > done]
+        # Copied, because another thread may add to them meanwhile.
+        lengths = tuple(self.lengths)
+        longer = [length - done for length in lengths if length > done]
         # One imagined turn beside those seen, so that nothing is expected for sure.
-        imagined = min(PRIOR_STEPS, sum(self.lengths) / len(self.lengths)) if self.lengths else PRIOR_STEPS
+        imagined = min(PRIOR_STEPS, sum(lengths) / len(lengths)) if lengths else PRIOR_STEPS
         turn = max(1.0, (sum(longer) + imagined) / (len(longer) + 1))
         return (1 - self.back) * turn + self.back * min(turn, self.away)
 

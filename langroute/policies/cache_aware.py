@@ -90,7 +90,7 @@ class CacheAware(Wrapper):
         self._size, self._ttl = max_entries, ttl_seconds
         self._places: TTLCache[tuple[Any, ...], _Place] = TTLCache(max_entries, ttl_seconds, timer=self.warmth.clock)
         self._habits: LRUCache[tuple[Any, ...], Habits] = LRUCache(1000)
-        self._asked: LRUCache[int, tuple[Step, Prompt, dict[str, RouteInfo]]] = LRUCache(4096)
+        self._asked: LRUCache[int, tuple[Step, Prompt, dict[str, RouteInfo]]] = LRUCache(1024)
         self._lock = Lock()
 
     # What a call costs -----------------------------------------------------------------------------------------------

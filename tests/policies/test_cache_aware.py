@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from langroute.billing import SimulatedProvider
 from langroute.drivers import drive
 from langroute.policies.cache_aware import CacheAware
 from langroute.policies.fixed import Fixed
-from langroute.records import Attempt, Decision, Price, Request, RouteInfo, Selection, Signals, Step
+from langroute.policies.plan_execute import PlanExecute
+from langroute.records import Attempt, Decision, Price, Request, RouteInfo, Selection, Signals, Step, Usage
 from langroute.router import Call, Reply, Router
 from langroute.routes import Route
 from langroute.runs import Run
@@ -23,6 +25,7 @@ from langroute.warmth import CacheRules, Warmth
 OPUS = Price(input=5, output=25, cache_read=0.5, cache_write=6.25)
 SONNET = Price(input=3, output=15, cache_read=0.3, cache_write=3.75)
 HAIKU = Price(input=1, output=5, cache_read=0.1, cache_write=1.25)
+PRICES = {"cheap": HAIKU, "balanced": SONNET, "frontier": OPUS}
 RULES = CacheRules(1024, automatic=False)
 
 
@@ -42,9 +45,8 @@ class Conversation:
     def __init__(self, context_tokens: int = 100_000, **settings: Any) -> None:
         self.now, self.wish = 0.0, Wish()
         self.policy = CacheAware(self.wish, warmth=Warmth(lambda _: RULES, clock=lambda: self.now), **settings)
-        prices = {"cheap": HAIKU, "balanced": SONNET, "frontier": OPUS}
-        self.router = Router({name: Route(ScriptedModel(), price=price) for name, price in prices.items()}, policy=self.policy)
-        self.providers = {name: SimulatedProvider(RULES) for name in prices}
+        self.router = Router({name: Route(ScriptedModel(), price=price) for name, price in PRICES.items()}, policy=self.policy)
+        self.providers = {name: SimulatedProvider(RULES) for name in PRICES}
         self.messages: list[Any] = [SystemMessage("w" * 4 * context_tokens), HumanMessage("Do it.")]
         self.count = 0
 
@@ -238,6 +240,34 @@ def test_it_learns_how_long_turns_are() -> None:
 
     assert fresh.step("cheap").route == "cheap"
     assert experienced.step("cheap").route == "frontier"
+
+
+def test_threads_may_ask_and_learn_at_once() -> None:
+    """Eight conversations of one agent, each in a thread of its own, over one policy."""
+    policy, failures = CacheAware(PlanExecute(review_every=3), warmth=Warmth(lambda _: CacheRules())), []
+    routes = tuple(RouteInfo(name, name, rank, price=price) for rank, (name, price) in enumerate(PRICES.items()))
+
+    def talk(name: int) -> None:
+        try:
+            messages: list[Any] = [SystemMessage("w" * 20_000), HumanMessage(f"{name}")]
+            for number in range(150):
+                signals = Signals(5000 + 100 * number, turn=1 + number // 5, turn_steps=number % 5)
+                step = Step("act", thread=f"t{name}", signals=signals)
+                selection = policy.select(Request(messages, step, routes), [])
+                attempt = Attempt(selection, answer="x", usage=Usage(5000 + 100 * number, 50, 4000), cost_usd=0.01)
+                policy.on_decision(Decision("d", step, selection.route, (attempt,)))
+                messages.append(AIMessage(f"{number}"))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [Thread(target=talk, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not failures
+    assert len(policy._asked) == 0
 
 
 def test_it_can_be_carried_to_another_process() -> None:
