@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from time import perf_counter, time
@@ -25,8 +25,9 @@ from langchain_core.tracers.context import register_configure_hook
 
 from langroute.context import current_task, task
 from langroute.evaluators import Evaluator, Finished, Jury
+from langroute.holding import Holding
 from langroute.implicit import Implicit
-from langroute.ledger.facts import JUDGE_TAG, CallRecord, TaskRecord, TaskTotals
+from langroute.ledger.facts import JUDGE_TAG, TaskRecord, TaskTotals
 from langroute.ledger.memory import MemoryLedger
 from langroute.pricing import usage_of
 from langroute.records import Outcome
@@ -47,9 +48,6 @@ from langroute.steps import Inspector
 
 ENV_VAR = "LANGROUTE_LEDGER"
 """A path or URL of a ledger: LangChain then tracks every run of the process, once this module is imported."""
-
-_HELD_S = 600.0
-"""How long a routed call waits for its decision where no root run says when that is due."""
 
 
 class OutcomeTracker(BaseCallbackHandler):
@@ -99,8 +97,7 @@ class OutcomeTracker(BaseCallbackHandler):
         self._teller = Teller(inspector or Inspector(), prices or {}, keeps_text=self._keeps_text)
         self._roots: OrderedDict[Any, Root] = OrderedDict()
         self._runs: dict[Any, Seen] = {}
-        self._late: list[tuple[float, CallRecord]] = []
-        self._decided: OrderedDict[str, None] = OrderedDict()
+        self._holding = Holding(self.ledger)
         self._lock = RLock()
         atexit.register(_finish, weakref.ref(self))
 
@@ -114,10 +111,8 @@ class OutcomeTracker(BaseCallbackHandler):
 
     def flush(self) -> None:
         """Return when all that was seen is in the ledger."""
-        with self._lock:
-            late, self._late = self._late, []
         self.jury.wait()
-        self._settle(call for _, call in late)
+        self._holding.flush()
         self.ledger.flush()
 
     # Runs ------------------------------------------------------------------------------------------------------------
@@ -212,7 +207,8 @@ class OutcomeTracker(BaseCallbackHandler):
             if seen.what != "chain":
                 self._record(seen, run_id, error_type=error_type, cost_usd=None if seen.what == "model" else 0.0)
         if root.held:
-            self._settle(self._due(root.held) if root.is_call else root.held)
+            # A root that is itself a call ends before its decision is written.
+            (self._holding.hold if root.is_call else self._holding.settle)(root.held)
         self.ledger.record_task(TaskRecord(root.task_id, state, root.at, time(), str(root.id), root.kind, root.tags))
         if state == "abandoned":
             told = Outcome("abandoned", success=False, task_id=root.task_id, source="implicit:abandoned", at=time())
@@ -220,15 +216,6 @@ class OutcomeTracker(BaseCallbackHandler):
         elif state == "ok" and root.judged_by:
             messages = root.last.messages if root.last is not None else ()
             self.jury.judge(root.judged_by, Finished(root.task_id, str(root.id), root.inputs, root.output, messages, root.answer))
-
-    def _due(self, held: Sequence[CallRecord]) -> list[CallRecord]:
-        """Keep back what a root held that ends before its decision is written; return what was kept back long enough."""
-        now = perf_counter()
-        with self._lock:
-            due = [call for since, call in self._late if now - since > _HELD_S]
-            self._late = [one for one in self._late if now - one[0] <= _HELD_S]
-            self._late.extend((now, call) for call in held)
-        return due
 
     # Chains ----------------------------------------------------------------------------------------------------------
 
@@ -446,23 +433,6 @@ class OutcomeTracker(BaseCallbackHandler):
             seen.root.held.append(make())
         else:
             self.ledger.record_call(make)
-
-    def _settle(self, calls: Iterable[CallRecord]) -> None:
-        """Write calls that were held, unless their decisions have them."""
-        judges = []
-        for call in calls:
-            if call.what == "judge":
-                judges.append(call)
-            elif call.decision_id is not None and self.ledger.knows(call.decision_id):
-                self._decided[call.task_id] = None
-                if len(self._decided) > 10_000:
-                    self._decided.popitem(last=False)
-            else:
-                self.ledger.record_call(call)
-        for call in judges:
-            # What a check cost is in the decision already, where the decision is in this ledger.
-            decided = call.task_id in self._decided
-            self.ledger.record_call(replace(call, cost_usd=0.0, cost_basis="decision") if decided else call)
 
 
 def _finish(reference: weakref.ref[OutcomeTracker]) -> None:

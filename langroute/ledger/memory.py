@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
@@ -29,18 +29,18 @@ class _Kept:
     """What is kept of one task."""
 
     id: str
+    decisions: deque[str]
+    calls: deque[CallRecord]
+    outcomes: deque[Outcome]
     kind: str | None = None
     record: TaskRecord | None = None
-    decisions: list[str] = field(default_factory=list)
-    calls: list[CallRecord] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class MemoryLedger:
     """Keeps the latest decisions, tasks and outcomes of this process; nothing anybody wrote is among them.
 
     Args:
-        max_decisions: How many decisions are kept, and how many tasks.
+        max_decisions: How many decisions are kept, how many tasks, and how much of each task.
 
     Example:
         >>> from langroute.records import Decision, Step
@@ -139,7 +139,8 @@ class MemoryLedger:
     def _task(self, task_id: str) -> _Kept:
         kept = self._tasks.get(task_id)
         if kept is None:
-            kept = self._tasks[task_id] = _Kept(task_id)
+            most = self.max_decisions
+            kept = self._tasks[task_id] = _Kept(task_id, deque(maxlen=most), deque(maxlen=most), deque(maxlen=most))
             if len(self._tasks) > self.max_decisions:
                 self._tasks.popitem(last=False)
         return kept

@@ -427,13 +427,13 @@ class SqlLedger:
             connection.execute(schema.meta.insert(), [{"key": key, "value": str(day)}])
 
     def _maintain_now_and_then(self) -> None:
-        if time.monotonic() - self._maintained < MAINTENANCE_S or (self.raw_days is None and self.task_days is None):
+        if time.monotonic() - self._maintained < MAINTENANCE_S:
             return
         self._maintained = time.monotonic()
         try:
             self._purge(day_of(time.time()))
         except (SQLAlchemyError, LedgerError) as error:
-            self._warn(f"The ledger's old rows could not be let go: {error}")
+            self._warn(f"The ledger's days could not be summed: {error}")
 
 
 _alive: weakref.WeakSet[SqlLedger] = weakref.WeakSet()

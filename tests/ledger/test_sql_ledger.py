@@ -381,6 +381,21 @@ def test_old_tasks_go_too_and_their_sums_stay(url: str) -> None:
         assert rows(ledger, select(func.sum(schema.daily_tasks.c.tasks))) == [(1,)]
 
 
+def test_a_program_that_runs_for_long_keeps_its_ledger_small_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are made and old rows go without anybody asking."""
+    monkeypatch.setattr("langroute.ledger.sql.MAINTENANCE_S", 0.0)
+    with open_ledger(tmp_path / "l.db", raw_days=30, flush_interval_s=0.01) as ledger:
+        ledger.record(decision("old", task="t1", day=TODAY - 9999))
+        until = time.monotonic() + 30
+        summed = select(func.sum(schema.daily_calls.c.calls))
+        while time.monotonic() < until and rows(ledger, summed) != [(1,)]:
+            time.sleep(0.05)
+        assert rows(ledger, summed) == [(1,)]
+        while time.monotonic() < until and ledger.get("old") is not None:
+            time.sleep(0.05)
+        assert ledger.get("old") is None
+
+
 def test_a_chosen_branch_is_no_call(ledger: Any) -> None:
     """An edge that picks a node calls no model: nothing is unknown about what that cost."""
     ledger.record(Decision("d1", Step("chat", task="t1"), "small", (Attempt(Selection("small")),), started_at=1.0))

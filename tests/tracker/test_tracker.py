@@ -247,8 +247,9 @@ def test_nothing_is_left_behind() -> None:
     for _ in range(50):
         app.invoke({"text": ""}, {"callbacks": [tracker]})
         model.invoke("hi", {"callbacks": [tracker]})
+        assert len(tracker._holding) <= 1
     tracker.flush()
-    assert (tracker._runs, tracker._roots, tracker._late) == ({}, {}, [])
+    assert (tracker._runs, tracker._roots, len(tracker._holding)) == ({}, {}, 0)
 
 
 # What is counted -----------------------------------------------------------------------------------------------------
@@ -491,3 +492,21 @@ def test_an_environment_variable_switches_tracking_on(tmp_path: Path) -> None:
         assert ledger.task("t1").calls == 3
     environment["LANGROUTE_LEDGER"] = ""
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60, cwd=tmp_path)
+
+
+def test_calls_of_a_decision_that_never_comes_are_written_after_a_while() -> None:
+    """A router with a ledger of its own: its calls are counted, once patience or room is at its end."""
+    from langroute.holding import Holding
+    from langroute.ledger.facts import CallRecord
+
+    now = [0.0]
+    ledger = MemoryLedger()
+    holding = Holding(ledger, patience_s=10, most=3, clock=lambda: now[0])
+    holding.hold([CallRecord("t1", decision_id="elsewhere", cost_usd=0.5)])
+    assert ledger.task("t1") is None
+    now[0] = 11
+    holding.hold([CallRecord("t2", decision_id=f"other-{number}") for number in range(5)])
+    assert ledger.task("t1").cost_usd == 0.5
+    assert (ledger.task("t2").calls, len(holding)) == (2, 3)
+    holding.flush()
+    assert (ledger.task("t2").calls, len(holding)) == (5, 0)
