@@ -117,6 +117,9 @@ class CachingHost:
         """The message that was said last, where it came from the cache."""
 
         self.twin: Any = None
+        self.asked: set[str] = set()
+        """Keys that were looked up in this step."""
+
         self.streaming = ""
         """How chunks are being handed on, if they are: the plan then ends before the last of them is out, and asks for nothing more."""
 
@@ -201,10 +204,23 @@ class CachingHost:
             self.notes[call.index] = (f"bypass: {ticket}", None, None)
             return None
         self.notes[call.index] = ("miss", None, ticket.key)
+        self._take_over(ticket)
         self.tickets[call.index] = ticket
         if self.first is None:
             self.first = ticket
         return ticket
+
+    def _take_over(self, ticket: Ticket) -> None:
+        """The same request a second time within one step: the answer that was there did not do, and whoever waits goes on waiting."""
+        if ticket.key in self.asked:
+            ticket.may_read = False
+        self.asked.add(ticket.key)
+        for index, earlier in list(self.tickets.items()):
+            if earlier.key == ticket.key:
+                ticket.flight, ticket.owner, earlier.flight, earlier.owner = earlier.flight, earlier.owner, None, None
+            elif (reply := self.replies.get(index)) is not None and reply.error is not None:
+                # Another route is tried; those who wait for this one may try it themselves.
+                self.cache.fail(self.tickets.pop(index))
 
     def _ask(self, call: Call) -> Ask:
         request, route, host = self.request, call.route, self.host

@@ -214,7 +214,7 @@ class ResponseCache:
         while True:
             if (entry := self._stored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
-            if not self.single_flight or ticket.failures > 1:
+            if not self.single_flight or ticket.failures > 1 or ticket.flight is not None:
                 return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:
@@ -240,7 +240,7 @@ class ResponseCache:
         while True:
             if (entry := await self._astored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
-            if not self.single_flight or ticket.failures > 1:
+            if not self.single_flight or ticket.failures > 1 or ticket.flight is not None:
                 return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -512,6 +513,46 @@ def test_a_stored_answer_is_not_verified_again() -> None:
     model.invoke("6 * 7?"), model.invoke("6 * 7?")
     assert len(checked) == 1
     assert model.router.ledger.latest().kept.score == 1.0
+
+
+class Twice:
+    """Tries a route, and then the same route again unless the answer was accepted."""
+
+    def select(self, request: Any, attempts: Any) -> Selection | None:
+        if len(attempts) == 2 or (attempts and attempts[-1].ok and (attempts[-1].score or 0) >= 0.5):
+            return None
+        return Selection("cheap", tentative=True)
+
+
+def test_a_route_that_is_tried_again_does_not_wait_for_itself() -> None:
+    """After an error, and after a rejected answer."""
+    begun = time.monotonic()
+    broken, scripted = router(ScriptedModel(ConnectionError("down"), "up"), policy=Twice())
+    assert broken.invoke("Why?").content == "up"
+    assert said(broken.invoke("Why?")) == "hit"
+    assert len(scripted.calls) == 2
+    weak, scripted = router(ScriptedModel("Hm.", "42"), policy=Twice(), verifier=lambda message: message.content == "42")
+    assert weak.invoke("6 * 7?").content == "42"
+    assert weak.invoke("6 * 7?").content == "42"
+    assert len(scripted.calls) == 2
+    retried, scripted = router(ScriptedModel(TimeoutError("slow"), "in time"), max_retries=2)
+    assert retried.invoke("Why?").content == "in time"
+    assert "".join(chunk.content for chunk in retried.stream("Why?")) == "in time"
+    assert time.monotonic() - begun < 30
+
+
+def test_a_stored_answer_that_does_not_pass_is_asked_anew() -> None:
+    """It was stored without a check, by a router that makes none."""
+    cache = ResponseCache()
+    model = ScriptedModel("Hm.", "42", model="m")
+    plain = ChatRouter({"cheap": model}, response_cache=cache, prices=PRICES)
+    plain.invoke("6 * 7?")
+    checked = ChatRouter(
+        {"cheap": model}, response_cache=cache, prices=PRICES, policy=Twice(), verifier=lambda message: message.content == "42"
+    )
+    assert checked.invoke("6 * 7?").content == "42"
+    assert said(plain.invoke("6 * 7?")) == "hit"
+    assert plain.invoke("6 * 7?").content == "42"
 
 
 # Taking back ---------------------------------------------------------------------------------------------------------
