@@ -288,4 +288,4 @@ class Account:
             said = budget.at_limit(request, error)  # type: ignore[operator]
         except Exception as raised:  # noqa: BLE001 - the user's own error
             return raised
-        return error if said is None else str(said)
+        return error if said is None else str(getattr(said, "content", said))

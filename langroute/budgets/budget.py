@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hashlib import blake2b
+from inspect import iscoroutinefunction
 from math import ceil
 from typing import Any
 
@@ -41,7 +42,7 @@ class Budget:
         every: `hour`, `day` or `month`: begins anew with each, in UTC. For ever where nothing is given.
         soft: Share that leaves only the cheapest tier once it is spent; 1 for none.
         at_limit: `error` raises `BudgetExceededError`; `finish` answers with `message` instead of calling a model; a function of the request
-            and the error returns the closing text, or raises.
+            and the error returns the closing text (or message), or raises.
         message: The closing text; `{per}` becomes who shares the budget.
         store: Where it is kept; in memory where nothing is given.
         if_unavailable: What happens when the store cannot be reached: `stop` raises `BudgetStoreError`, because a budget that
@@ -83,6 +84,10 @@ class Budget:
             raise ConfigurationError(f"soft is a share above 0 and up to 1, not {self.soft}.")
         if self.at_limit not in ("error", "finish") and not callable(self.at_limit):
             raise ConfigurationError(f"at_limit is 'error', 'finish' or a function, not {self.at_limit!r}.")
+        if iscoroutinefunction(self.at_limit):
+            raise ConfigurationError(
+                "at_limit is a plain function: it is called between two steps of a plan, where nothing can be awaited."
+            )
         if self.if_unavailable not in ("stop", "go_on"):
             raise ConfigurationError(f"if_unavailable is 'stop' or 'go_on', not {self.if_unavailable!r}.")
 

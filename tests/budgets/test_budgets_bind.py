@@ -336,6 +336,7 @@ def test_a_function_writes_the_closing_message_or_raises_its_own_error() -> None
         raise PermissionError("ask your manager")
 
     assert closing(say).invoke("Hello.").content == "See you tomorrow."
+    assert closing(lambda request, error: AIMessage("Bye.")).invoke("Hello.").content == "Bye."
     assert isinstance(seen[0][1], BudgetExceededError)
     with pytest.raises(PermissionError, match="manager"):
         closing(fail).invoke("Hello.")
@@ -489,7 +490,7 @@ def test_the_budget_of_a_call_adds_up_over_the_task() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"usd": 1, "tokens": 1}, {"usd": -1}, {"usd": 1, "per": "galaxy"}, {"usd": 1, "every": "year"}, {"usd": 1, "soft": 0}, {"usd": 1, "at_limit": "x"}, {"usd": 1, "if_unavailable": "x"}, {"usd": True}, {"tokens": float("nan")}],
+    [{}, {"usd": 1, "tokens": 1}, {"usd": -1}, {"usd": 1, "per": "galaxy"}, {"usd": 1, "every": "year"}, {"usd": 1, "soft": 0}, {"usd": 1, "at_limit": "x"}, {"usd": 1, "if_unavailable": "x"}, {"usd": 1, "at_limit": asyncio.sleep}, {"usd": True}, {"tokens": float("nan")}],
 )  # fmt: skip
 def test_a_wrong_budget_is_refused_when_it_is_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
