@@ -183,7 +183,7 @@ def label_hash(label: str) -> int:
 
     Example:
         >>> label_hash("task=support")
-        1374088903
+        220948105
     """
     return crc32(label.encode())
 
