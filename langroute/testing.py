@@ -64,7 +64,7 @@ class ScriptedModel(BaseChatModel):
         return {"model": self.model, "provider": self.provider, "replies": [repr(reply) for reply in self.replies]}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        params = super()._get_ls_params(stop=stop, **kwargs)
+        params: Any = super()._get_ls_params(stop=stop, **kwargs)
         params.update(ls_provider=self.provider, ls_model_name=kwargs.get("model") or self.model)
         return params
 
