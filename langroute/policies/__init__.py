@@ -16,6 +16,7 @@ _PLACES = {
     "DecisionModel": "decision_model",
     "Learned": "learned",
     "LearnedCascade": "learned",
+    "load_policy": "learned",
     "Bandit": "bandit",
     "Shadow": "shadow",
     "Canary": "canary",
