@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langroute.middleware import RouterMiddleware
     from langroute.node import RouterNode, route_edge
     from langroute.outcomes import record_outcome
+    from langroute.patience import Patience
     from langroute.records import Attempt, Decision, Outcome, Price, Request, RouteInfo, Selection, Signals, Step, Usage, Verdict
     from langroute.router import Router
     from langroute.routes import Route
@@ -29,6 +30,7 @@ _PLACES = {
     "route_edge": "node",
     "RouterMiddleware": "middleware",
     "Budget": "budgets.budget",
+    "Patience": "patience",
     "Style": "style",
     "task": "context",
     "current_task": "context",

@@ -49,6 +49,16 @@ def test_any_mixture_is_readable(to: str, parts: list[tuple[str, str]]) -> None:
     assert adapt(history, target(to)).messages == adapted.messages, "twice is not the same as once"
 
 
+@pytest.mark.parametrize(("model", "thinking"), [("claude-haiku-4-5", True), ("claude-opus-5", False)])
+@given(parts=pieces)
+@SETTINGS
+def test_any_mixture_is_readable_by_every_kind_of_claude(model: str, thinking: bool, parts: list[tuple[str, str]]) -> None:
+    """One that thinks in the older way, and one that takes system messages in the middle."""
+    _, sent = adapted_payload("anthropic", joined(parts), model, thinking)
+
+    assert violations("anthropic", sent, model, thinking="thinking" in sent, systems=not thinking) == []
+
+
 @pytest.mark.parametrize("to", APIS)
 @given(parts=pieces)
 @SETTINGS

@@ -11,16 +11,19 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import InjectedToolCallId, tool
+from sqlalchemy import text as sql
 from weather import Weather, routes
 
 from langroute import ChatRouter
 from langroute.errors import RouteFailedError
+from langroute.ledger import open_ledger
 from langroute.patience import Patience
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
@@ -50,12 +53,13 @@ class Tokens(BaseCallbackHandler):
             self.by_run[run_id] = self.by_run.get(run_id, "") + (token if isinstance(token, str) else str(token))
 
 
-def router(weather: Weather, name: str) -> ChatRouter:
+def router(weather: Weather, name: str, ledger: Any = None) -> ChatRouter:
     policy = Fallback(Fixed("chat"), retries=1, backoff_seconds=0.001, max_wait_seconds=0.2, cool_down_seconds=0.02)
-    return ChatRouter(routes(weather, name), policy=policy, patience=Patience(first_token_seconds=0.35, total_seconds=0.6))
+    patience = Patience(first_token_seconds=0.35, total_seconds=0.6)
+    return ChatRouter(routes(weather, name), policy=policy, patience=patience, ledger=ledger)
 
 
-def right(model: ChatRouter, name: str, before: int, text: str | None, error: BaseException | None, shown: str) -> None:
+def right(model: ChatRouter, name: str, before: int, said: str | None, error: BaseException | None, shown: str) -> None:
     """Check one call that has ended."""
     decisions = model.ledger.decisions
     assert len(decisions) == before + 1, "a call is in the ledger once"
@@ -65,7 +69,7 @@ def right(model: ChatRouter, name: str, before: int, text: str | None, error: Ba
     failed = [attempt for attempt in attempts if attempt.error_type]
     assert all(attempt.failure is not None and attempt.latency_s > 0 for attempt in failed), "failed attempts are recorded too"
     if error is None:
-        assert text == f"Mock response from {name}-{decision.route}."
+        assert said == f"Mock response from {name}-{decision.route}."
         assert attempts[-1].ok
         assert attempts[-1].cost_usd is not None
         assert decision.route == attempts[-1].route
@@ -159,6 +163,35 @@ async def test_awaited_calls(weather: Weather, way: str) -> None:
             assert len(tokens.by_run) <= 1, "tokens of one attempt only"
 
     await asyncio.gather(*(work(worker) for worker in range(WORKERS)))
+
+
+def test_a_ledger_on_disk_has_every_call(weather: Weather, tmp_path: Path) -> None:
+    """With its failed attempts, after a storm from several threads."""
+    ledger = open_ledger(tmp_path / "ledger.db")
+    models = [router(weather, f"disk{worker}", ledger) for worker in range(WORKERS)]
+    chances = [random.Random(f"disk{worker}") for worker in range(WORKERS)]
+    heard: list[str] = []
+
+    def one(worker: int, number: int) -> None:
+        weather.forecast(chances[worker], [f"disk{worker}-{route}" for route in NAMES], stream=False)
+        try:
+            answer = models[worker].invoke(f"Call {number}?")
+            heard.append(answer.response_metadata["langroute"]["decision_id"])
+        except Exception:
+            heard.append("")
+
+    in_threads(60, one)
+    ledger.flush()
+
+    assert len(heard) == 60
+    with ledger.reading() as connection:
+        decisions = connection.execute(sql("SELECT count(*) FROM decisions")).scalar()
+    assert decisions == 60
+    kept = [ledger.get(decision_id) for decision_id in heard if decision_id]
+    assert all(decision is not None and decision.attempts[-1].ok for decision in kept)
+    assert any(attempt.error_type for decision in kept if decision for attempt in decision.attempts)
+    TALLY["calls"] += 60
+    ledger.close()
 
 
 def agent(model: Any, carried_out: list[str], *, middleware: bool) -> Any:
