@@ -43,12 +43,12 @@ def value(page: Any, figure: str) -> str:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Iterator[Any]:
-    """Two thousand tasks of the benchmark's ledger."""
+    """Eight hundred tasks of the benchmark's ledger."""
     place = Path(__file__).parents[2] / "benchmarks" / "reports.py"
     spec = importlib.util.spec_from_file_location("reports_benchmark", place)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    benchmark.fill(tmp_path / "many.db", tasks=2000, steps=10, days=60, end=NOW, unknown=0.02)
+    benchmark.fill(tmp_path / "many.db", tasks=800, steps=10, days=60, end=NOW, unknown=0.02)
     with open_ledger(tmp_path / "many.db") as ledger:
         yield ledger
 
@@ -103,7 +103,7 @@ class TestNumbers:
         data, total = page_data(many, window), build_report(many, window).total
         assert sum(row[5] for row in data["calls"]) == pytest.approx(total.spend.usd, rel=1e-4)
         assert sum(row[6] for row in data["calls"]) == total.spend.unknown
-        assert sum(row[3] for row in data["tasks"]) == total.tasks == 2000
+        assert sum(row[3] for row in data["tasks"]) == total.tasks == 800
         assert sum(row[4] for row in data["tasks"]) == total.success.hits
         assert sum(row[5] for row in data["decisions"]) == total.decisions
         assert len(write_page(data).encode()) <= MOST_BYTES

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +103,22 @@ def test_it_runs_as_a_program_with_the_ledger_from_the_environment(golden: Any) 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("TOTAL,3.9,0,4,3,2,")
+
+
+def test_the_dashboard_serves_until_it_is_stopped(golden: Any) -> None:
+    golden.flush()
+    server = subprocess.Popen(
+        [sys.executable, "-u", "-c", "from langroute.cli import main; main()", "dashboard", "--port", "0", "--since", "all"],
+        env={"LANGROUTE_LEDGER": str(golden.url.database), "PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        found = re.match(r"Serving (http://127\.0\.0\.1:\d+/) until", server.stdout.readline())
+        page = urllib.request.urlopen(found[1], timeout=30).read().decode()
+        assert "Spend 3.90 USD, 4 tasks" in page
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+        server.wait(10)

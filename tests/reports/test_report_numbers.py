@@ -317,7 +317,7 @@ TASKS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tasks=TASKS)
 def test_any_ledger_is_summed_as_the_slow_way_does(tmp_path_factory: pytest.TempPathFactory, tasks: list[Any]) -> None:
     """Spend, tasks, successes, cost per success and hours, from sums and from raw rows."""
