@@ -20,6 +20,9 @@ CONTROL = (*INTERRUPTS, "GraphBubbleUp", "ParentCommand")
 
 CANCELLED = ("CancelledError", "KeyboardInterrupt", "SystemExit")
 
+_SAYS_WHY = ("openai", "azure", "anthropic", "google_genai")
+"""Providers (`ls_provider`) that always say why an answer ended."""
+
 LABELS = {name: key for key in ("team", "project", "environment", "user", "user_id") for name in (key, f"langroute_{key}")}
 """Metadata → the label that it says."""
 
@@ -126,6 +129,8 @@ class Teller:
             cost_usd, basis = self._priced(usage, latency, provider, served, asked)
         elif cost_usd is None:
             basis = None
+        if error_type is None and message is not None and not cached and _broke_off(provider, metadata):
+            error_type = "AnswerCutOffError"
         kind = known.get("langroute_step_kind")
         if kind is None and seen.messages:
             kind = self.inspector.inspect(seen.messages, tools=_openai_form(seen.tools), metadata=known).kind
@@ -180,6 +185,13 @@ def state_of(root: Root, error: BaseException | None) -> str:
     if name == "GeneratorExit":
         return "abandoned"
     return "cancelled" if name in CANCELLED else "error"
+
+
+def _broke_off(provider: str | None, metadata: Mapping[str, Any]) -> bool:
+    """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
+    if metadata.get("status") == "in_progress":
+        return True
+    return provider in _SAYS_WHY and not any(metadata.get(name) for name in ("finish_reason", "stop_reason", "status"))
 
 
 def generation_of(response: Any) -> Any:

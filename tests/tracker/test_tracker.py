@@ -300,6 +300,26 @@ def test_a_known_model_is_priced_from_the_list(mock: Any) -> None:
     assert set(tracked.totals.by_basis) == {"list"}
 
 
+@pytest.mark.server
+def test_a_stream_that_breaks_off_in_silence_is_an_error_of_unknown_cost(mock: Any) -> None:
+    """LangChain raises nothing; a provider that always says why an answer ended did not."""
+    mock.truncate(times=1)
+    with track("t1") as tracked:
+        for _ in openai_chat().stream("A long story, please."):
+            pass
+        for _ in openai_chat().stream("A long story, please."):
+            pass
+    assert (tracked.totals.calls, tracked.totals.errors, tracked.totals.unknown_costs) == (2, 1, 1)
+
+
+@pytest.mark.server
+def test_refused_calls_are_counted_and_cost_nothing(mock: Any) -> None:
+    mock.fail(429, times=1)
+    with track("t1") as tracked, pytest.raises(Exception, match="429"):
+        openai_chat().invoke("Hello?")
+    assert (tracked.totals.calls, tracked.totals.errors, tracked.totals.cost_usd, tracked.totals.unknown_costs) == (1, 1, 0.0, 0)
+
+
 def test_tools_and_their_errors_are_counted() -> None:
     @tool
     def fine(query: str) -> str:
