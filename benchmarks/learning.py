@@ -55,7 +55,7 @@ def held_back(source: str, share: float, seed: int, folder: Path) -> Path:
     parts = {source: test}
     if source == "routellm":
         parts = {name: folder / f"{name}.jsonl" for name in ("routellm MMLU", "routellm GSM8K")}
-        lines = test.read_text().splitlines(keepends=True)
+        lines = [line + "\n" for line in test.read_text().split("\n") if line]
         for name, path in parts.items():
             path.write_text("".join(line for line in lines if ("gsm8k" in json.loads(line)["task"]) == ("GSM" in name)))
     for name, path in parts.items():
@@ -122,7 +122,7 @@ def speed(policy: Path, test: Path) -> None:
             learned.select(request, ())
             taken.append(perf_counter() - begun)
         print(f"  a decision, {name}: median {statistics.median(taken) * 1e6:.0f} µs, best {min(taken) * 1e6:.0f} µs")
-    lines = test.read_text().splitlines()
+    lines = test.read_text().strip().split("\n")
     begun = perf_counter()
     replay([test], policy)
     print(f"  replay with file, curve and baselines: {len(lines) / (perf_counter() - begun):.0f} requests a second")

@@ -1,0 +1,50 @@
+"""The estimator that ships: small, quick to say that it has no say, and the same everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from langroute.estimators.documents import Document
+from langroute.policies.difficulty import FOLDER, default_estimator, difficulty_of, is_easy
+from langroute.records import Request, Signals, Step
+
+QUESTION = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether in April and May?"
+
+
+def test_it_is_small_and_has_a_card() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 5_000_000
+    assert "left out" in (FOLDER / "CARD.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["fix it", "continue", "Prove P != NP", "", "weiter so"])
+def test_a_few_words_are_never_easy(text: str) -> None:
+    assert not is_easy(Request((HumanMessage(text),), Step("chat")))
+
+
+def test_agent_steps_and_other_languages_are_not_judged() -> None:
+    history = (HumanMessage(QUESTION), AIMessage(""), ToolMessage("24", tool_call_id="1"))
+
+    assert difficulty_of(Request(history, Step("observe"))) is None
+    assert difficulty_of(Request((HumanMessage(QUESTION),), Step("act"))) is None
+    assert difficulty_of(Request((HumanMessage(QUESTION),), Step("answer", signals=Signals(language="de")))) is None
+
+
+def test_a_plain_question_is_judged() -> None:
+    found = difficulty_of(Request((HumanMessage(QUESTION),), Step("answer", signals=Signals(language="en"))))
+
+    assert found is not None
+    assert 0.5 < found.cheap <= 1
+    assert found.gap < 0.4
+
+
+def test_harder_mathematics_looks_harder_for_cheap_models() -> None:
+    hard = (
+        "Let $f$ be an entire function such that $|f(z)| \\le |z|^{3/2}$ for all $|z| > 1$. Determine the number of zeros of the "
+        "polynomial $x^8 - 4x^5 + x^2 - 1$ inside the unit disc and the Galois group of its splitting field."
+    )
+    success = default_estimator().estimate([Document(QUESTION), Document(hard)]).success
+
+    assert success[0, 0] > success[1, 0]
+    assert np.isfinite(success).all()
