@@ -28,7 +28,7 @@ from langroute.errors import ConfigurationError
 from langroute.ledger import open_ledger
 from langroute.local.catalogue import CATALOGUE
 from langroute.local.places import is_fetched
-from langroute.local.servers import serve
+from langroute.local.servers import default_threads, serve
 from langroute.routes import Route, identity, resolve
 
 TIERS = ("cheap", "frontier")
@@ -38,6 +38,9 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
 @click.command()
 @click.option("--quick", is_flag=True, help=f"{len(QUICK)} tasks rather than {len(tasks())}.")
 @click.option(
+    "--task", "names", multiple=True, type=click.Choice([task.name for task in tasks()]), help="Only this task; may be repeated."
+)
+@click.option(
     "--models",
     metavar="CHEAP,FRONTIER",
     default=LOCAL,
@@ -45,7 +48,7 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
     help="Local models, or models of providers such as openai:gpt-5-nano,openai:gpt-5.1, whose keys are in the environment.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Cores a local model may use; all that there are by default, four at most."
+    "--threads", type=click.IntRange(min=1), help="Cores a local model may use; those that are free by default, four at most."
 )
 @click.option(
     "--output",
@@ -57,14 +60,16 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @directory_option
-def demo(quick: bool, models: str, threads: int | None, output: Path, as_json: bool, directory: Path | None) -> None:
+def demo(
+    quick: bool, names: tuple[str, ...], models: str, threads: int | None, output: Path, as_json: bool, directory: Path | None
+) -> None:
     """Run a coding agent always cheap, always frontier and routed, and compare.
 
     The agent plans, writes, tests, repairs and summarizes small Python functions. Local models are fetched (1.2 GB for the two) where
     they are not here yet.
     """
     console = Console(stderr=True)
-    chosen = tasks(QUICK if quick else None)
+    chosen = tasks(names or (QUICK if quick else None))
     output.mkdir(parents=True, exist_ok=True)
     ledger_file = output / "ledger.db"
     ledger_file.unlink(missing_ok=True)
@@ -98,6 +103,8 @@ def _routes(models: str, threads: int | None, directory: Path | None, console: C
         for name in names:
             if name in CATALOGUE and not is_fetched(name, directory):
                 fetch_with_bar(CATALOGUE[name], directory, console)
+        # Once for both: they are compared.
+        threads = threads or default_threads()
         routes = {}
         for tier, name in zip(TIERS, names, strict=True):
             if name not in CATALOGUE:

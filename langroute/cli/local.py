@@ -65,7 +65,7 @@ def fetch_command(names: tuple[str, ...], directory: Path | None) -> None:
 
 @local.command(name="start")
 @click.argument("name", metavar="MODEL", type=MODEL)
-@click.option("--threads", type=click.IntRange(min=1), help="Cores it may use; all that there are by default, four at most.")
+@click.option("--threads", type=click.IntRange(min=1), help="Cores it may use; those that are free by default, four at most.")
 @click.option("--context", type=click.IntRange(min=256), default=4096, show_default=True, help="Most tokens of a call.")
 @directory_option
 def start_command(name: str, threads: int | None, context: int, directory: Path | None) -> None:

@@ -143,7 +143,7 @@ def serve(
     Args:
         model: A model that was fetched.
         directory: Where local models are kept.
-        threads: Cores it may use; by default all that the program may, four at most.
+        threads: Cores it may use; by default those that are free, four at most.
         context: Most tokens of a call, answer included.
         timeout_seconds: How long loading may take.
 
@@ -171,7 +171,7 @@ def start(
     Args:
         model: A model that was fetched.
         directory: Where local models are kept.
-        threads: Cores it may use; by default all that the program may, four at most.
+        threads: Cores it may use; by default those that are free, four at most.
         context: Most tokens of a call, answer included.
         timeout_seconds: How long loading may take.
         detached: It outlives the program, until somebody stops it; then there is one of each model.
@@ -229,9 +229,14 @@ def start(
 
 
 def default_threads() -> int:
-    """Cores that this program may use, four at most: small models gain nothing from more."""
+    """Cores that this program may use and that are free, four at most: small models gain nothing from more.
+
+    llama.cpp's threads wait for each other by spinning: where they have to share cores with other programs, one is many times faster
+    than two.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, allowed))
+    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+    return max(1, min(4, allowed - busy))
 
 
 def running(directory: str | Path | None = None) -> list[LocalServer]:
