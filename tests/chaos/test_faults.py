@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -163,3 +164,27 @@ def test_retry_after_is_waited_for(weather: Weather) -> None:
     assert answer.text == "Mock response from patient-chat."
     assert [attempt.route for attempt in attempts] == ["chat", "chat"]
     assert attempts[1].selection.wait_s == pytest.approx(0.05)
+
+
+def test_the_server_itself_finds_no_fault_with_its_client(weather: Weather) -> None:
+    """The mock judges who called it: waits that were cut short, retries of what cannot pass, storms of them."""
+    from llmock.verdict import judge
+
+    journal = weather.server.state.journal
+    journal.clear()
+    policy = Fallback(Fixed("chat"), retries=2, backoff_seconds=0.02, max_wait_seconds=1.0, cool_down_seconds=0.0)
+    model = ChatRouter(routes(weather, "judged"), policy=policy)
+    faults = ["429 with Retry-After", "429", "500", "503", "529", "400", "401", "context overflow"]
+    for number, what in enumerate(faults * 4):
+        weather.send("judged-chat", what)
+        # What is said of each error is tested above; here the server has the word.
+        with suppress(Exception):
+            if number % 2:
+                model.invoke(f"Call {number}?")
+            else:
+                list(model.stream(f"Call {number}?"))
+
+    verdict = judge(journal.records(wait=2.0))
+
+    assert verdict.faults > 15
+    assert verdict.errors == (), verdict.render()
