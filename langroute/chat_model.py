@@ -190,6 +190,20 @@ class ChatRouter(BaseChatModel):
 
             self._core.recall = Recall(cache, self._core.models)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field. What the router works with is made anew, as every chat model heeds a setting that is changed later."""
+        core = self.__dict__.pop("_core", None) if name in type(self).model_fields else None
+        if core is None:
+            super().__setattr__(name, value)
+            return
+        before = dict(self.__dict__)
+        try:
+            super().__setattr__(name, build_routes(value, self.prices, self.api_key) if name == "routes" else value)
+            self._build()
+        except Exception:
+            self.__dict__.update(before, _core=core)
+            raise
+
     # What it is ------------------------------------------------------------------------------------------------------
 
     @property
@@ -267,7 +281,8 @@ class ChatRouter(BaseChatModel):
         if deep:
             raise ConfigurationError("A router's models hold connections and cannot be copied deeply; use model_copy(update=...).")
         copy = super().model_copy(update=update)
-        copy.__dict__.pop("_serialized", None)
+        for stale in ("_serialized", "_core"):
+            copy.__dict__.pop(stale, None)
         copy.routes = build_routes(copy.routes, copy.prices)
         copy._build()
         return copy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBinding
 
-from langroute.errors import ConfigurationError, DuplicateRouteError, MissingExtraError
+from langroute.errors import ConfigurationError, ConfigurationWarning, DuplicateRouteError, MissingExtraError
 from langroute.pricing import price_from, price_of
 from langroute.records import TIERS, Price, RouteInfo
 
@@ -100,6 +102,8 @@ def build_routes(routes: Any, prices: Mapping[str, Any] | None = None, api_key: 
         raise ConfigurationError(f"Give routes as a mapping of name to chat model, not {type(routes).__name__}.")
     if not given:
         raise ConfigurationError("A router needs at least one route.")
+    if prices is not None and not isinstance(prices, Mapping):
+        raise ConfigurationError(f"Give prices as a mapping of model or route to price, not as a {type(prices).__name__}.")
     table = {name: price for name, raw in (prices or {}).items() if (price := price_from(raw, f"prices[{name!r}]"))}
     built: dict[str, BuiltRoute] = {}
     for rank, (name, value) in enumerate(given):
@@ -116,6 +120,8 @@ def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Pri
         return replace(value, info=replace(value.info, name=name, rank=rank))
     route = value if isinstance(value, Route) else Route(value)
     model, kwargs, config = _unwrap(resolve(route.model, name, api_key))
+    if isinstance(model, type):
+        raise ConfigurationError(f"Route {name!r} is the class {model.__name__}; give a model, as in {model.__name__}(...).")
     if not isinstance(model, Runnable):
         raise ConfigurationError(f"Route {name!r} is a {type(model).__name__}; give a chat model, a model name or a Route.")
     if isinstance(route.labels, str):
@@ -129,11 +135,11 @@ def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Pri
         abilities["tools"] = False
         if not hasattr(model, "with_structured_output"):
             abilities["structured_output"] = False
-    abilities.update(route.abilities)
+    abilities.update(_checked_abilities(route.abilities, name))
     own = price_from(route.price, f"Route {name!r}: price")
     info = RouteInfo(
         name=name,
-        tier=route.tier or _tier(name, rank, count),
+        tier=_known_tier(route.tier, name) or _tier(name, rank, count),
         rank=rank,
         model=asked,
         provider=provider,
@@ -147,10 +153,28 @@ def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Pri
     return BuiltRoute(info, model, kwargs, config, route)
 
 
+def _checked_abilities(abilities: Any, name: str) -> Mapping[str, bool]:
+    """An ability that nobody asks for would be heeded by nobody."""
+    if not isinstance(abilities, Mapping):
+        raise ConfigurationError(f"Route {name!r}: abilities say yes or no to each, such as {{'tools': True}}.")
+    for ability in abilities:
+        if ability not in ABILITIES:
+            raise ConfigurationError(f"Route {name!r}: unknown ability {ability!r}. Abilities: {', '.join(ABILITIES)}.")
+    return abilities
+
+
 def _positive(value: int | None, name: str) -> int | None:
-    if value is not None and value <= 0:
-        raise ConfigurationError(f"Route {name!r}: token limits are above zero, not {value}.")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value <= 0):
+        raise ConfigurationError(f"Route {name!r}: token limits are whole numbers above zero, not {value!r}.")
     return value
+
+
+def _known_tier(tier: str | None, name: str) -> str | None:
+    """A tier of the user's own is fine; one that is nearly ours is more likely a slip."""
+    if tier is not None and tier not in TIERS and (close := difflib.get_close_matches(tier, TIERS, n=1, cutoff=0.75)):
+        text = f"Route {name!r}: {tier!r} becomes a tier of your own. Did you mean {close[0]!r}?"
+        warnings.warn(text, ConfigurationWarning, stacklevel=2)
+    return tier
 
 
 def _tier(name: str, rank: int, count: int) -> str:

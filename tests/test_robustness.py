@@ -114,6 +114,23 @@ WRONG: dict[str, tuple[Callable[[], Any], type[LangrouteError], str]] = {
         ConfigurationError,
         "above zero",
     ),
+    "a context window in words": (
+        lambda: ChatRouter({"a": Route(ScriptedModel("x"), context_window="8k")}),  # type: ignore[arg-type]
+        ConfigurationError,
+        "whole numbers",
+    ),
+    "prices that are no table": (lambda: ChatRouter(routes(), prices=5), ConfigurationError, "mapping"),
+    "a model's class": (lambda: ChatRouter({"a": ScriptedModel}), ConfigurationError, "class ScriptedModel"),
+    "an unknown ability": (
+        lambda: ChatRouter({"a": Route(ScriptedModel("x"), abilities={"tool": False})}),
+        ConfigurationError,
+        "'tool'.*tools",
+    ),
+    "abilities as a list": (
+        lambda: ChatRouter({"a": Route(ScriptedModel("x"), abilities=["tools"])}),  # type: ignore[arg-type]
+        ConfigurationError,
+        "yes or no",
+    ),
     "labels as one word": (lambda: ChatRouter({"a": Route(ScriptedModel("x"), labels="eu")}), ConfigurationError, "set of words"),
     "no policy": (lambda: ChatRouter(routes(), policy=lambda request: "cheap"), ConfigurationError, "select"),
     "a policy's class": (lambda: ChatRouter(routes(), policy=Fixed), ConfigurationError, "Fixed"),
@@ -827,3 +844,32 @@ def test_a_history_that_cannot_be_adapted_goes_out_as_it_is(mock: Any) -> None:
 
     assert answer.content == "Hello."
     assert any("could not be adapted" in problem for problem in answer.response_metadata["langroute"]["problems"])
+
+
+def test_a_tier_that_is_nearly_one_of_ours_is_asked_about() -> None:
+    with pytest.warns(UserWarning, match="Did you mean 'cheap'"):
+        ChatRouter({"a": Route(ScriptedModel("x"), tier="cheep", price=PRICE)})
+
+
+def test_a_setting_that_is_changed_later_is_heeded_and_a_wrong_one_changes_nothing() -> None:
+    model = ScriptedModel("small answer")
+    router = ChatRouter({"cheap": Route(model, price=PRICE), **routes(frontier="large answer")}, policy=Fixed("cheap"))
+
+    router.temperature = 0.25
+    assert router.invoke("Hi.").content == "small answer"
+    assert model.calls[-1][1] == {"temperature": 0.25}
+
+    router.policy = Fixed("frontier")
+    assert router.invoke("Hi.").content == "large answer"
+    assert len(router.ledger.decisions) == 2
+
+    with pytest.raises(UnknownRouteError, match="'big'"):
+        router.policy = Fixed("big")
+    with pytest.raises(UnknownRouteError, match="'big'"):
+        router.pin = "big"
+    assert router.pin is None
+    assert router.invoke("Hi.").content == "large answer"
+
+    router.policy = Cascade()
+    router.routes = {"only": Route(ScriptedModel("new"), price=PRICE)}
+    assert router.invoke("Hi.").content == "new"
