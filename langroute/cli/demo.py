@@ -17,7 +17,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from langroute.cli.local import directory_option, fetch_with_bar
 from langroute.demo.answers import remembering
@@ -151,7 +151,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def _show(comparison: Comparison, output: Path) -> None:
     console = Console()
-    runs = Table("run", "solved", "calls", "tokens in", "tokens out", "cost, USD", "seconds")
+    runs = Table(Column("run", no_wrap=True), "solved", "calls", "tokens in", "tokens out", "cost, USD", "seconds")
     for run in comparison.runs:
         cost = "unknown" if run.cost_usd is None else f"{run.cost_usd:.5f}"
         runs.add_row(
