@@ -122,7 +122,7 @@ def test_a_narrow_system_prompt_tells_the_job() -> None:
 
 
 def test_go_on_keeps_what_the_turn_is_about() -> None:
-    """ "Continue" asks for more of the same."""
+    """Continuing asks for more of the same."""
     messages = [HumanMessage("Summarize the report."), AIMessage("Part one ..."), HumanMessage("continue")]
 
     assert kind(messages) == "summarize"
