@@ -22,6 +22,7 @@ def prices_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory: pytest.TempPathFactory, prices_file: Path) -> Path:
     """A policy directory fitted through the command line on 700 made requests."""
+    pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
     folder = tmp_path_factory.mktemp("fitted")
     traffic = write(folder / "train.jsonl", made_traffic(700))
     result = CliRunner().invoke(

@@ -16,6 +16,8 @@ from langroute.errors import DataError, UnknownRouteError
 from langroute.learning.fit import calibration_error, fit_files
 from langroute.learning.prices import read_prices
 
+pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
+
 
 def run(*arguments: Any) -> Any:
     return CliRunner().invoke(cli, [str(one) for one in arguments])

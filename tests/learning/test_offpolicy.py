@@ -43,6 +43,7 @@ def test_the_truth_is_inside_the_interval_in_nine_of_ten_runs(estimator: str) ->
 
 
 def test_a_fitted_policy_is_judged_by_logged_traffic(tmp_path: Path, prices_file: Path) -> None:
+    pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
     train = write(tmp_path / "train.jsonl", made_traffic(500, routes=("small", "large")))
     policy = tmp_path / "policy"
     runner = CliRunner()

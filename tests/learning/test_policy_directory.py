@@ -24,6 +24,7 @@ from langroute.testing import ScriptedModel
 
 
 def test_same_input_and_seed_same_bytes(tmp_path: Path, prices_file: Path) -> None:
+    pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
     traffic = write(tmp_path / "train.jsonl", made_traffic(300))
     written = []
     for name in ("one", "two"):
@@ -96,6 +97,7 @@ def test_a_lower_target_costs_no_more(fitted: Path) -> None:
 
 def test_what_is_read_back_estimates_what_was_fitted(tmp_path: Path, prices_file: Path) -> None:
     """A vocabulary is known by slots of hashes: fewer or other slots would move every word."""
+    pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
     rows = made_traffic(150)
     for number, row in enumerate(rows):
         row["messages"][0]["content"] += " ".join(f" word{number * step % 997}" for step in range(40))

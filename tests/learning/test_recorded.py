@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from langroute.cli import cli
+
+pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
 
 
 def part(shared: Path, source: str, folder: Path, train: int, test: int) -> tuple[Path, Path]:
