@@ -25,7 +25,7 @@ from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import read_traffic
-from langroute.policies.difficulty import TOLERANCE
+from langroute.policies.difficulty import looks_easy
 from langroute.records import Price
 
 ROUTES = ("cheap", "frontier")
@@ -108,7 +108,7 @@ def judged(guess: Floats, scores: Floats) -> dict[str, float]:
     """
     gain = scores[:, 1] - scores[:, 0]
     preference = guess[:, 1] - guess[:, 0]
-    easy = preference <= TOLERANCE
+    easy = looks_easy(guess[:, 0], guess[:, 1])
     return {
         "requests": len(gain),
         "gap": round(float(gain.mean()), 6),
@@ -125,6 +125,10 @@ def default_card(policy: PolicyFile) -> str:
         f"| {name} | {one['requests']} | {one['gap']:.1%} | {one['apgr']:.3f} | {one['easy_share']:.1%} | {one['easy_gap']:.1%} |"
         for name, one in facts["left_out"].items()
     ]
+    every = facts["left_out"].values()
+    easy = sum(one["requests"] * one["easy_share"] for one in every)
+    lost = sum(one["requests"] * one["easy_share"] * one["easy_gap"] for one in every) / max(easy, 1e-9)
+    usual = sum(one["requests"] * one["easy_share"] * one["gap"] for one in every) / max(easy, 1e-9)
     inside = facts["inside"]
     return "\n".join(
         [
@@ -139,6 +143,9 @@ def default_card(policy: PolicyFile) -> str:
             "| left out | requests | gap between the models | APGR (0.5: a coin) | look easy | gap among those |",
             "|---|---|---|---|---|---|",
             *rows,
+            "",
+            f"Of all of them {easy / facts['requests']:.1%} look easy. With a cheap model those lose {lost:.1%}; as many requests of the",
+            f"same sources, taken at random, lose {usual:.1%}. On sources where the APGR is near 0.5 it knows nothing.",
             "",
             (
                 f"On requests like those it was fitted on (cross-fitted): APGR {inside['apgr']:.3f}, "

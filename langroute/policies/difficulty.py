@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Estimator
-from langroute.estimators.features import featurize
+from langroute.estimators.features import Floats, featurize
 from langroute.estimators.store import load_policy_file
 from langroute.records import Request
 
@@ -24,6 +27,9 @@ LEAST_WORDS = 8
 
 KINDS = ("answer", "chat", "classify", "extract")
 """Step kinds that may be judged; the steps of agents are unlike anything the estimator has seen."""
+
+LEAST_SUCCESS = 0.85
+"""Least probability that a cheap model succeeds for a request to be easy: where cheap models do well, little can be lost."""
 
 TOLERANCE = 0.05
 """How much less likely a cheap route may be to succeed than a frontier one for a request to be easy."""
@@ -88,6 +94,16 @@ def _judge(request: Request) -> Difficulty | None:
     return Difficulty(float(success[0]), float(success[1]))
 
 
+def looks_easy(cheap: Floats, frontier: Floats) -> NDArray[np.bool_]:
+    """The rule of `is_easy`, for many requests at once.
+
+    Example:
+        >>> looks_easy(np.array([0.95, 0.95, 0.6]), np.array([0.97, 1.1, 0.6])).tolist()
+        [True, False, False]
+    """
+    return np.asarray((cheap >= LEAST_SUCCESS) & (frontier - cheap <= TOLERANCE))
+
+
 def is_easy(request: Request) -> bool:
     """A cheap route is expected to do nearly as well as a frontier one. Never true where the estimator has no say.
 
@@ -96,4 +112,4 @@ def is_easy(request: Request) -> bool:
         False
     """
     found = difficulty_of(request)
-    return found is not None and found.gap <= TOLERANCE
+    return found is not None and bool(looks_easy(np.array(found.cheap), np.array(found.frontier)))
