@@ -58,7 +58,11 @@ def main(kind: str, where: str, seed: str, tasks: str) -> None:
     store = RedisBudgets(where) if kind == "redis" else SqliteBudgets(where)
     budget = Budget(usd=10, per="all", store=store, soft=1, wait_seconds=5)
     router = ChatRouter(models(int(seed)), policy=Fixed("frontier"), budget=budget)
-    usd, answered, refused = asyncio.run(spend(router, int(tasks), 50))
+    # Everybody is there before anybody begins: a machine under load starts processes seconds apart.
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    usd, answered, refused = asyncio.run(spend(router, int(tasks), 1000, slow_s=0.2))
     SETTLING.wait()
     sys.stdout.write(json.dumps({"usd": usd, "answered": answered, "refused": refused}))
 
