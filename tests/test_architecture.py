@@ -30,6 +30,7 @@ LAYERS = {
     **dict.fromkeys(
         ("steps", "history", "texts", "tooling", "eligibility", "adapt", "policies", "verifiers", "cache", "ledger", "hooks"), 2
     ),
+    **dict.fromkeys(("budgets", "warmth", "switching", "tab", "habits", "billing", "style"), 2),
     **dict.fromkeys(("router", "drivers"), 3),
     **dict.fromkeys(("chat_model", "node", "middleware", "callbacks", "learning", "reports", "testing"), 4),
     "config": 5,
@@ -37,7 +38,7 @@ LAYERS = {
 }
 """The layers that the design draws. A module that is not in it may stand anywhere, as long as imports form no circle."""
 
-SIBLINGS = ("policies", "verifiers", "cache", "ledger", "hooks")
+SIBLINGS = ("policies", "verifiers", "cache", "ledger", "hooks", "budgets")
 """Folders of layer 2: none imports from another."""
 
 
