@@ -13,12 +13,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
 from langroute import ChatRouter, Route
+from langroute.answers import canonical
 from langroute.errors import ConfigurationError
 from langroute.policies import Cascade
 from langroute.records import Attempt, Request, Selection, Verdict
 from langroute.testing import ScriptedModel
 from langroute.verifiers import Agreement, Check, CodeCompiles, Judge, LogProb, NotEmpty, Structured, ToolCalls, run, score_of
-from langroute.answers import canonical
 
 PRICE = {"input": 1.0, "output": 2.0}
 FENCE = "`" * 3
