@@ -75,6 +75,17 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Kin:
+    """Routes that are known by the routes they resemble: their log-odds are sums of the others'."""
+
+    weights: Floats
+    """`(fitted routes, newcomers)`."""
+
+    shift: Floats
+    """`(newcomers,)`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What is expected of each route, `(requests, routes)` each."""
 
@@ -100,6 +111,8 @@ class Estimator:
     forest: Forest | None
     blend: Blend
     tokens: Tokens
+    kin: Kin | None = None
+    """For the last of the routes, where some were placed after the fit."""
 
     def estimate(self, documents: Sequence[Document]) -> Estimate:
         """Estimate several requests at once."""
@@ -114,6 +127,8 @@ class Estimator:
         if self.forest is not None:
             parts.append(logit(self.forest.predict(np.concatenate([features, linear], 1))))
         success = self.blend(parts)
+        if self.kin is not None:
+            success = np.concatenate([success, probability(logit(success) @ self.kin.weights + self.kin.shift)], 1)
         logs = self.tokens.logs(features)
         counts = np.expm1(logs) * self.tokens.factor
         half = len(self.routes)
@@ -142,6 +157,8 @@ class Estimator:
             **{f"linear.{name}": array for name, array in self.linear.arrays().items()},
             **{f"tokens.{name}": getattr(self.tokens, name) for name in ("weights", "bias", "factor", "ceiling", "usual")},
         }
+        if self.kin is not None:
+            found |= {"kin.weights": self.kin.weights, "kin.shift": self.kin.shift}
         if self.forest is not None:
             found |= {f"forest.{name}": array for name, array in self.forest.arrays().items()}
         return found
@@ -168,4 +185,5 @@ class Estimator:
             forest,
             Blend(arrays["blend.weights"], arrays["blend.shift"]),
             Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling", "usual"))),
+            Kin(arrays["kin.weights"], arrays["kin.shift"]) if "kin.weights" in arrays else None,
         )

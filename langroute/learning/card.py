@@ -53,7 +53,7 @@ def _group(group: Group) -> list[str]:
         "| route | quality | mean cost, USD | calibration error | solves what the frontier does not | fails what it solves |",
         "|---|---|---|---|---|---|",
     ]
-    for name in sorted(group.routes, key=lambda route: -facts["quality"][route]):
+    for name in sorted(facts["quality"], key=lambda route: -facts["quality"][route]):
         rescue = facts["rescue"].get(name)
         both = f"{rescue['rescue']:.1%} | {rescue['loss']:.1%}" if rescue else "– | –"
         lines.append(
