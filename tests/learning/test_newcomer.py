@@ -38,7 +38,7 @@ def group(fitted: Path) -> Group:
     return load_policy_file(fitted).groups[0]
 
 
-@pytest.mark.parametrize("like", ["small", "large"])
+@pytest.mark.parametrize("like", ["small", "other"])
 def test_fifty_answers_beat_what_they_say_on_average(group: Group, like: str) -> None:
     few, fresh = answered(50, 21, like), answered(800, 22, like)
     placed = place_route(group, few, "new", PRICE).estimator
