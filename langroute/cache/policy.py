@@ -90,7 +90,8 @@ class CachePolicy:
             return f"{kind} steps are not cached"
         temperature = settings.get("temperature")
         if temperature is None:
-            temperature = getattr(model, "temperature", None)
+            # A chat model's fields stand in its dictionary; asking it for one that it lacks takes pydantic longer than all the rest here.
+            temperature = getattr(model, "__dict__", {}).get("temperature")
         if isinstance(temperature, (int, float)) and temperature > self.max_temperature:
             return f"temperature {temperature:g} asks for variety"
         if (settings.get("n") or 1) != 1:
