@@ -55,6 +55,8 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
     if message.invalid_tool_calls or (not content and extra.get("refusal")):
         return portable(message)
     provider = metadata.get("model_provider")
+    if form == "openai-responses" and isinstance(content, list) and _nameless(content):
+        return portable(message)
     if provider is None and form == "anthropic" and isinstance(content, list) and _plain(content):
         return message, []
     if target.wrote(provider) and not (isinstance(content, list) and form in ("openai-chat", "openai-compatible")):
@@ -74,6 +76,12 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
 def _plain(content: list[Any]) -> bool:
     """Text and calls as a user writes them for Claude, with marks of its prompt cache."""
     return all(isinstance(block, Mapping) and block.get("type") in ("text", "tool_use") for block in content)
+
+
+def _nameless(content: list[Any]) -> bool:
+    """Text and calls that are no items of a response: text has no id, and older packages would send an empty one."""
+    known = all(isinstance(block, Mapping) and block.get("type") in ("text", *CALLS) for block in content)
+    return known and any(block["type"] == "text" and not block.get("id") for block in content)
 
 
 def _model(metadata: Mapping[str, Any]) -> str | None:

@@ -50,6 +50,11 @@ def _message_id() -> str:
     return f"msg_{next(_numbers)}"
 
 
+def _item(api: str) -> dict[str, Any]:
+    """Responses gives its texts ids."""
+    return {"id": _message_id()} if api == "openai-responses" else {}
+
+
 def by(api: str, content: Any, model: str | None = None, **fields: Any) -> AIMessage:
     """An answer as the provider's package gives it."""
     metadata = {"model_provider": PROVIDERS[api], "model_name": model or MODELS[api], **fields.pop("response_metadata", {})}
@@ -117,7 +122,7 @@ def calling(api: str, calls: list[dict[str, Any]], model: str | None = None, thi
     blocks: list[Any] = thinking(api, model, think) if think else []
     extra: dict[str, Any] = {}
     if text:
-        blocks.append({"type": "text", "text": text})
+        blocks.append({"type": "text", "text": text, **_item(api)})
     if api == "anthropic":
         blocks += [{"type": "tool_use", "id": c["id"], "name": c["name"], "input": c["args"]} for c in calls]
     elif api == "openai-responses":
@@ -187,7 +192,7 @@ def _(api: str) -> list[BaseMessage]:
     )
     return [
         HumanMessage("Hello."),
-        by(api, [*blocks, {"type": "text", "text": "Hi."}] if blocks else "Hi."),
+        by(api, [*blocks, {"type": "text", "text": "Hi.", **_item(api)}] if blocks else "Hi."),
         HumanMessage("And now?"),
     ]
 
@@ -307,7 +312,7 @@ def _(api: str) -> list[BaseMessage]:
 
 @feature("citations")
 def _(api: str) -> list[BaseMessage]:
-    text: dict[str, Any] = {"type": "text", "text": f"It rains, {MARK}."}
+    text: dict[str, Any] = {"type": "text", "text": f"It rains, {MARK}.", **_item(api)}
     if api == "anthropic":
         cited = {"type": "char_location", "cited_text": "x", "document_index": 0, "start_char_index": 0, "end_char_index": 1}
         text["citations"] = [{**cited, "document_title": None}]
@@ -357,7 +362,10 @@ def _(api: str) -> list[BaseMessage]:
 
 @feature("an image that a model made")
 def _(api: str) -> list[BaseMessage]:
-    blocks = [{"type": "image_generation_call", "id": "ig_1", "result": PIXEL}, {"type": "text", "text": f"Here, {MARK}."}]
+    blocks = [
+        {"type": "image_generation_call", "id": "ig_1", "result": PIXEL},
+        {"type": "text", "text": f"Here, {MARK}.", "id": _message_id()},
+    ]
     if api == "gemini":
         blocks = [_image("openai-chat"), {"type": "text", "text": f"Here, {MARK}."}]
     answer = by("openai-responses" if api != "gemini" else api, blocks)
@@ -495,7 +503,7 @@ def _(api: str) -> list[BaseMessage]:
     think: dict[str, Any] = {"type": "reasoning", "reasoning": "Hm.", "extras": {"signature": signed(api)}}
     if api == "openai-responses":
         think = {"type": "reasoning", "reasoning": "Hm.", "id": f"rs_{MODELS[api]}"}
-    text = {"type": "text", "text": f"Looking, {MARK}."}
+    text = {"type": "text", "text": f"Looking, {MARK}.", **_item(api)}
     use = {"type": "tool_call", "name": "look", "args": {"at": "sky"}, "id": one}
     blocks = [text, use] if api in ("openai-chat", "openai-compatible", "mistral") else [think, text, use]
     answer = by(api, blocks, tool_calls=[call("look", {"at": "sky"}, one)], response_metadata={"output_version": "v1"})

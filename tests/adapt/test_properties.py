@@ -54,6 +54,8 @@ def test_any_mixture_is_readable(to: str, parts: list[tuple[str, str]]) -> None:
 @SETTINGS
 def test_any_mixture_is_readable_by_every_kind_of_claude(model: str, thinking: bool, parts: list[tuple[str, str]]) -> None:
     """One that thinks in the older way, and one that takes system messages in the middle."""
+    if not thinking and not target("anthropic", model).systems_anywhere:
+        pytest.skip("this package knows of no such model")
     _, sent = adapted_payload("anthropic", joined(parts), model, thinking)
 
     assert violations("anthropic", sent, model, thinking="thinking" in sent, systems=not thinking) == []

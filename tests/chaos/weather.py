@@ -20,8 +20,8 @@ ERRORS = ("429", "429 with Retry-After", "500", "529", "503")
 SLOW = ("no answer in time",)
 STREAMED = ("slow first token", "cut in the middle", "ends early", "broken chunk", "stalls")
 FATAL = ("400",)
-SECONDS = 0.9
-"""How long what is slow takes. The routers under test wait a third of it."""
+SECONDS = 1.6
+"""How long what is slow takes. The routers under test wait less."""
 
 
 class Broken:
