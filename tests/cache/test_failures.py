@@ -167,6 +167,7 @@ async def test_redis_goes_and_comes_back() -> None:
 
 @pytest.mark.server
 def test_redis_that_was_never_there_is_asked_seldom() -> None:
+    pytest.importorskip("redis")
     cache = ResponseCache("redis://127.0.0.1:1/0")
     model, _ = router(cache)
     with warnings.catch_warnings(record=True) as warned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -271,7 +272,9 @@ async def test_an_agent_hits_at_every_step() -> None:
         assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"]
         assert state["messages"][-1].content == "Done."
         assert state["messages"][1].tool_calls[0]["id"] == state["messages"][2].tool_call_id
-        assert (len(heard.starts), len(heard.ends)) == (2, 2)
+        # Before Python 3.11 a task cannot be given a context, so that an agent's nodes do not hear of the caller's handlers.
+        if not awaited or sys.version_info >= (3, 11):
+            assert (len(heard.starts), len(heard.ends)) == (2, 2)
     assert len(scripted.calls) == 2
     # Middleware further in may say something else to the model than the router saw: the stored answer was to something else then.
     prompt[0] = "Be rude."
