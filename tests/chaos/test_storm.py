@@ -313,8 +313,8 @@ def test_there_were_enough_of_them_and_of_every_end() -> None:
     if TALLY["calls"] < sum(CALLS.values()):
         pytest.skip("the other tests of this file did not all run")
     assert TALLY["calls"] >= 2_000, dict(TALLY)
-    assert TALLY["saved"] > 300
+    assert TALLY["saved"] > 200
     assert TALLY["error"] > 5
-    assert TALLY["error, after tokens"] > 20
+    assert TALLY["error, after tokens"] > 10
     assert TALLY["agents done"] > 50
     assert TALLY["tool calls"] >= TALLY["agents done"]
