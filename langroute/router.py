@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from os import urandom
 from time import perf_counter, time
 from typing import Any
-from uuid import uuid4
 
 from langroute.answers import finish_reason
 from langroute.budgets.funding import Fund, Funding
@@ -368,7 +368,7 @@ class Router:
         Whatever happens, the decision is recorded once: also when the caller cancels or a graph interrupts.
         """
         begun, waited = perf_counter(), 0.0
-        decision_id = uuid4().hex
+        decision_id = new_id()
         started_at = time()
         attempts: list[Attempt] = []
         problems = list(request.problems)
@@ -525,7 +525,7 @@ class Router:
         else:
             selection = self._allowed(request, [], selected, problems)
         attempt = Attempt(selection or Selection(request.default or self.default))
-        decision = self._finish(request, run, uuid4().hex, [attempt], problems, started_at, perf_counter() - begun, 0.0)
+        decision = self._finish(request, run, new_id(), [attempt], problems, started_at, perf_counter() - begun, 0.0)
         return Result(decision)
 
     def _final(self, attempt: Attempt) -> bool:
@@ -680,9 +680,11 @@ class Router:
         waited: float,
     ) -> Decision:
         kept = best_attempt(attempts)
-        costs = [attempt.cost_usd for attempt in attempts]
-        costs.extend(verdict.cost_usd for attempt in attempts for verdict in attempt.verdicts)
-        costs.extend(attempt.selection.cost_usd for attempt in attempts)
+        costs: list[float | None] = []
+        for attempt in attempts:
+            costs += (attempt.cost_usd, attempt.selection.cost_usd)
+            if attempt.verdicts:
+                costs += [verdict.cost_usd for verdict in attempt.verdicts]
         last = kept or (attempts[-1] if attempts else None)
         decision = Decision(
             id=decision_id,
@@ -729,6 +731,11 @@ class Router:
         for hook in self._hearing():
             if callable(hear := getattr(hook, "on_outcome", None)):
                 hear(outcome)
+
+
+def new_id() -> str:
+    """An id for a decision: 32 random hexadecimal digits, a third of the price of a `uuid4`."""
+    return urandom(16).hex()
 
 
 def _check_parts(policy: Any, ledger: Any, hooks: Any, inspector: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
@@ -29,9 +29,9 @@ class _Kept:
     """What is kept of one task."""
 
     id: str
-    decisions: deque[str]
-    calls: deque[CallRecord]
-    outcomes: deque[Outcome]
+    decisions: list[str] = field(default_factory=list)
+    calls: list[CallRecord] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     kind: str | None = None
     record: TaskRecord | None = None
 
@@ -75,7 +75,7 @@ class MemoryLedger:
                 told = self.thread_task(str(thread)) if thread else decision.id
             kept = self._task(told)
             kept.kind = kept.kind or decision.step.task_kind
-            kept.decisions.append(decision.id)
+            self._add(kept.decisions, decision.id)
             self._task_of[decision.id] = told
             if decision.run_id is not None:
                 self._remember(decision.run_id, told)
@@ -92,13 +92,13 @@ class MemoryLedger:
                 as_thread = self.thread_task(outcome.task_id)
                 told = as_thread if outcome.task_id not in self._tasks and as_thread in self._tasks else outcome.task_id
             if told is not None:
-                self._task(told).outcomes.append(outcome)
+                self._add(self._task(told).outcomes, outcome)
 
     def record_call(self, call: CallRecord | Callable[[], CallRecord]) -> None:
         """Keep a call that no router of this ledger made."""
         call = call() if callable(call) else call
         with self._lock:
-            self._task(call.task_id).calls.append(call)
+            self._add(self._task(call.task_id).calls, call)
             if call.run_id is not None:
                 self._remember(call.run_id, call.task_id)
 
@@ -124,7 +124,7 @@ class MemoryLedger:
             elif before == decision_id != task_id:
                 moved = self._tasks.pop(before, None)
                 target = self._task(task_id)
-                target.decisions.append(decision_id)
+                self._add(target.decisions, decision_id)
                 target.outcomes.extend(moved.outcomes if moved is not None else ())
                 self._task_of[decision_id] = task_id
 
@@ -139,11 +139,16 @@ class MemoryLedger:
     def _task(self, task_id: str) -> _Kept:
         kept = self._tasks.get(task_id)
         if kept is None:
-            most = self.max_decisions
-            kept = self._tasks[task_id] = _Kept(task_id, deque(maxlen=most), deque(maxlen=most), deque(maxlen=most))
+            kept = self._tasks[task_id] = _Kept(task_id)
             if len(self._tasks) > self.max_decisions:
                 self._tasks.popitem(last=False)
         return kept
+
+    def _add(self, kept: list[Any], one: Any) -> None:
+        # Most tasks have a record or two, so a list; one that grows for ever loses its beginning.
+        kept.append(one)
+        if len(kept) > 2 * self.max_decisions:
+            del kept[: -self.max_decisions]
 
     def _remember(self, run_id: str, task_id: str) -> None:
         self._runs[run_id] = task_id
