@@ -80,8 +80,8 @@ def test_a_locked_database_costs_no_answer(tmp_path: Path) -> None:
         for number in range(5):
             assert said(model.invoke(f"New {number}?")) == "miss"
             time.sleep(0.02)
-    assert [one.category for one in warned] == [DegradedWarning]
-    assert "response cache failed" in str(warned[0].message)
+    assert [one.category for one in warned if one.category is not ResourceWarning] == [DegradedWarning]
+    assert any("response cache failed" in str(one.message) for one in warned)
     lock.execute("ROLLBACK")
     cache._rests_until = 1e-9
     assert said(model.invoke("New again?")) == "miss"
@@ -174,7 +174,7 @@ def test_redis_that_was_never_there_is_asked_seldom() -> None:
         warnings.simplefilter("always")
         for number in range(200):
             model.invoke(f"Why {number}?")
-    assert [one.category for one in warned] == [DegradedWarning]
+    assert [one.category for one in warned if one.category is not ResourceWarning] == [DegradedWarning]
     assert cache.stats().errors < 40
 
 

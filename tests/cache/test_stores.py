@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +138,16 @@ def test_sqlite_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     store.put("a", b"1")
     for file in (tmp_path / "deep").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+def test_a_thread_that_ends_leaves_no_connection_behind(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "cache.db")
+    for number in range(50):
+        thread = threading.Thread(target=store.put, args=(f"k{number}", b"x"))
+        thread.start()
+        thread.join()
+    assert store.stats().entries == 50
+    assert len(store._opened) <= 2
 
 
 def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from langroute.cache.codec import Codec
 from langroute.cache.stores.base import Store, StoreStats
@@ -43,6 +44,23 @@ WHERE leases.until <= ? OR leases.owner = excluded.owner
 
 TOUCHES = 256
 """Uses that are noted before they are written with the next value; a read writes nothing."""
+
+
+class _Held:
+    """A thread's connection; closed when the thread ends, or the store is closed."""
+
+    __slots__ = ("__weakref__", "connection", "pid")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection, self.pid = connection, os.getpid()
+
+    def close(self) -> None:
+        # What a forked process inherited is its parent's to close.
+        if self.pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self.connection.close()
+
+    __del__ = close
 
 
 class SqliteStore(Store):
@@ -86,7 +104,7 @@ class SqliteStore(Store):
         self.codec = codec or Codec()
         self._busy, self._clock = busy_timeout_seconds, clock
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: WeakSet[_Held] = WeakSet()
         self._lock = threading.Lock()
         self._touched: dict[str, float] = {}
         try:
@@ -100,17 +118,18 @@ class SqliteStore(Store):
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; a forked process must not use its parent's."""
         local = self._local
-        if getattr(local, "pid", None) != os.getpid():
+        held: _Held | None = getattr(local, "held", None)
+        if held is None or held.pid != os.getpid():
             connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode=WAL")
             # A crash of the machine may cost the latest answers, never the file; a crash of the process costs nothing.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA mmap_size=268435456")
             connection.execute("PRAGMA journal_size_limit=67108864")
-            local.connection, local.pid = connection, os.getpid()
+            held = local.held = _Held(connection)
             with self._lock:
-                self._opened.append(connection)
-        return local.connection  # type: ignore[no-any-return]
+                self._opened.add(held)
+        return held.connection
 
     def get(self, key: str) -> bytes | None:
         """The value, or `None`; a damaged one is forgotten."""
@@ -216,11 +235,10 @@ class SqliteStore(Store):
     def close(self) -> None:
         """Close the connections of this process."""
         with self._lock:
-            opened, self._opened = self._opened, []
+            opened, self._opened = list(self._opened), WeakSet()
         self._local = threading.local()
-        for connection in opened:
-            with suppress(sqlite3.Error):
-                connection.close()
+        for held in opened:
+            held.close()
 
     def __getstate__(self) -> dict[str, object]:
         return {
