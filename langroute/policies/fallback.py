@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -172,8 +172,11 @@ class Fallback(Wrapper):
 
     def on_decision(self, decision: Decision) -> None:
         """Learn which routes failed and which answered."""
-        # A second try of the same route in one step says no more than its last.
-        for attempt in {attempt.route: attempt for attempt in decision.attempts}.values():
+        attempts: Iterable[Attempt] = decision.attempts
+        if len(decision.attempts) > 1:
+            # A second try of the same route in one step says no more than its last.
+            attempts = {attempt.route: attempt for attempt in attempts}.values()
+        for attempt in attempts:
             if attempt.ok:
                 if attempt.route in self._circuits:
                     with self._lock:
