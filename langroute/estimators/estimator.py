@@ -140,9 +140,10 @@ class Estimator:
         """Dense features and directions, `(requests, features)`."""
         if not self.projection.shape[1]:
             return batch.dense
+        short = values.astype(np.float32)
         if len(batch) == 1:
-            return np.concatenate([batch.dense[0], values @ self.projection[batch.buckets]])[None]
-        return np.concatenate([batch.dense, sums(self.projection[batch.buckets] * values[:, None], batch.starts)], 1)
+            return np.concatenate([batch.dense[0], short @ self.projection[batch.buckets]])[None]
+        return np.concatenate([batch.dense, sums(self.projection[batch.buckets] * short[:, None], batch.starts)], 1)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All numbers, by name."""

@@ -34,8 +34,8 @@ class Settings:
     """How large the models are."""
 
     folds: int = 5
-    directions: int = 48
-    trees: int = 80
+    directions: int = 32
+    trees: int = 60
     leaf: int | None = None
     """Fewest requests in a leaf; by default a five-hundredth of them, from 8 to 20."""
 

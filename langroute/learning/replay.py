@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from langroute.errors import ConfigurationError, DataError, UnknownRouteError
 from langroute.estimators.documents import Document, document_of
@@ -34,7 +35,7 @@ CURVE = (0.0, *(round(float(setting), 4) for setting in np.geomspace(0.003, 30, 
 """Tolerances of the curve."""
 
 NEIGHBOURS = 20
-KEPT = 4000
+KEPT = 1000
 """Requests that the nearest-neighbour baseline looks among."""
 
 
@@ -508,10 +509,11 @@ def _nearest(seen: Sequence[_Seen]) -> list[str]:
     return chosen
 
 
-def _vectors(documents: Sequence[Document], size: int = 256) -> Floats:
+def _vectors(documents: Sequence[Document], size: int = 128) -> NDArray[np.float32]:
     """Signed hashed words, each of length 1. Source: Weinberger et al., Feature Hashing (2009)."""
     hashes, owners = word_hashes(documents)
     signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
     places = owners * size + (hashes % np.uint64(size)).astype(np.int64)
     vectors = np.bincount(places, signs, len(documents) * size).reshape(len(documents), size)
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray((vectors / lengths).astype(np.float32))
