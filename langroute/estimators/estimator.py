@@ -90,11 +90,15 @@ class Estimate:
     """What is expected of each route, `(requests, routes)` each."""
 
     success: Floats
-    logits: Floats
     input_tokens: Floats
     output_tokens: Floats
     log_output: Floats
-    """Usual `log(1 + output tokens)` of each route: what an attempt's length is compared with."""
+    """Usual `log(1 + output tokens)` of each route, `(routes,)`: what an attempt's length is compared with."""
+
+    @property
+    def logits(self) -> Floats:
+        """Log-odds of success, `(requests, routes)`."""
+        return logit(self.success)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +136,7 @@ class Estimator:
         logs = self.tokens.logs(features)
         counts = np.expm1(logs) * self.tokens.factor
         half = len(self.routes)
-        return Estimate(
-            success, logit(success), counts[:, :half], counts[:, half:], np.broadcast_to(self.tokens.usual[half:], success.shape)
-        )
+        return Estimate(success, counts[:, :half], counts[:, half:], self.tokens.usual[half:])
 
     def features(self, batch: Batch, values: Floats) -> Floats:
         """Dense features and directions, `(requests, features)`."""

@@ -279,9 +279,7 @@ def _policy_for(policy: Any, names: Sequence[str]) -> Any:
 
 def _row(estimate: Estimate, row: int) -> Estimate:
     at = slice(row, row + 1)
-    return Estimate(
-        estimate.success[at], estimate.logits[at], estimate.input_tokens[at], estimate.output_tokens[at], estimate.log_output[at]
-    )
+    return Estimate(estimate.success[at], estimate.input_tokens[at], estimate.output_tokens[at], estimate.log_output)
 
 
 class _NamedRunner:

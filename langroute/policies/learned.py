@@ -230,7 +230,7 @@ class LearnedCascade(_Fitted):
         )
         order = self.plan.order[:asked]
         lengths = [
-            0.0 if attempt.usage is None else np.log1p(attempt.usage.output_tokens) - estimate.log_output[0, place]
+            0.0 if attempt.usage is None else np.log1p(attempt.usage.output_tokens) - estimate.log_output[place]
             for attempt, place in zip(attempts, order, strict=True)
         ]
         return state_features(
