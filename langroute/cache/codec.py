@@ -41,7 +41,7 @@ class Codec:
     def __init__(self, *, secret: str | bytes | None = None, encrypt: bool = False, compress_above: int = 1024) -> None:
         if encrypt and not secret:
             raise ConfigurationError("Encryption needs a secret: Codec(secret=..., encrypt=True).")
-        given = secret.encode() if isinstance(secret, str) else secret
+        given = self._secret = secret.encode() if isinstance(secret, str) else secret
         self._mac_key = blake2b(given or _DEFAULT_SECRET, digest_size=32, person=b"lr-cache-mac").digest()
         self.compress_above = compress_above
         self._cipher: Any = None
@@ -51,6 +51,12 @@ class Codec:
             except ImportError as error:
                 raise MissingExtraError("cryptography", "redis", "Encrypting cached answers") from error
             self._cipher = AESGCM(blake2b(given or b"", digest_size=32, person=b"lr-cache-aes").digest())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"secret": self._secret, "encrypt": self._cipher is not None, "compress_above": self.compress_above}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def seal(self, key: str, data: bytes) -> bytes:
         """A value as it is stored under a key."""

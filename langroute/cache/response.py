@@ -172,6 +172,24 @@ class ResponseCache:
         self._rest, self._rests_until = 0.0, 0.0
         self._warned: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was counted and who waits belong to this process; what is kept, to the store.
+        return {
+            "store": self.store,
+            "policy": self.policy,
+            "namespace": dict(self.base)["app"],
+            "isolate": self.isolate,
+            "scope": self.scope,
+            "single_flight": self.single_flight,
+            "lease_seconds": self._leases.seconds,
+            "wait_seconds": self.wait_seconds,
+            "semantic": self.semantic,
+            "clock": self._clock,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     # Asking ----------------------------------------------------------------------------------------------------------
 
     def open(self, ask: Ask) -> Ticket | str:

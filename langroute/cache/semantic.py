@@ -137,6 +137,22 @@ class SemanticCache:
 
         self._lock = RLock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Questions are found again in the store; what was learned of judgements is learned anew.
+        return {
+            "embeddings": self.embeddings,
+            "kinds": self.kinds,
+            "max_error": self.calibration.max_error,
+            "explore": self.explore,
+            "min_similarity": self.min_similarity,
+            "same_answer": self._same_answer,
+            "max_questions": self.max_questions,
+            "refresh_seconds": self.refresh_seconds,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     # Asking ------------------------------------------------------------------------------------------------------------
 
     def question(self, ticket: Ticket, keys: Any) -> Question | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -759,6 +760,20 @@ def test_answers_outlive_the_process_in_a_file(tmp_path: Path) -> None:
     second, scripted = router(response_cache=tmp_path / "c.db")
     assert second.invoke("Why?").content == "Answer 1."
     assert scripted.calls == []
+
+
+def test_a_router_with_a_cache_can_be_pickled(tmp_path: Path) -> None:
+    """What is kept in a file is there again; what is kept in memory is not."""
+    from langroute.cache.semantic import SemanticCache
+
+    for where, expected in ((tmp_path / "c.db", "hit"), (None, "miss")):
+        scripted = ScriptedModel("Because.")
+        model = ChatRouter(
+            {"cheap": scripted}, response_cache=ResponseCache(where, semantic=SemanticCache(), isolate=["t"]), prices=PRICES
+        )
+        config: Any = {"metadata": {"t": "1"}}
+        model.invoke("Why?", config)
+        assert said(pickle.loads(pickle.dumps(model)).invoke("Why?", config)) == expected
 
 
 def test_a_copy_of_the_router_keeps_the_cache() -> None:

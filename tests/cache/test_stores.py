@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import stat
 import threading
 import uuid
@@ -198,6 +199,7 @@ def test_an_encrypted_value_cannot_be_read_in_the_store() -> None:
     assert b"Tuesday" not in sealed
     assert codec.open("k", sealed) == b"the launch is on Tuesday"
     assert sealed != codec.seal("k", b"the launch is on Tuesday")
+    assert pickle.loads(pickle.dumps(codec)).open("k", sealed) == b"the launch is on Tuesday"
 
 
 def test_a_memory_store_before_another_answers_after_that_one_is_gone(tmp_path: Path) -> None:

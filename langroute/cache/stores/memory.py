@@ -66,6 +66,12 @@ class MemoryStore(Store):
         self._tags: dict[str, set[str]] = {}
         self._leases: dict[str, tuple[str, float]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"max_entries": self.max_entries, "max_bytes": self.max_bytes, "clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def get(self, key: str) -> bytes | None:
         """The value, or `None`."""
         with self._lock:

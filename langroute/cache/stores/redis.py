@@ -71,6 +71,14 @@ class RedisStore(Store):
         # A connection belongs to the event loop it was made in.
         self._async: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self.url is None:
+            raise TypeError("A Redis store with a client of your own cannot be pickled; give it a URL.")
+        return {"url": self.url, "prefix": self.prefix, "codec": self.codec, "timeout_seconds": self._timeout, "clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def _aclient(self) -> Any:
         if self._given_async is not None or self.url is None:
             return self._given_async
