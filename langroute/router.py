@@ -257,11 +257,10 @@ class Router:
         _check_parts(policy, ledger, hooks, inspector)
         if max_attempts is not None and max_attempts < 1:
             raise ConfigurationError(f"max_attempts is at least 1, not {max_attempts}.")
-        self.policy = (
-            policy
-            if policy is not None
-            else default_policy(self.infos, **({} if max_retries is None else {"retries": max_retries}))
-        )
+        if policy is None:
+            given = {} if max_retries is None else {"retries": max_retries}
+            policy = default_policy(self.infos, checked=bool(verifier), **given)
+        self.policy = policy
         if style is not None:
             self.policy = style.pinned(self.policy)
         for name in _named_routes(self.policy):

@@ -457,7 +457,7 @@ async def test_a_verifier_that_fails_rejects_nothing_and_is_reported(verifier: A
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("verifier", [Odd(False), Odd(0), AsyncVerifier(), lambda message: False], ids=str)
+@pytest.mark.parametrize("verifier", [Odd(False), Odd(0), AsyncVerifier(), lambda message: False], ids=["no", "zero", "awaited", "a callable"])
 async def test_a_verifier_that_says_no_in_any_form_is_heeded(verifier: Any, asynchronous: bool) -> None:
     router = ChatRouter(routes(), policy=Cascade(), verifier=verifier)
     answer = await router.ainvoke("Hi.") if asynchronous else router.invoke("Hi.")

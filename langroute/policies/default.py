@@ -2,7 +2,8 @@
 
 Steps beside the conversation go to the cheapest route and are checked; planning, review and steps that are stuck go to the strongest;
 everything else to the middle one, or the strongest where there is none. A turn stays with the route it began on, because switching in
-the middle loses the provider's prompt cache, unless it gets stuck. Errors go to another route.
+the middle loses the provider's prompt cache, unless it gets stuck. Errors go to another route. A user who gave a verifier and no policy
+gets the cheapest answer that passes it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from langroute.policies.cascade import Cascade
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
 from langroute.policies.rules import Rule, Rules
@@ -45,17 +47,22 @@ def default_rules() -> tuple[Rule, ...]:
     )
 
 
-def default_policy(routes: Sequence[RouteInfo], *, retries: int = 1) -> Any:
+def default_policy(routes: Sequence[RouteInfo], *, retries: int = 1, checked: bool = False) -> Any:
     """The policy of a router whose user chose none.
 
     Args:
         routes: The router's routes, cheapest first.
         retries: Tries of the same route after an error that may pass.
+        checked: The user gave a verifier: then the cheapest answer that passes it is wanted.
 
     Example:
         >>> default_policy([RouteInfo("only")]).name
         'Fallback(Fixed(only))'
+        >>> default_policy([RouteInfo("small"), RouteInfo("large")], checked=True).name
+        'Fallback(Cascade)'
     """
     if len(routes) == 1:
         return Fallback(Fixed(routes[0].name), retries=retries)
+    if checked:
+        return Fallback(Cascade(), retries=retries)
     return Fallback(Sticky(Rules(default_rules(), otherwise="balanced"), release=is_stuck), retries=retries)

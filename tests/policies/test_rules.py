@@ -154,3 +154,17 @@ def test_a_stuck_turn_goes_up_and_stays_there_until_the_next_turn() -> None:
     better = agent_step("ok", "exit code: 1", "exit code: 1", "exit code: 0")
     assert answered(better) == "large"
     assert answered([*better, AIMessage("Done."), HumanMessage("Which files did you change?")]) == "middle"
+
+
+def test_a_verifier_without_a_policy_makes_a_cascade() -> None:
+    """Who says what an answer must pass wants the cheapest one that passes."""
+    routes = {"cheap": ScriptedModel("Hm."), "frontier": ScriptedModel("42")}
+    model = ChatRouter(
+        routes, verifier=lambda message: "42" in message.content, prices=dict.fromkeys(routes, {"input": 1, "output": 1})
+    )
+
+    assert model.invoke("What is 6 * 7?").content == "42"
+    assert [attempt["route"] for attempt in model.invoke("6 * 7?").response_metadata["langroute"]["attempts"]] == [
+        "cheap",
+        "frontier",
+    ]
