@@ -262,18 +262,39 @@ def _words(raw: NDArray[np.uint8], closes: Ints) -> tuple[Ints, Ints, NDArray[np
     if inside[0]:
         edges = np.concatenate([[0], edges])
     begins, ends = edges[::2], edges[1::2]
-    return begins, ends, _hashes(raw, begins, ends), np.searchsorted(closes, begins, "right")
+    # Most requests are one text; then there is nothing to search.
+    alone = len(closes) == 3 and closes[2] == closes[0] + 2
+    segment = np.zeros(len(begins), np.int64) if alone else np.searchsorted(closes, begins, "right")
+    return begins, ends, _hashes(raw, begins, ends), segment
 
 
 def _terms(hashes: NDArray[np.uint64], segment: Ints) -> tuple[NDArray[np.uint64], Ints]:
     """Hashes of words and of pairs of neighbours, and the document each belongs to."""
+    if not len(segment) or segment[-1] == 0:
+        # One text, whose salt is 0.
+        salted = hashes * _MIX
+        return np.concatenate([salted, _mixed(salted[:-1] * _PAIR + salted[1:])]), np.zeros(max(2 * len(salted) - 1, 0), np.int64)
     salted = (hashes ^ _SALTS[segment % 3]) * _MIX
     neighbours = segment[:-1] == segment[1:]
-    pairs = (salted[:-1] * _PAIR + salted[1:])[neighbours]
-    pairs ^= pairs >> np.uint64(31)
-    pairs *= _MIX
+    pairs = _mixed((salted[:-1] * _PAIR + salted[1:])[neighbours])
     owners = segment // 3
     return np.concatenate([salted, pairs]), np.concatenate([owners, owners[:-1][neighbours]])
+
+
+def _mixed(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    pairs ^= pairs >> np.uint64(31)
+    pairs *= _MIX
+    return pairs
+
+
+def _counted(places: Ints) -> tuple[Ints, Ints]:
+    """What `np.unique` says with counts, without its detours."""
+    if not len(places):
+        return places, places
+    places.sort()
+    ends = np.flatnonzero(places[1:] != places[:-1])
+    starts = np.concatenate([[0], ends + 1])
+    return places[starts], np.diff(starts, append=len(places))
 
 
 def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
@@ -290,13 +311,13 @@ def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
         for document in documents
     ]
     if count == 1:
-        buckets, repeated = np.unique(places[found], return_counts=True)
+        buckets, repeated = _counted(places[found])
         more = sorted(labelled[0])
         weights = np.concatenate([1.0 + np.log(repeated), np.ones(len(more))])
         dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.array([len(buckets)]))
         return Batch(np.array([0, len(weights)]), np.concatenate([buckets, np.array(more, np.int64)]), weights, dense)
     size = max(vocabulary.width, 1)
-    keys, repeated = np.unique(owners[found] * size + places[found], return_counts=True)
+    keys, repeated = _counted(owners[found] * size + places[found])
     weights = 1.0 + np.log(repeated)
     rows = keys // size
     dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.bincount(rows, minlength=count))
