@@ -58,9 +58,12 @@ MONTHS = {
 }  # fmt: skip
 
 FILLERS = frozenset(
-    ["a", "an", "the", "some", "any", "please", "kindly", "actually", "just", "really", "basically", "simply", "exactly", "also", "so", "then", "well", "now", "ok", "okay", "hi", "hello", "hey", "dear", "thanks", "thank", "is", "are", "am", "be", "being", "been", "do", "does", "there", "that", "which", "who's", "here", "of", "'s", "to", "it", "its"]
+    ["a", "an", "the", "some", "any", "please", "kindly", "actually", "just", "really", "basically", "simply", "exactly", "ok", "okay", "hi", "hello", "hey", "dear", "thanks", "thank", "is", "are", "am", "be", "being", "been", "do", "does", "of", "'s", "to", "it", "its"]
 )  # fmt: skip
 """Words that carry no question of their own. `was`, `did`, `will` and the like are none of them: they say when."""
+
+INNER_FILLERS = frozenset(["that", "which"])
+"""Words that carry none inside a question; at its beginning they ask."""
 
 SYNONYMS = {
     "kid": "child", "kids": "children", "lady": "woman", "ladies": "women", "guy": "man", "guys": "men", "buy": "purchase",
@@ -255,7 +258,7 @@ def wording(text: str) -> tuple[str, ...]:
     for pattern, replacement in CONTRACTIONS:
         lowered = pattern.sub(replacement, lowered)
     lowered = CLOSINGS.sub("", lowered).rstrip(" .!?;:,")
-    lowered = _FRONTED.sub(r"\2 \1", lowered)
+    lowered = re.sub(r"^there (?:is|are) ", "", _FRONTED.sub(r"\2 \1", lowered))
     lowered = _reordered(OPENINGS.sub("", lowered))
     for pattern, replacement in FRAMES:
         changed = pattern.sub(replacement, lowered, count=1)
@@ -272,7 +275,7 @@ def wording(text: str) -> tuple[str, ...]:
             words.append(word[1:])
         elif word[-1].isdigit():
             words.append(_number(word))
-        elif word not in FILLERS:
+        elif word not in FILLERS and not (words and word in INNER_FILLERS):
             words.append(_plain(word))
     return tuple(words[1:] if _opens_with_article(words) else words)
 

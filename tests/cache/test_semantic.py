@@ -69,6 +69,12 @@ def test_the_guard_on_pairs_that_people_judged(shared: Path) -> None:
         ("???", "!!!"),
         ("C# or C?", "C or C#?"),
         ("Turn the light on.", "Turn the light off."),
+        ("Which dogs bite?", "Do dogs bite?"),
+        ("Did he sleep well?", "Did he sleep?"),
+        ("Is the shop open now?", "Is the shop open?"),
+        ("Is it safe here?", "Is it safe there?"),
+        ("Who can I ask?", "Can I ask?"),
+        ("What was paid then?", "What was paid now?"),
         ("Tell us the tax.", "Tell US the tax."),
     ],
 )
