@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TEST_ARGS ?=
+TEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo demo-quick test lint types docs check clean
+.PHONY: demo demo-quick test matrix lint types docs check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ demo-quick: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+matrix:
+	$(PYTHON) tests/run_matrix.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

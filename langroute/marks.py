@@ -49,7 +49,10 @@ def _cached(kept: Attempt) -> dict[str, Any]:
         return {"cache_key": kept.cache_key}
     usage = stored.usage
     tokens = None if usage is None else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-    return {"cache_key": kept.cache_key, "saved": {**(tokens or {}), "total_tokens": usage.total_tokens if usage else None, "usd": stored.cost_usd}}
+    return {
+        "cache_key": kept.cache_key,
+        "saved": {**(tokens or {}), "total_tokens": usage.total_tokens if usage else None, "usd": stored.cost_usd},
+    }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

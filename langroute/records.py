@@ -453,7 +453,6 @@ class Decision:
     messages: tuple[Any, ...] = ()
     """The end of what was asked; only in the hands of a ledger that keeps text."""
 
-
     @property
     def kept(self) -> Attempt | None:
         """The attempt whose answer was returned."""
