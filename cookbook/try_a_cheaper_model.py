@@ -36,7 +36,7 @@ PRICES = {"small": Price(0.15, 0.6), "large": Price(3.0, 15.0)}
 
 def traffic(path: Path, seed: int, count: int) -> Path:
     """Made requests, answered by both models and scored."""
-    chance = random.Random(seed)  # noqa: S311 - made data
+    chance = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
             easy = chance.random() < 0.5

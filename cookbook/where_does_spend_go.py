@@ -26,7 +26,7 @@ PRICES = '[prices]\n"small" = { input = 0.15, output = 0.6 }\n"large" = { input 
 
 def week(path: Path) -> Path:
     """A made week: parcels are easy, disputes are not."""
-    chance = random.Random(4)  # noqa: S311 - made data
+    chance = random.Random(4)
     with path.open("w", encoding="utf-8") as file:
         for number in range(3000):
             easy = number % 2 == 0
