@@ -35,6 +35,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langroute.billing import SimulatedProvider
 from langroute.context import task
 from langroute.drivers import drive
+from langroute.effects import Call, Reply
 from langroute.policies.cache_aware import CacheAware
 from langroute.policies.default import default_rules
 from langroute.policies.fixed import Fixed
@@ -42,7 +43,7 @@ from langroute.policies.rules import Rule, Rules
 from langroute.policies.sticky import Sticky
 from langroute.pricing import price_of
 from langroute.records import Usage
-from langroute.router import Call, Reply, Router, asked_for
+from langroute.router import Router, asked_for
 from langroute.routes import Route
 from langroute.runs import Run
 from langroute.testing import ScriptedModel

@@ -14,8 +14,8 @@ from langchain_core.runnables.config import merge_configs
 
 from langroute.adapt import Adapted, Target, adapt, adapt_kwargs, target_for
 from langroute.binding import BoundTools
+from langroute.effects import Call, Reply
 from langroute.gate import Gate, shows_tokens
-from langroute.router import Call, Reply
 from langroute.routes import BuiltRoute
 from langroute.style import Style
 

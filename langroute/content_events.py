@@ -14,8 +14,8 @@ from langchain_core.language_models.chat_model_stream import AsyncChatModelStrea
 
 from langroute.calling import ModelHost
 from langroute.drivers import Plan, astream, stream
+from langroute.effects import Call
 from langroute.events import aannounce, announce
-from langroute.router import Call
 
 FINISH = "message-finish"
 

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 
-from langroute.budgets.funding import Fund
+from langroute.effects import Call, Check, Consult, Effect, Fund, Reply, Settle, Wait
 from langroute.events import RESTART, aannounce_restart, announce_restart, restarted
 from langroute.failures import passes_through
 from langroute.gate import shows
 from langroute.marks import KEY, mark
 from langroute.patience import Raced
 from langroute.records import Decision
-from langroute.router import Call, Check, Consult, Effect, Reply, Result, Settle, Wait
+from langroute.router import Result
 from langroute.verifiers import arun, run
 
 Plan = Generator[Effect, Any, Result]
@@ -133,6 +133,9 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
                 timed = effect.patience is not None and effect.patience.waits
                 try:
                     for chunk in effect.patience.stream(host, effect, tally.won) if timed else host.stream(effect):
+                        if tally.shown and _in_the_middle(chunk):
+                            yield chunk
+                            continue
                         tally.add(chunk)
                         if tally.ends_with(chunk):
                             chunk, decision, following = _last(plan, tally, chunk, _caught(host))
@@ -164,6 +167,11 @@ def stream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Iterator[Any
     yield from stage.rest(result)
 
 
+def _in_the_middle(chunk: Any) -> bool:
+    """Nothing has to be noted of a chunk, as of most: it is handed on as it is."""
+    return type(chunk) is AIMessageChunk and not (chunk.usage_metadata or chunk.response_metadata or chunk.chunk_position)
+
+
 async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> AsyncIterator[Any]:
     """The same as `stream`, awaiting what has to be awaited."""
     stage = _Stage(host.streams)
@@ -180,6 +188,9 @@ async def astream(plan: Plan, host: StreamingHost, ended: Ended = None) -> Async
                 chunks = effect.patience.astream(host, effect, tally.won) if timed else host.astream(effect)
                 try:
                     async for chunk in chunks:
+                        if tally.shown and _in_the_middle(chunk):
+                            yield chunk
+                            continue
                         tally.add(chunk)
                         if tally.ends_with(chunk):
                             chunk, decision, following = _last(plan, tally, chunk, _caught(host))

@@ -14,10 +14,11 @@ from langroute.binding import BoundTools, tools_key
 from langroute.calling import NOSTREAM
 from langroute.chat_model import ChatRouter
 from langroute.drivers import adrive, drive, marked
+from langroute.effects import Call, Reply
 from langroute.errors import MissingExtraError
 from langroute.events import aannounce, announce
 from langroute.gate import Gate, shows_tokens
-from langroute.router import Asked, Call, Reply, Result, asked_for
+from langroute.router import Asked, Result, asked_for
 from langroute.runs import read_config
 
 try:

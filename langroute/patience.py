@@ -15,9 +15,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
+from langroute.effects import Call, Reply
 from langroute.errors import ConfigurationError, RaceLostError, RouteTimeoutError
 from langroute.gate import Gate, Stopped, shows
-from langroute.router import Call, Reply
 
 _END = object()
 

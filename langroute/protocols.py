@@ -17,7 +17,8 @@ class Policy(Protocol):
 
     Asked again after every attempt, so routing, cascades and fallbacks are one method. A policy that must call something
     (a judge, a remote embedding) also has `aselect` with the same arguments. A policy that learns also has
-    `on_decision` and `on_outcome` (see `Hook`); the router calls them. Optional attributes: `name`, `version`.
+    `on_decision` and `on_outcome` (see `Hook`); the router calls them. Optional attributes: `name`, `version`, and `ends_with_answer`: true where an
+    answer that cannot be rejected (a selection that was not tentative) always ends it, so that it need not be asked again.
     """
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:

@@ -23,9 +23,10 @@ from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
+from langroute.effects import Call, Effect, Reply, Settle
 from langroute.pricing import usage_of
 from langroute.records import Request, Stored
-from langroute.router import Call, Effect, Reply, Result, Router, Settle
+from langroute.router import Result, Router
 from langroute.routes import BuiltRoute
 from langroute.runs import Run
 from langroute.structured import StructuredHost

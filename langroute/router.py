@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import urandom
 from time import perf_counter, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langroute.answers import finish_reason
-from langroute.budgets.funding import Fund, Funding
 from langroute.context import current_task
+from langroute.effects import Call, Check, Consult, Effect, Reply, Wait
 from langroute.eligibility import NO_LIMITS, Eligibility, Limits
 from langroute.errors import (
     AnswerCutOffError,
@@ -41,100 +41,9 @@ from langroute.runs import Run
 from langroute.steps import Inspector, tool_tokens
 from langroute.verifiers import as_verifiers, default_verifiers, score_of
 
-
-@dataclass(slots=True)
-class Call:
-    """Ask a route. Answered with a `Reply`."""
-
-    route: BuiltRoute
-    selection: Selection
-    request: Request
-    decision_id: str
-    index: int
-    """0 for the first attempt."""
-
-    patience: Any = None
-    """A `Patience` where time is limited."""
-
-    other: Any = None
-    """Makes the call of the route that would come next, where a slow one may be raced."""
-
-    gate: Any = None
-    """Stands before everybody who sees the call's tokens, where somebody does."""
-
-    problem: str | None = None
-    """What failed in making the history fit, and was worked around."""
-
-
-@dataclass(slots=True)
-class Check:
-    """Verify an attempt. Answered with the verdicts."""
-
-    verifiers: Sequence[Any]
-    request: Request
-    attempt: Attempt
-    earlier: Sequence[Attempt]
-    """The attempts before it."""
-
-
-@dataclass(slots=True)
-class Consult:
-    """Ask a policy that may have to call something. Answered with a `Selection` or `None`; its errors are thrown in."""
-
-    policy: Any
-    request: Request
-    attempts: Sequence[Attempt]
-
-
-@dataclass(slots=True)
-class Wait:
-    """Sleep. Answered with nothing."""
-
-    seconds: float
-
-
-@dataclass(slots=True)
-class Settle:
-    """Offer what was answered to the response cache. Answered with nothing."""
-
-    session: Any
-
-
-Effect = Call | Check | Consult | Wait | Settle | Fund
-
-
-@dataclass(slots=True)
-class Reply:
-    """What came of a call."""
-
-    message: Any = None
-    error: BaseException | None = None
-    latency_s: float = 0.0
-    first_token_s: float | None = None
-    streamed: bool = False
-    """Something of it reached the caller already."""
-
-    cache: str | None = None
-    """What the response cache said, where there is one: `hit`, `semantic_hit`, `miss` or `bypass: why`."""
-
-    parsed: Any = None
-    output: Any = None
-    """What the host returns, where that is more than the message."""
-
-    stored: Stored | None = None
-    """What is known of the stored answer, on a hit."""
-
-    cache_key: str | None = None
-    """Where the response cache keeps the answer, if it may."""
-
-    problems: Sequence[str] = ()
-    """What failed in the host and was worked around."""
-
-    call: Call | None = None
-    """Whose reply it is, where several routes were asked at once."""
-
-    also: Sequence[tuple[Call, Reply]] = ()
-    """The others that were asked with it, and what came of them."""
+if TYPE_CHECKING:
+    # Most routers have no budget.
+    from langroute.budgets.funding import Funding
 
 
 @dataclass(slots=True)
@@ -283,6 +192,7 @@ class Router:
         self._purse: Any = None
         self._eligibility = Eligibility(self.infos)
         self._eligibility.check(limits)
+        self._ends_with_answer = bool(getattr(self.policy, "ends_with_answer", False))
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
         self._hedges = patience is not None and patience.hedge_seconds is not None and not self._asynchronous
         self._listeners = tuple(hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None)))
@@ -470,6 +380,7 @@ class Router:
     def _funding(self, request: Request, run: Run | None, decision_id: str) -> Funding:
         """The budgets of a step: the router's, and the one that the call brings along."""
         from langroute.budgets.budget import budget_of_call
+        from langroute.budgets.funding import Funding
         from langroute.budgets.memory import MemoryBudgets
         from langroute.budgets.worst import WorstCase
 
@@ -528,8 +439,10 @@ class Router:
         return Result(decision)
 
     def _final(self, attempt: Attempt) -> bool:
-        """Its tokens were shown: nothing may follow, unless the user wants a broken answer begun again."""
-        return attempt.streamed and (attempt.ok or not self._restarts)
+        """Nothing may follow: its tokens were shown, unless the user wants a broken answer begun again; or the policy stops at answers."""
+        if attempt.ok:
+            return attempt.streamed or (self._ends_with_answer and not attempt.selection.tentative)
+        return attempt.streamed and not self._restarts
 
     def _other(self, call: Call, attempts: tuple[Attempt, ...]) -> Call | None:
         """The call that would come next if this one took too long."""

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, PrivateAttr, SkipValidation
 
 from langroute.calling import ModelHost
 from langroute.drivers import adrive, astream, drive, marked, stream
+from langroute.effects import Call, Reply
 from langroute.events import aannounce, announce
-from langroute.router import Call, Reply
 
 
 class _Catch(BaseCallbackHandler):

@@ -133,21 +133,58 @@ def code_share(text: str) -> float:
 # What it asks for ----------------------------------------------------------------------------------------------------
 
 _INTENTS = (
-    ("title", re.compile(r"\b(?:title|headline|name) (?:for|of) (?:this|the|our) (?:conversation|chat|thread|session|discussion)\b"
-                         r"|\b(?:generate|write|create|give|suggest)\b.{0,40}\b(?:title|headline)\b")),
-    ("summarize", re.compile(r"\b(?:summari[sz]e|sum up|summary of|tl;?dr|condense|recap|compact)\b")),
-    ("classify", re.compile(r"\b(?:classify|categori[sz]e|which (?:category|label|class)|label (?:the|this|each)|sentiment of"
-                            r"|is this (?:spam|toxic|positive|negative)|answer (?:only )?(?:with )?(?:yes or no|true or false))\b")),
-    ("extract", re.compile(r"\b(?:extract|pull out|parse out|list all (?:the )?(?:names|dates|numbers|emails|entities)"
-                           r"|return (?:only )?(?:a |the )?json)\b")),
-    ("review", re.compile(r"\b(?:review (?:the|this|my|our|that|these)|critique|find (?:the )?(?:bugs?|mistakes|errors|problems) in"
-                          r"|proofread|grade (?:the|this)|evaluate (?:the|this) (?:answer|response|code|output))\b")),
-    ("plan", re.compile(r"\b(?:make|write|create|draft|propose|outline|devise|come up with)\b.{0,24}\bplan\b|\bplan (?:the|out|how|for|this)\b"
-                        r"|\bbreak (?:it|this|the task) down into (?:steps|subtasks)\b|\bstep[- ]by[- ]step plan\b")),
-    ("edit", re.compile(r"\b(?:write|implement|fix|refactor|rewrite|complete|debug|port|optimi[sz]e|add|change|rename|patch)\b.{0,60}"
-                        r"\b(?:function|method|class|code|script|program|module|bug|tests?|unit tests?|endpoint|query|regex|component|sql"
-                        r"|\w+\.(?:py|js|ts|tsx|go|rs|java|c|cpp|rb|php|sh|sql))\b")),
-)  # fmt: skip
+    (
+        "title",
+        (
+            r"\b(?:title|headline|name) (?:for|of) (?:this|the|our) (?:conversation|chat|thread|session|discussion)\b"
+            r"|\b(?:generate|write|create|give|suggest)\b.{0,40}\b(?:title|headline)\b"
+        ),
+    ),
+    ("summarize", (r"\b(?:summari[sz]e|sum up|summary of|tl;?dr|condense|recap|compact)\b")),
+    (
+        "classify",
+        (
+            r"\b(?:classify|categori[sz]e|which (?:category|label|class)|label (?:the|this|each)|sentiment of"
+            r"|is this (?:spam|toxic|positive|negative)|answer (?:only )?(?:with )?(?:yes or no|true or false))\b"
+        ),
+    ),
+    (
+        "extract",
+        (
+            r"\b(?:extract|pull out|parse out|list all (?:the )?(?:names|dates|numbers|emails|entities)"
+            r"|return (?:only )?(?:a |the )?json)\b"
+        ),
+    ),
+    (
+        "review",
+        (
+            r"\b(?:review (?:the|this|my|our|that|these)|critique|find (?:the )?(?:bugs?|mistakes|errors|problems) in"
+            r"|proofread|grade (?:the|this)|evaluate (?:the|this) (?:answer|response|code|output))\b"
+        ),
+    ),
+    (
+        "plan",
+        (
+            r"\b(?:make|write|create|draft|propose|outline|devise|come up with)\b.{0,24}\bplan\b|\bplan (?:the|out|how|for|this)\b"
+            r"|\bbreak (?:it|this|the task) down into (?:steps|subtasks)\b|\bstep[- ]by[- ]step plan\b"
+        ),
+    ),
+    (
+        "edit",
+        (
+            r"\b(?:write|implement|fix|refactor|rewrite|complete|debug|port|optimi[sz]e|add|change|rename|patch)\b.{0,60}"
+            r"\b(?:function|method|class|code|script|program|module|bug|tests?|unit tests?|endpoint|query|regex|component|sql"
+            r"|\w+\.(?:py|js|ts|tsx|go|rs|java|c|cpp|rb|php|sh|sql))\b"
+        ),
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def _intents() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    # Compiled when a text is first read, so that importing costs nothing.
+    return tuple((kind, re.compile(words)) for kind, words in _INTENTS)
+
 
 _SMALL_TALK = re.compile(
     r"(?:(?:hi|hey|hello|hello there|thanks?|thank you|thx|ok(?:ay)?|great|cool|nice|perfect|bye|good (?:morning|evening|night|day)"
@@ -166,7 +203,7 @@ def intent_of(text: str) -> str | None:
     """
     # The request stands at the beginning or at the end; what lies between is material.
     low = (text if len(text) <= 700 else f"{text[:350]}\n{text[-350:]}").lower()
-    for kind, words in _INTENTS:
+    for kind, words in _intents():
         if words.search(low):
             return kind
     return None

@@ -7,30 +7,18 @@ where the store waits for a disk or a network.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from langroute.budgets.account import Account
 from langroute.budgets.budget import Budget
 from langroute.budgets.worst import WorstCase
+from langroute.effects import Fund
 from langroute.errors import BudgetStoreError
 from langroute.failures import passes_through
 from langroute.records import Attempt, Request, Verdict
 
 _PAUSE = 0.02
-
-
-@dataclass(slots=True)
-class Fund:
-    """Ask the budgets' stores. Answered with what they say; their errors are thrown in."""
-
-    ask: Callable[[], Any]
-    local: bool
-    """Nothing of it waits, so that an event loop may call it."""
-
-    wait_s: float = 0.0
-    """Seconds to wait before."""
 
 
 Asking = Generator[Fund, Any, Any]

@@ -6,22 +6,14 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langroute.context import current_task
-from langroute.ledger.facts import (
-    CallRecord,
-    Share,
-    TaskRecord,
-    TaskTotals,
-    add_call,
-    add_usage,
-    boil,
-    calls_of,
-    changes_of,
-    only_chosen,
-)
 from langroute.records import Decision, Outcome
+
+if TYPE_CHECKING:
+    # What sums up a ledger is needed when one is read, not when a router is made.
+    from langroute.ledger.facts import CallRecord, Share, TaskRecord, TaskTotals
 
 
 @dataclass(slots=True)
@@ -189,6 +181,8 @@ class MemoryLedger:
         Args:
             task_id: Its id, or the id of the thread that it is.
         """
+        from langroute.ledger.facts import TaskTotals, add_call, add_usage, boil, calls_of, changes_of, only_chosen
+
         with self._lock:
             kept = self._tasks.get(task_id) or self._tasks.get(self.thread_task(task_id))
             if kept is None:
@@ -245,6 +239,8 @@ class MemoryLedger:
 
 
 def _shares(calls: Iterable[CallRecord], key: Callable[[CallRecord], str | None]) -> dict[str, Share]:
+    from langroute.ledger.facts import Share, add_usage
+
     groups: defaultdict[str, list[CallRecord]] = defaultdict(list)
     for call in calls:
         groups[key(call) or ""].append(call)

@@ -31,6 +31,8 @@ class Cascade:
         'large'
     """
 
+    ends_with_answer = True
+
     def __init__(self, routes: Sequence[str] | None = None, *, threshold: float = 0.5, max_attempts: int | None = None) -> None:
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"threshold is a score from 0 to 1, not {threshold}.")

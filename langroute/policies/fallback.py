@@ -92,6 +92,11 @@ class Fallback(Wrapper):
         """Routes that are named here and inside."""
         return [*super().routes_named(), *(self.routes or ())]
 
+    @property
+    def ends_with_answer(self) -> bool:
+        """The inner policy stops at an answer that cannot be rejected, and so does this one."""
+        return bool(getattr(self.policy, "ends_with_answer", False))
+
     # Choosing --------------------------------------------------------------------------------------------------------
 
     def before(self, request: Request, attempts: Sequence[Attempt]) -> tuple[bool, Selection | None]:

@@ -19,6 +19,8 @@ class Fixed:
         'small'
     """
 
+    ends_with_answer = True
+
     def __init__(self, route: str) -> None:
         self.route = route
         self.name = f"Fixed({route})"

@@ -111,6 +111,8 @@ class Rules:
         Selection(route='small', reason='summarize or title', propensity=1.0, tentative=False, confidence=None, wait_s=0.0, switch_cost_usd=None)
     """
 
+    ends_with_answer = True
+
     def __init__(self, rules: Iterable[Rule], *, otherwise: str | None = None) -> None:
         self.rules = tuple(rules)
         for rule in self.rules:

@@ -56,6 +56,11 @@ class Sticky(Wrapper):
         self._routes: TTLCache[tuple[Any, ...], str] = TTLCache(max_entries, ttl_seconds)
         self._lock = Lock()
 
+    @property
+    def ends_with_answer(self) -> bool:
+        """The inner policy stops at an answer that cannot be rejected, and so does this one."""
+        return bool(getattr(self.policy, "ends_with_answer", False))
+
     def _key(self, step: Step) -> tuple[Any, ...] | None:
         if step.kind in SIDE_KINDS:
             return None

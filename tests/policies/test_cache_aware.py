@@ -12,11 +12,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from langroute.billing import SimulatedProvider
 from langroute.drivers import drive
+from langroute.effects import Call, Reply
 from langroute.policies.cache_aware import CacheAware
 from langroute.policies.fixed import Fixed
 from langroute.policies.plan_execute import PlanExecute
 from langroute.records import Attempt, Decision, Price, Request, RouteInfo, Selection, Signals, Step, Usage
-from langroute.router import Call, Reply, Router
+from langroute.router import Router
 from langroute.routes import Route
 from langroute.runs import Run
 from langroute.testing import ScriptedModel

@@ -160,7 +160,7 @@ def test_a_verifier_without_a_policy_makes_a_cascade() -> None:
     """Who says what an answer must pass wants the cheapest one that passes."""
     routes = {"cheap": ScriptedModel("Hm."), "frontier": ScriptedModel("42")}
     model = ChatRouter(
-        routes, verifier=lambda message: "42" in message.content, prices=dict.fromkeys(routes, {"input": 1, "output": 1})
+        routes, verifier=lambda message: "42" in message.content, prices={name: {"input": 1, "output": 1} for name in routes}
     )
 
     assert model.invoke("What is 6 * 7?").content == "42"
