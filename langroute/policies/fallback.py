@@ -135,7 +135,9 @@ class Fallback(Wrapper):
         chosen = next((route for route in left if self._ready(route.name)), None)
         if chosen is None:
             chosen = min(left, key=lambda route: self._until(route.name))
-        return Selection(chosen.name, f"{last.route} failed: {failure.kind}")
+        # What would have been checked is checked here too, while there is a stronger route to go on to.
+        tentative = last.selection.tentative and any(route.rank > chosen.rank for route in left)
+        return Selection(chosen.name, f"{last.route} failed: {failure.kind}", tentative=tentative)
 
     def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
         """Go around a route that rests."""

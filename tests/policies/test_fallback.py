@@ -202,6 +202,23 @@ def test_a_retry_inside_a_cascade_can_still_be_rejected() -> None:
     assert again.tentative is first.tentative is True
 
 
+def test_going_elsewhere_inside_a_cascade_can_still_be_rejected() -> None:
+    """An error says nothing for the answer that comes in its place; the strongest route's answer is the last word as ever."""
+    fallback = policy(inner=Cascade(threshold=0.5))
+    first = fallback.select(REQUEST, [])
+    assert first is not None
+    broken = Attempt(first, error=RuntimeError(), error_type="RuntimeError", failure=Failure("server_error"))
+
+    second = fallback.select(REQUEST, [broken])
+    assert second is not None
+    assert (second.route, second.tentative) == ("b", True)
+    weak = Attempt(second, answer="Hm.", score=0.2)
+    third = fallback.select(REQUEST, [broken, weak])
+
+    assert third is not None
+    assert (third.route, third.tentative) == ("c", False)
+
+
 @pytest.mark.parametrize("bad", [{"retries": -1}, {"trip_after": 0}, {"cool_down_seconds": -1}, {"backoff_seconds": -1}])
 def test_impossible_numbers_are_said_at_once(bad: dict[str, Any]) -> None:
     """When the policy is built."""
