@@ -225,8 +225,10 @@ def resolve(model: Any, route: str, api_key: Any = None) -> Any:
     except MissingExtraError:
         raise
     except ImportError as error:
-        extra = provider if provider in ("openai", "anthropic") else "agents"
-        raise MissingExtraError(str(error.name or provider), extra, f"Route {route!r} ({model})") from error
+        if provider in ("openai", "anthropic"):
+            raise MissingExtraError(str(error.name or provider), provider, f"Route {route!r} ({model})") from error
+        package = str(error.name or f"langchain-{provider}").replace("_", "-")
+        raise ConfigurationError(f"Route {route!r} ({model}) needs the package {package!r}: pip install {package}") from error
     except Exception as error:
         raise ConfigurationError(f"Route {route!r}: {model!r} could not be made into a chat model: {error}") from error
 

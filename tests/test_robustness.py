@@ -136,6 +136,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[LangrouteError], str]] = {
     "a policy's class": (lambda: ChatRouter(routes(), policy=Fixed), ConfigurationError, "Fixed"),
     "an asynchronous select": (lambda: ChatRouter(routes(), policy=Awaited()), ConfigurationError, "aselect"),
     "a verifier's class": (lambda: ChatRouter(routes(), verifier=Policy), ConfigurationError, "class"),
+    "a provider whose package is not there": (
+        lambda: ChatRouter({"cheap": "deepseek:chat"}),
+        ConfigurationError,
+        "pip install langchain-deepseek",
+    ),
     "no verifier": (lambda: ChatRouter(routes(), verifier=5), ConfigurationError, "verify"),
     "no ledger": (lambda: ChatRouter(routes(), ledger=5), ConfigurationError, "ledger"),
     "a ledger's class": (lambda: ChatRouter(routes(), ledger=MemoryLedger), ConfigurationError, "MemoryLedger"),
@@ -457,7 +462,9 @@ async def test_a_verifier_that_fails_rejects_nothing_and_is_reported(verifier: A
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("verifier", [Odd(False), Odd(0), AsyncVerifier(), lambda message: False], ids=["no", "zero", "awaited", "a callable"])
+@pytest.mark.parametrize(
+    "verifier", [Odd(False), Odd(0), AsyncVerifier(), lambda message: False], ids=["no", "zero", "awaited", "a callable"]
+)
 async def test_a_verifier_that_says_no_in_any_form_is_heeded(verifier: Any, asynchronous: bool) -> None:
     router = ChatRouter(routes(), policy=Cascade(), verifier=verifier)
     answer = await router.ainvoke("Hi.") if asynchronous else router.invoke("Hi.")
