@@ -37,7 +37,10 @@ TARGETS = {
 
 def history(length: int) -> list[BaseMessage]:
     """An agent's thread: a system prompt, a request, then tool calls and their results."""
-    messages: list[BaseMessage] = [SystemMessage("You are a careful coding agent."), HumanMessage("Fix the failing test in parser.py.")]
+    messages: list[BaseMessage] = [
+        SystemMessage("You are a careful coding agent."),
+        HumanMessage("Fix the failing test in parser.py."),
+    ]
     while len(messages) < length:
         place = len(messages)
         call = {"name": "read_file", "args": {"path": f"src/file_{place}.py"}, "id": f"call_{place}", "type": "tool_call"}
@@ -115,7 +118,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     warnings.simplefilter("ignore")
     bare = FakeListChatModel(responses=["A short answer."])
-    router = ChatRouter({"cheap": FakeListChatModel(responses=["A short answer."]), "frontier": bare}, prices={"cheap": {"input": 1, "output": 4}})
+    router = ChatRouter(
+        {"cheap": FakeListChatModel(responses=["A short answer."]), "frontier": bare}, prices={"cheap": {"input": 1, "output": 4}}
+    )
     found: dict[str, tuple[float, float]] = {}
     found["invoke, short prompt"] = paired(lambda: bare.invoke("Say hello."), lambda: router.invoke("Say hello."), rounds)
     for length in (80, 200):

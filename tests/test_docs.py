@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?P<mark><!-- not run[^>]*-->\s*\n)?```python\n(?P<code>.*?)```\n(?:\s*\n```text\n(?P<output>.*?)```)?", re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<mark><!-- not run[^>]*-->\s*\n)?```python\n(?P<code>.*?)```\n(?:\s*\n```text\n(?P<output>.*?)```)?", re.DOTALL
+)
 """A program, and the output that stands below it. `<!-- not run: why -->` before a program leaves it out."""
 
 
