@@ -144,7 +144,7 @@ class Estimator:
             return batch.dense
         short = values.astype(np.float32)
         if len(batch) == 1:
-            return np.concatenate([batch.dense[0], short @ self.projection[batch.buckets]])[None]
+            return np.concatenate([batch.dense[0], short @ self.projection.take(batch.buckets, 0)])[None]
         return np.concatenate([batch.dense, sums(self.projection[batch.buckets] * short[:, None], batch.starts)], 1)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

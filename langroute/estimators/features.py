@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -102,6 +103,11 @@ class Vocabulary:
         place = self._table.take((hashes >> self._shift).view(np.int64))
         return np.where(self._prints.take(place) == hashes, place, -1)
 
+    def known(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The places of those that are known, as often as they occur."""
+        place = self._table.take((hashes >> self._shift).view(np.int64))
+        return place.compress(self._prints.take(place) == hashes)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -123,14 +129,12 @@ class Batch:
         return len(self.starts) - 1
 
 
-_WORD = np.zeros(256, np.bool_)
-_WORD[list(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")] = True
-_WORD[128:] = True
-_LOWER = np.arange(256, dtype=np.uint64)
-_LOWER[65:91] += 32
-_LOWER += 1
+_WORD = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") | frozenset(range(128, 255))
+_CODES = bytes([bytes([byte]).lower()[0] + 1 if byte in _WORD else 0 for byte in range(256)])
+"""What each byte of a word counts as in its hash, letters lowered; 0 between words. UTF-8 has no byte 255."""
+
 _DIGIT = np.zeros(256, np.bool_)
-_DIGIT[48:58] = True
+_DIGIT[[_CODES[byte] for byte in b"0123456789"]] = True
 _OPTION = re.compile(r"\n[A-J][.):]([^\n]*)")
 _CLASSES = np.zeros((256, len(_CHARS)))
 for _place, _members in enumerate(_CHARS.values()):
@@ -152,13 +156,13 @@ def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 _UP, _DOWN = _powers(1 << 13)
 
 
-def _hashes(raw: NDArray[np.uint8], starts: Ints, ends: Ints) -> NDArray[np.uint64]:
-    """A hash of each word `raw[start:end]`, letters lowered; a polynomial whose prefixes are summed once for all words."""
+def _hashes(codes: NDArray[np.uint8], starts: Ints, ends: Ints) -> NDArray[np.uint64]:
+    """A hash of each word `codes[start:end]`; a polynomial whose prefixes are summed once for all words."""
     global _UP, _DOWN
-    if len(raw) > len(_UP):
-        _UP, _DOWN = _powers(max(len(raw), 2 * len(_UP)))
-    sums = np.zeros(len(raw) + 1, np.uint64)
-    np.cumsum(_LOWER.take(raw) * _UP[: len(raw)], out=sums[1:])
+    if len(codes) > len(_UP):
+        _UP, _DOWN = _powers(max(len(codes), 2 * len(_UP)))
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(codes * _UP[: len(codes)], out=sums[1:])
     found = (sums.take(ends) - sums.take(starts)) * _DOWN.take(starts)
     found ^= found >> np.uint64(29)
     found *= _MIX
@@ -167,15 +171,15 @@ def _hashes(raw: NDArray[np.uint8], starts: Ints, ends: Ints) -> NDArray[np.uint
 
 
 def _hash_words(words: Sequence[str]) -> NDArray[np.uint64]:
-    raw = np.frombuffer(" ".join(words).encode(), np.uint8)
+    codes = np.frombuffer(" ".join(words).encode().translate(_CODES), np.uint8)
     ends = np.cumsum([len(word.encode()) + 1 for word in words]) - 1
     starts = np.concatenate([[0], ends[:-1] + 1])
-    return _hashes(raw, starts, ends)
+    return _hashes(codes, starts, ends)
 
 
 _KNOWN_KEYWORDS = Vocabulary(_hash_words(KEYWORDS))
 _ENDS = list(_CHARS).index("ends")
-_COLUMNS = np.array([list(_CHARS).index(name) for name in _LOGGED])
+_COLUMNS = [list(_CHARS).index(name) for name in _LOGGED]
 
 
 def label_hash(label: str) -> int:
@@ -198,7 +202,8 @@ def word_hashes(documents: Sequence[Document]) -> tuple[NDArray[np.uint64], Ints
     hashes, owners = [], []
     for begin, part in _chunks(documents):
         raw, _, closes = _bytes(part)
-        found, owner = _terms(*_words(raw, closes)[2:])
+        begins, _, found = _words(_codes(raw))
+        found, owner = _terms(found, np.searchsorted(closes, begins, "right"))
         hashes.append(found)
         owners.append(owner + begin)
     return np.concatenate(hashes), np.concatenate(owners)
@@ -245,27 +250,27 @@ def join(parts: Sequence[Batch]) -> Batch:
     )
 
 
-def _bytes(documents: Sequence[Document]) -> tuple[NDArray[np.uint8], Ints, Ints]:
+def _bytes(documents: Sequence[Document]) -> tuple[bytes, Ints, Ints]:
     """Three texts a document, each closed by a zero byte that no word contains; their lengths, and where each is closed."""
     pieces = [
         piece.encode("utf-8", "replace") for document in documents for piece in (document.text, document.seen, document.tools)
     ]
-    raw = np.frombuffer(b"\0".join(pieces) + b"\0\0\0", np.uint8)
     lengths = np.array([len(piece) for piece in pieces], np.int64)
-    return raw, lengths, np.cumsum(lengths + 1)
+    return b"\0".join(pieces) + b"\0\0\0", lengths, np.cumsum(lengths + 1)
 
 
-def _words(raw: NDArray[np.uint8], closes: Ints) -> tuple[Ints, Ints, NDArray[np.uint64], Ints]:
-    """Where words begin and end, their hashes, and the text each stands in."""
-    inside = _WORD.take(raw)
+def _codes(raw: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(raw.translate(_CODES), np.uint8)
+
+
+def _words(codes: NDArray[np.uint8]) -> tuple[Ints, Ints, NDArray[np.uint64]]:
+    """Where words begin and end, and their hashes."""
+    inside = codes != 0
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     if inside[0]:
         edges = np.concatenate([[0], edges])
-    begins, ends = edges[::2], edges[1::2]
-    # Most requests are one text; then there is nothing to search.
-    alone = len(closes) == 3 and closes[2] == closes[0] + 2
-    segment = np.zeros(len(begins), np.int64) if alone else np.searchsorted(closes, begins, "right")
-    return begins, ends, _hashes(raw, begins, ends), segment
+    begins, ends = edges[::2].copy(), edges[1::2].copy()
+    return begins, ends, _hashes(codes, begins, ends)
 
 
 def _terms(hashes: NDArray[np.uint64], segment: Ints) -> tuple[NDArray[np.uint64], Ints]:
@@ -287,41 +292,38 @@ def _mixed(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return pairs
 
 
-def _counted(places: Ints) -> tuple[Ints, Ints]:
+def _counted(places: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
     """What `np.unique` says with counts, without its detours."""
     if not len(places):
         return places, places
     places.sort()
-    ends = np.flatnonzero(places[1:] != places[:-1])
-    starts = np.concatenate([[0], ends + 1])
-    return places[starts], np.diff(starts, append=len(places))
+    changes = np.flatnonzero(places[1:] != places[:-1])
+    bounds = np.zeros(len(changes) + 2, np.int64)
+    np.add(changes, 1, out=bounds[1:-1])
+    bounds[-1] = len(places)
+    return places.take(bounds[:-1]), bounds[1:] - bounds[:-1]
 
 
 def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
-    count, known = len(documents), len(vocabulary)
+    count = len(documents)
     if not count:
         return Batch(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, len(DENSE))))
+    if count == 1:
+        return _featurize_one(documents[0], vocabulary)
     raw, lengths, closes = _bytes(documents)
-    begins, ends, hashes, segment = _words(raw, closes)
+    codes = _codes(raw)
+    begins, ends, hashes = _words(codes)
+    segment = np.searchsorted(closes, begins, "right")
     terms, owners = _terms(hashes, segment)
     places = vocabulary.find(terms)
     found = places >= 0
-    labelled = [
-        [known + place for label in document.labels if (place := vocabulary.labels.get(label_hash(label))) is not None]
-        for document in documents
-    ]
-    if count == 1:
-        buckets, repeated = _counted(places[found])
-        more = sorted(labelled[0])
-        weights = np.concatenate([1.0 + np.log(repeated), np.ones(len(more))])
-        dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.array([len(buckets)]))
-        return Batch(np.array([0, len(weights)]), np.concatenate([buckets, np.array(more, np.int64)]), weights, dense)
     size = max(vocabulary.width, 1)
     keys, repeated = _counted(owners[found] * size + places[found])
     weights = 1.0 + np.log(repeated)
     rows = keys // size
-    dense = _dense(documents, raw, lengths, begins, ends, hashes, segment, np.bincount(rows, minlength=count))
-    more = [row * size + place for row, own in enumerate(labelled) for place in own]
+    distinct = np.bincount(rows, minlength=count)
+    dense = _dense(documents, np.frombuffer(raw, np.uint8), codes, lengths, begins, ends, hashes, segment, distinct)
+    more = [row * size + place for row, document in enumerate(documents) for place in _labelled(document, vocabulary)]
     if more:
         keys = np.concatenate([keys, np.array(more, np.int64)])
         weights = np.concatenate([weights, np.ones(len(more))])
@@ -331,9 +333,47 @@ def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
     return Batch(np.searchsorted(rows, np.arange(count + 1)), keys - rows * size, weights, dense)
 
 
+def _labelled(document: Document, vocabulary: Vocabulary) -> list[int]:
+    """Places of the known labels, in order; they stand behind the words."""
+    places = [vocabulary.labels.get(label_hash(label)) for label in document.labels]
+    return sorted(len(vocabulary) + place for place in places if place is not None)
+
+
+def _featurize_one(document: Document, vocabulary: Vocabulary) -> Batch:
+    """What `_featurize` says of one document, without the bookkeeping of many: a decision waits for it."""
+    raw, lengths, closes = _bytes([document])
+    codes = _codes(raw)
+    begins, ends, hashes = _words(codes)
+    until = begins.searchsorted(closes)
+    segment = np.zeros(len(begins), np.int64) if until[0] == len(begins) else np.searchsorted(closes, begins, "right")
+    places, repeated = _counted(vocabulary.known(_terms(hashes, segment)[0]))
+    more = _labelled(document, vocabulary)
+    buckets = np.concatenate([places, np.array(more, np.int64)])
+    weights = np.ones(len(buckets))
+    weights[: len(places)] += np.log(repeated)
+
+    # The words of the text stand before those of what was seen and of the tools.
+    words, seen, every = until.tolist()
+    size, chars = ends[:words] - begins[:words], int(lengths[0])
+    number = _DIGIT.take(codes.take(begins[:words]))
+    classes = (np.bincount(np.frombuffer(raw, np.uint8, chars), minlength=256) @ _CLASSES).tolist()
+    many, spread, mean, first = _options(document.text)
+    some, numbers = words + 1.0, np.count_nonzero(number)
+    counts = [chars, words, numbers, np.count_nonzero(number & (size > 3)), mean, first, seen - words, every - seen]
+    counts += [classes[column] for column in _COLUMNS]
+    counts += np.bincount(_KNOWN_KEYWORDS.known(hashes[:words]), minlength=len(KEYWORDS)).tolist()
+    shares = [numbers / some, chars / some, np.count_nonzero(size > 8) / some, len(places) / (every + 1.0)]
+    shares += [some / (classes[_ENDS] + 1.0), many, spread]
+    shares += [count / (chars + 1.0) for count in classes]
+    dense = np.array([[*counts, *shares, *document.shape]], np.float64)
+    np.log1p(dense[:, : len(counts)], out=dense[:, : len(counts)])
+    return Batch(np.array([0, len(buckets)]), buckets, weights, dense)
+
+
 def _dense(
     documents: Sequence[Document],
     raw: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
     lengths: Ints,
     begins: Ints,
     ends: Ints,
@@ -343,16 +383,13 @@ def _dense(
 ) -> Floats:
     count = len(documents)
     words_in = np.bincount(
-        segment * _FLAGS + _DIGIT[raw[begins]] * 4 + (ends - begins > 8) * 2 + (ends - begins > 3), minlength=3 * count * _FLAGS
+        segment * _FLAGS + _DIGIT[codes[begins]] * 4 + (ends - begins > 8) * 2 + (ends - begins > 3), minlength=3 * count * _FLAGS
     ).reshape(count, 3, _FLAGS)
     per_text = words_in.sum(2)
     flags = words_in[:, 0]
-    if count == 1:
-        histogram = np.bincount(raw[: lengths[0]], minlength=256)[None]
-    else:
-        owner = np.repeat(np.arange(3 * count), lengths + 1)
-        # The zero that closes a text is of no class.
-        histogram = np.bincount(owner * 256 + raw[: len(owner)], minlength=3 * count * 256).reshape(count, 3, 256)[:, 0]
+    owner = np.repeat(np.arange(3 * count), lengths + 1)
+    # The zero that closes a text is of no class.
+    histogram = np.bincount(owner * 256 + raw[: len(owner)], minlength=3 * count * 256).reshape(count, 3, 256)[:, 0]
     classes = histogram @ _CLASSES
     keyword = _KNOWN_KEYWORDS.find(hashes)
     hit = (keyword >= 0) & (segment % 3 == 0)

@@ -77,7 +77,7 @@ class Linear:
     def logits(self, batch: Batch, values: Floats) -> Floats:
         """`(requests, routes)`."""
         if len(batch) == 1:
-            return np.asarray(values @ self.weights[batch.buckets] + self.bias)[None]
+            return np.asarray(values @ self.weights.take(batch.buckets, 0) + self.bias)[None]
         return sums(self.weights[batch.buckets] * values[:, None], batch.starts) + self.bias
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

@@ -27,10 +27,10 @@ class Forest:
         [[0.1], [0.9]]
     """
 
-    roots: NDArray[np.int32]
-    feature: NDArray[np.int32]
+    roots: NDArray[np.integer[Any]]
+    feature: NDArray[np.integer[Any]]
     threshold: NDArray[np.float32]
-    left: NDArray[np.int32]
+    left: NDArray[np.integer[Any]]
     value: NDArray[np.float32]
     """`(nodes, routes)`."""
 
@@ -41,10 +41,11 @@ class Forest:
         rows = features.astype(np.float32)
         if len(rows) == 1:
             # Few nodes are visited, but asking all of them at once costs less than asking level by level.
-            goes_right = rows[0].take(self.feature) > self.threshold
+            # Places are in range; "wrap" saves looking for that.
+            follows = self.left + (rows[0].take(self.feature, mode="wrap") > self.threshold)
             at = self.roots
             for _ in range(self.depth):
-                at = self.left.take(at) + goes_right.take(at)
+                at = follows[at]
             return np.asarray(self.value.take(at, 0).mean(0, dtype=np.float64)[None])
         out = np.empty((len(rows), self.value.shape[1]))
         for begin in range(0, len(rows), 256):
@@ -60,22 +61,22 @@ class Forest:
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """What is stored, as small as it goes without a change."""
         return {
-            "roots": self.roots,
+            "roots": self.roots.astype(np.int32),
             "feature": self.feature.astype(np.int16),
             "threshold": self.threshold,
-            "left": self.left,
+            "left": self.left.astype(np.int32),
             "value": self.value.astype(np.float16),
             "depth": np.array(self.depth),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Forest:
-        """The forest that `arrays` was taken from."""
+        """The forest that `arrays` was taken from; places as wide as numpy wants them, or it would widen them each time."""
         return cls(
-            arrays["roots"],
-            arrays["feature"].astype(np.int32),
+            arrays["roots"].astype(np.intp),
+            arrays["feature"].astype(np.intp),
             arrays["threshold"],
-            arrays["left"],
+            arrays["left"].astype(np.intp),
             arrays["value"].astype(np.float32),
             int(arrays["depth"]),
         )
