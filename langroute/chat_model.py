@@ -154,9 +154,13 @@ class ChatRouter(BaseChatModel):
             {"route": self.pin, "exclude": self.exclude or None, "min_tier": self.min_tier, "labels": self.labels or None}
         )
         cache = self.response_cache = _opened_cache(self.response_cache)
+        # The default policy keeps what it learned as long as it is the one that these fields ask for.
+        asked_by = (tuple(self.routes) if len(self.routes) == 1 else (), bool(self.verifier), self.max_retries, self.style)
+        default, made_for = self.__dict__.get("_default_policy", (None, None))
+        policy = None if self.policy is default and made_for != asked_by else self.policy
         router = Router(
             self.routes,
-            policy=self.policy,
+            policy=policy,
             style=self.style,
             deterministic=self.deterministic,
             verifier=self.verifier,
@@ -174,6 +178,8 @@ class ChatRouter(BaseChatModel):
         )
         # A copy made at run time by `configurable_fields` shares what was learned and recorded.
         self.policy, self.ledger, self.inspector = router.policy, router.ledger, router.inspector
+        if policy is None:
+            self.__dict__["_default_policy"] = (router.policy, asked_by)
         update = {"cache": self.cache, "output_version": self.output_version, "streaming": self.streaming}
         given = {name: value for name, value in update.items() if value is not None}
         if self.disable_streaming:

@@ -880,3 +880,22 @@ def test_a_setting_that_is_changed_later_is_heeded_and_a_wrong_one_changes_nothi
     router.policy = Cascade()
     router.routes = {"only": Route(ScriptedModel("new"), price=PRICE)}
     assert router.invoke("Hi.").content == "new"
+
+
+def test_the_default_policy_fits_settings_that_are_changed_later() -> None:
+    """A user who chose no policy gets the one that the router would have had from the beginning."""
+    model = ChatRouter({"only": Route(ScriptedModel("one"), price=PRICE)})
+    model.routes = routes()
+    assert model.invoke("How do I move a database?").content == "large answer"
+
+    model.verifier = lambda message: True
+    assert model.invoke("How do I move a database?").content == "small answer"
+    copy = model.model_copy(update={"verifier": None})
+    assert copy.invoke("How do I move a database?").content == "large answer"
+
+    kept = copy.policy
+    copy.temperature = 0.5
+    assert copy.policy is kept, "nothing that it was made for has changed, so it keeps what it learned"
+    copy.policy = chosen = Fixed("cheap")
+    copy.verifier = lambda message: True
+    assert copy.policy is chosen
