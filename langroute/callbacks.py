@@ -523,12 +523,12 @@ def track(
     try:
         with task(id, kind=kind, **tags) as entered:
             tracked = Tracked(entered.id, tracker)
-            tracker.ledger.record_task(TaskRecord(entered.id, None, begun, None, None, kind, tags))
+            tracker.ledger.record_task(TaskRecord(entered.id, None, begun, None, None, entered.kind, tags))
             try:
                 yield tracked
             except BaseException as error:
-                state = state_of(Root(None, entered.id, begun, kind, tags), error)
-                tracker.ledger.record_task(TaskRecord(entered.id, state, begun, time(), None, kind, tags))
+                state = state_of(Root(None, entered.id, begun, entered.kind, tags), error)
+                tracker.ledger.record_task(TaskRecord(entered.id, state, begun, time(), None, entered.kind, tags))
                 raise
     finally:
         _tracker.reset(token)

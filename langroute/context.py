@@ -31,7 +31,7 @@ def task(id: str | None = None, *, kind: str | None = None, **tags: str) -> Iter
     """Mark every model call inside as part of one task.
 
     Args:
-        id: The task's id; a new one is made where none is given.
+        id: The task's id, such as a ticket's; a new one is made where none is given.
         kind: The user's own label for a family of tasks.
         tags: Whatever reports should group by (`team="search"`).
 
@@ -40,7 +40,8 @@ def task(id: str | None = None, *, kind: str | None = None, **tags: str) -> Iter
         ...     current.id
         'ticket-17'
     """
-    entered = Task(id or uuid4().hex, kind, tags)
+    # Whoever numbers tasks may give the number.
+    entered = Task(uuid4().hex if id is None or id == "" else str(id), kind if kind is None else str(kind), tags)
     token = _current.set(entered)
     try:
         yield entered

@@ -125,13 +125,15 @@ class Inspector:
         if kind is None:
             kind = self._kind(history, messages, node, bool(tools), response_schema)
         thread = known.get("thread_id")
+        # Ids are often numbers; what keeps them expects text.
+        told, family = known.get("langroute_task"), known.get("langroute_task_kind")
         step = Step(
             kind,
             node,
             history.turn_steps,
             str(thread) if thread else history.opening,
-            (task.id if task is not None else None) or known.get("langroute_task") or None,
-            (task.kind if task is not None else None) or known.get("langroute_task_kind"),
+            (task.id if task is not None else None) or (str(told) if told else None),
+            (task.kind if task is not None else None) or (str(family) if family else None),
             namespace,
             known.get("lc_agent_name"),
             signals,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from langroute import ChatRouter, RouterNode, record_outcome, task
+from langroute import ChatRouter, RouterNode, open_ledger, record_outcome, task
 from langroute.callbacks import OutcomeTracker, track
 from langroute.errors import ConfigurationError, InputError
 from langroute.ledger.facts import boil
@@ -53,6 +53,22 @@ def test_an_outcome_is_about_the_task_around_it_unless_it_says_otherwise() -> No
         record_outcome(ledger, True)
         record_outcome(ledger, False, task_id="other")
     assert (ledger.task("around").success, ledger.task("other").success) == (True, False)
+
+
+def test_numbers_are_ids_too(tmp_path: Any) -> None:
+    """A ticket's number, a row's: the ledger keeps the decision, and what is told finds it."""
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        model = ChatRouter({"small": ScriptedModel("Hi.")}, policy=Fixed("small"), ledger=ledger)
+        with track(0, kind=7, ledger=ledger):  # type: ignore[arg-type]
+            model.invoke("Hello?")
+        model.invoke("Hello?", config={"metadata": {"langroute_task": 17, "langroute_task_kind": 7}})
+        ledger.flush()
+        for number in (0, 17):
+            record_outcome(ledger, True, task_id=number)
+            ledger.flush()
+            totals = ledger.task(str(number))
+            assert (totals.decisions, totals.kind, totals.success) == (1, "7", True)
+        record_outcome(MemoryLedger(), True, task_id=5)
 
 
 def test_a_message_is_enough_to_tell_what_it_is_about() -> None:
