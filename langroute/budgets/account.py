@@ -276,16 +276,21 @@ class Account:
         """What becomes of a step that no budget pays for: a closing text, or the error to raise."""
         budget = self.binding or self.budgets[0]
         lines = "".join(f"\n  {name}: {reason}" for name, reason in request.rejected.items())
-        error = BudgetExceededError(
-            f"No route can be paid for from {budget.label}:{lines}\nRaise the limit, or begin a new {budget.per}."
-        )
+        error = BudgetExceededError(f"No route can be paid for from {budget.label}:{lines}\nRaise the limit{_or(budget)}.")
         if budget.at_limit == "error" or request.response_schema is not None:
             # A closing text is no answer in a schema.
             return error
         if budget.at_limit == "finish":
-            return budget.message.replace("{per}", budget.per.removeprefix("tag:"))
+            return budget.message.replace("{per}", "application" if budget.per == "all" else budget.per.removeprefix("tag:"))
         try:
             said = budget.at_limit(request, error)  # type: ignore[operator]
         except Exception as raised:  # noqa: BLE001 - the user's own error
             return raised
         return error if said is None else str(getattr(said, "content", said))
+
+
+def _or(budget: Budget) -> str:
+    """What there is to do beside raising the limit: nobody can begin a new user."""
+    if budget.every is not None:
+        return f", or wait for the next {budget.every}"
+    return f", or begin a new {budget.per}" if budget.per in ("call", "task", "thread") else ""

@@ -43,7 +43,7 @@ class Budget:
         soft: Share that leaves only the cheapest tier once it is spent; 1 for none.
         at_limit: `error` raises `BudgetExceededError`; `finish` answers with `message` instead of calling a model; a function of the request
             and the error returns the closing text (or message), or raises.
-        message: The closing text; `{per}` becomes who shares the budget.
+        message: The closing text; `{per}` becomes who shares the budget (`application` where all do).
         store: Where it is kept; in memory where nothing is given.
         if_unavailable: What happens when the store cannot be reached: `stop` raises `BudgetStoreError`, because a budget that
             cannot be read cannot bind; `go_on` calls without it and reports it in the decision's `problems`.

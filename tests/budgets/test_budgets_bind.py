@@ -316,6 +316,26 @@ def test_the_error_says_what_each_route_would_cost_and_what_is_left() -> None:
     assert model.calls == []
 
 
+@pytest.mark.parametrize(
+    ("shared", "ending"),
+    [
+        ({"per": "task"}, "Raise the limit, or begin a new task."),
+        ({"per": "user"}, "Raise the limit."),
+        ({"per": "all"}, "Raise the limit."),
+        ({"per": "all", "every": "day"}, "Raise the limit, or wait for the next day."),
+    ],
+)
+def test_the_error_says_only_what_can_be_done(shared: dict[str, str], ending: str) -> None:
+    with pytest.raises(BudgetExceededError) as caught:
+        ChatRouter(two(), budget=Budget(usd=0, **shared)).invoke("Hello.")  # type: ignore[arg-type]
+    assert str(caught.value).endswith(ending)
+
+
+def test_the_closing_message_of_a_budget_for_all_reads_as_a_sentence() -> None:
+    message = ChatRouter(two(), budget=Budget(usd=0, per="all", at_limit="finish")).invoke("Hello.")
+    assert message.content == "I have to stop here: the budget for this application is used up."
+
+
 def test_a_refused_call_is_recorded() -> None:
     router = ChatRouter(two(), budget=Budget(usd=0))
     with pytest.raises(BudgetExceededError):
