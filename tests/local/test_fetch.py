@@ -187,7 +187,9 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_looks_whole_and_is_taken_up_
     index.stalled = set()
     index.released.set()
     assert fetched(index, tmp_path).read_bytes() == WHOLE
-    assert index.served == ["toy-part1", "toy-part2", "toy-part3"]
+    # What was whole is not fetched again. The half that was on its way may be sent to its end by the index, to nobody, once it is let go.
+    assert index.served.count("toy-part1") == index.served.count("toy-part3") == 1
+    assert set(index.served) == {"toy-part1", "toy-part2", "toy-part3"}
     assert left_behind(tmp_path) == ["toy.gguf"]
 
 
