@@ -55,7 +55,8 @@ def told(carried: Mapping[str, Any]) -> str:
     where = f" in node {step['node']}" if step.get("node") else ""
     lines = [f"{step['kind']} step{where} -> {carried['route'] or 'no route'}: {carried['reason'] or 'no reason given'}"]
     attempts = carried["attempts"]
-    if len(attempts) > 1:
+    if len(attempts) > 1 or carried["route"] is None:
+        # Of one attempt that answered, the first and the last line say it all.
         for place, attempt in enumerate(attempts, 1):
             spent = f"{usd(attempt['cost_usd'])}, {attempt['latency_s']:.2f} s"
             lines.append(f"  attempt {place}: {attempt['route']}, {spent}, {attempt['verdict']}")

@@ -67,3 +67,11 @@ def test_a_ledger_without_decisions_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["explain", "--ledger", str(tmp_path / "empty.db")])
 
     assert isinstance(result.exception, InputError)
+
+
+def test_a_step_that_nobody_answered_says_what_failed() -> None:
+    """Also where there was only one attempt."""
+    model = ChatRouter({"only": Route(ScriptedModel(ValueError("no")), price={"input": 1, "output": 2})})
+    with pytest.raises(ValueError, match="no"):
+        model.invoke("Hello?")
+    assert "failed: ValueError" in model.explain()
