@@ -33,6 +33,7 @@ from langroute.errors import (
 from langroute.failures import classify, passes_through
 from langroute.ledger.memory import MemoryLedger
 from langroute.marks import KEY
+from langroute.policies.base import stops_at_answers
 from langroute.policies.default import default_policy
 from langroute.pricing import cost, price_of, seconds_of, usage_of
 from langroute.records import Attempt, Decision, Failure, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
@@ -192,7 +193,7 @@ class Router:
         self._purse: Any = None
         self._eligibility = Eligibility(self.infos)
         self._eligibility.check(limits)
-        self._ends_with_answer = bool(getattr(self.policy, "ends_with_answer", False))
+        self._ends_with_answer = stops_at_answers(self.policy)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
         self._hedges = patience is not None and patience.hedge_seconds is not None and not self._asynchronous
         self._listeners = tuple(hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None)))

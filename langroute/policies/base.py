@@ -69,6 +69,24 @@ class Wrapper:
             hear(outcome)
 
 
+def stops_at_answers(policy: Any) -> bool:
+    """The policy says that an answer that cannot be rejected always ends it (`ends_with_answer`).
+
+    What a class says holds for its own `select`, not for one that a subclass put in its place.
+
+    Example:
+        >>> from langroute.policies.cascade import Cascade
+        >>> class Insisting(Cascade):
+        ...     def select(self, request, attempts):
+        ...         return super().select(request, attempts) or Selection("large")
+        >>> stops_at_answers(Cascade()), stops_at_answers(Insisting())
+        (True, False)
+    """
+    kinds = type(policy).__mro__
+    chooses = next((place for place, kind in enumerate(kinds) if "select" in vars(kind)), 0)
+    return any("ends_with_answer" in vars(kind) for kind in kinds[: chooses + 1]) and bool(policy.ends_with_answer)
+
+
 def route_or_tier(name: str, request: Request) -> RouteInfo | None:
     """The eligible route of that name; else of that tier, or the nearest stronger one; `None` for a name that is neither.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from langroute.errors import ConfigurationError
 from langroute.failures import classify
-from langroute.policies.base import Wrapper
+from langroute.policies.base import Wrapper, stops_at_answers
 from langroute.records import Attempt, Decision, Failure, Request, Selection
 
 _COUNT = ("server_error", "timeout", "broken_stream")
@@ -95,7 +95,7 @@ class Fallback(Wrapper):
     @property
     def ends_with_answer(self) -> bool:
         """The inner policy stops at an answer that cannot be rejected, and so does this one."""
-        return bool(getattr(self.policy, "ends_with_answer", False))
+        return stops_at_answers(self.policy)
 
     # Choosing --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from langroute.errors import ConfigurationError
-from langroute.policies.base import Wrapper
+from langroute.policies.base import Wrapper, stops_at_answers
 from langroute.records import Attempt, Decision, Request, Selection, Step
 
 SIDE_KINDS = frozenset({"title", "summarize", "classify", "extract"})
@@ -59,7 +59,7 @@ class Sticky(Wrapper):
     @property
     def ends_with_answer(self) -> bool:
         """The inner policy stops at an answer that cannot be rejected, and so does this one."""
-        return bool(getattr(self.policy, "ends_with_answer", False))
+        return stops_at_answers(self.policy)
 
     def _key(self, step: Step) -> tuple[Any, ...] | None:
         if step.kind in SIDE_KINDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
@@ -168,3 +170,22 @@ def test_a_verifier_without_a_policy_makes_a_cascade() -> None:
         "cheap",
         "frontier",
     ]
+
+
+class Insisting(Rules):
+    """Goes on after an answer that nothing rejects."""
+
+    def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        if len(attempts) == 1:
+            return Selection("large", "a second opinion")
+        return super().select(request, attempts)
+
+
+def test_a_policy_of_ones_own_is_asked_after_every_answer() -> None:
+    """What a built-in policy promises of itself, a subclass with another `select` does not."""
+    routes = {name: ScriptedModel(name) for name in ("small", "large")}
+    model = ChatRouter(
+        routes, policy=Insisting([Rule("small", kind="answer")]), prices={n: {"input": 1, "output": 1} for n in routes}
+    )
+
+    assert model.invoke("Why is the sky blue?").content == "large"
