@@ -19,7 +19,7 @@ TIGHT = Limits(cpu_seconds=1, wall_seconds=60, memory_mb=256)
 def processes_with(word: str) -> list[str]:
     """Who still runs after a while: tests beside this one start sandboxes too, but theirs end."""
     for _ in range(100):
-        found = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout
+        found = subprocess.run(["ps", "-eww", "-o", "args"], check=True, capture_output=True, text=True).stdout
         lines = [line for line in found.splitlines() if word in line and "ps -eo" not in line]
         if not lines:
             return []
