@@ -1,7 +1,7 @@
 """What does recording add to a call, and how fast are the sums of many decisions?
 
     python benchmarks/ledger.py calls [--rounds 2000]
-    python benchmarks/ledger.py many [--decisions 5000000] [--file /tmp/big.db]
+    python benchmarks/ledger.py many [--decisions 5000000] [--file big.db]
 
 `calls`: each number is the median over rounds of (recorded - not recorded) in microseconds, both timed in the same round in shuffled
 order; in brackets the median without. The ledger is SQLite at its default level and writes while the calls go on.

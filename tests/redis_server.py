@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class RedisServer:
         if cluster and self.port > 55535:
             self.port -= 10000
         self.cluster = cluster
+        self.folder: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -52,9 +54,8 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        extra = (
-            ["--cluster-enabled", "yes", "--cluster-config-file", f"/tmp/langroute-nodes-{self.port}.conf"] if self.cluster else []
-        )
+        self.folder = Path(tempfile.mkdtemp(prefix="langroute-redis-"))
+        extra = ["--cluster-enabled", "yes", "--cluster-config-file", str(self.folder / "nodes.conf")] if self.cluster else []
         self.process = subprocess.Popen(
             [
                 binary(),
@@ -99,4 +100,6 @@ class RedisServer:
             self.process.kill()
             self.process.wait()
             self.process = None
-        Path(f"/tmp/langroute-nodes-{self.port}.conf").unlink(missing_ok=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = None
