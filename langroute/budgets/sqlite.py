@@ -13,6 +13,7 @@ from typing import Any
 
 from langroute.budgets.store import LEASE_SECONDS, Balance, Hold
 from langroute.errors import BudgetStoreError
+from langroute.wal import write_ahead
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (key TEXT PRIMARY KEY, spent INTEGER NOT NULL DEFAULT 0, until REAL);
@@ -59,7 +60,7 @@ class SqliteBudgets:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
+            write_ahead(connection.execute, self.timeout)
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:

@@ -34,6 +34,7 @@ from langroute.ledger.telling import day_of
 from langroute.ledger.totals import totals_of
 from langroute.ledger.writing import Claim, Entry, Writer
 from langroute.records import Decision, Outcome
+from langroute.wal import write_ahead
 
 MAINTENANCE_S = 3600.0
 """How often sums are made and old rows let go, while something is written."""
@@ -494,7 +495,7 @@ def _engine(url: URL) -> Engine:
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        write_ahead(cursor.execute, 60.0)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 

@@ -14,6 +14,7 @@ from weakref import WeakSet
 from langroute.cache.codec import Codec
 from langroute.cache.stores.base import Store, StoreStats
 from langroute.errors import CacheError, ConfigurationError, DataError
+from langroute.wal import write_ahead
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -121,7 +122,7 @@ class SqliteStore(Store):
         held: _Held | None = getattr(local, "held", None)
         if held is None or held.pid != os.getpid():
             connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
+            write_ahead(connection.execute, self._busy)
             # A crash of the machine may cost the latest answers, never the file; a crash of the process costs nothing.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA mmap_size=268435456")
