@@ -80,21 +80,21 @@ class OTelHook:
 
     def on_decision(self, decision: Decision) -> None:
         """Write a span for the decision and one for each attempt, and measure both."""
-        start = decision.started_at
-        end = start + decision.overhead_s + sum(attempt.latency_s for attempt in decision.attempts)
+        start = _ns(decision.started_at)
         facts = {f"langroute.{name}": value for name, value in decision_facts(decision).items() if name not in ("run_id", "model")}
-        span = self._tracer.start_span("langroute decide", start_time=_ns(start), attributes=facts)
+        span = self._tracer.start_span("langroute decide", start_time=start, attributes=facts)
         inside = self._trace.set_span_in_context(span)
-        begun = start + decision.overhead_s
+        # Whole nanoseconds from here on: a float of seconds since 1970 is only good to 256 of them, too coarse for "ends after".
+        ended = start + _ns(decision.overhead_s)
         for index, attempt in enumerate(decision.attempts):
-            self._attempt(decision, attempt, index, begun, inside)
-            begun += attempt.latency_s
+            begun, ended = ended, ended + _ns(attempt.latency_s)
+            self._attempt(decision, attempt, index, begun, ended, inside)
         if decision.route is None:
             span.set_status(self._trace.StatusCode.ERROR)
-        span.end(end_time=_ns(end))
+        span.end(end_time=ended)
         self._measure(decision)
 
-    def _attempt(self, decision: Decision, attempt: Attempt, index: int, begun: float, context: Any) -> None:
+    def _attempt(self, decision: Decision, attempt: Attempt, index: int, begun: int, ended: int, context: Any) -> None:
         model, provider = attempt.model or attempt.route, PROVIDERS.get(attempt.provider or "", attempt.provider or "unknown")
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
@@ -124,11 +124,11 @@ class OTelHook:
             optional["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning or None
         attributes.update((name, value) for name, value in optional.items() if value is not None)
         span = self._tracer.start_span(
-            f"chat {model}", context=context, kind=self._trace.SpanKind.CLIENT, start_time=_ns(begun), attributes=attributes
+            f"chat {model}", context=context, kind=self._trace.SpanKind.CLIENT, start_time=begun, attributes=attributes
         )
         if not attempt.ok:
             span.set_status(self._trace.StatusCode.ERROR)
-        span.end(end_time=_ns(begun + attempt.latency_s))
+        span.end(end_time=ended)
         if attempt.cache in HITS:
             # Nothing was called.
             return

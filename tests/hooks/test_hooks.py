@@ -86,6 +86,19 @@ def test_each_attempt_is_a_client_span_under_its_decision(otel: Any) -> None:
     assert decision.start_time <= small.start_time <= small.end_time <= large.end_time <= decision.end_time
 
 
+def test_no_span_ends_after_the_one_around_it(otel: Any) -> None:
+    exporter, _, hook = otel
+    for index in range(500):
+        failed = Attempt(Selection("small"), latency_s=index * 1.1e-7, error_type="Late", failure=Failure("timeout"))
+        kept = Attempt(Selection("large"), latency_s=index * 3.7e-7)
+        started_at = 1_795_577_875.873 + index * 1e-6
+        hook.on_decision(Decision("d1", Step(), "large", (failed, kept), started_at=started_at, overhead_s=index * 1.3e-7))
+        first, second, decision = exporter.get_finished_spans()
+        assert decision.start_time <= first.start_time <= first.end_time == second.start_time
+        assert second.start_time <= second.end_time == decision.end_time
+        exporter.clear()
+
+
 def test_a_decision_is_part_of_the_trace_around_it(otel: Any) -> None:
     from opentelemetry.sdk.trace import TracerProvider
 
