@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 from weakref import ref
@@ -79,6 +80,19 @@ def goes_on(text: str) -> bool:
     return len(text) < 80 and _GO_ON.fullmatch(text.strip()) is not None
 
 
+class Messages(list[Any]):
+    """The messages of one request as they were when it came in, and the conversation that they were found to continue.
+
+    Telling that costs a look at every message. It is done once, by the `Reader`; who else remembers conversations asks `history`.
+    """
+
+    __slots__ = ("history",)
+
+    def __init__(self, messages: Iterable[Any]) -> None:
+        super().__init__(messages)
+        self.history: History | None = None
+
+
 def _contents(messages: Sequence[Any]) -> list[int]:
     return list(map(id, map(_content, messages)))
 
@@ -133,18 +147,21 @@ class History:
     def grows_to(self, messages: Sequence[Any]) -> bool:
         """What was read is the beginning of these messages: the very same objects, the latest with the same contents."""
         count = len(self.ids)
-        if not self.alive or count > len(messages) or list(map(id, messages[:count])) != self.ids:
+        if not self.alive or count > len(messages) or list(map(id, islice(messages, count))) != self.ids:
             return False
-        return _contents(messages[max(0, count - LATEST) : count]) == self.contents
+        return _contents(messages[count - len(self.contents) : count]) == self.contents
 
     def read(self, messages: Sequence[Any]) -> None:
         """Go on reading after what was read."""
-        for message in messages[len(self.seen) :]:
+        new = messages[len(self.seen) :]
+        if not new:
+            return
+        for message in new:
             self._take(message)
             self.previous = type(message)
             self.ids.append(id(message))
             self.seen.append(ref(message, self._lost))
-        self.contents = _contents(messages[-LATEST:])
+        self.contents = [*self.contents, *_contents(new[-LATEST:])][-LATEST:]
 
     def _lost(self, _: Any) -> None:
         self.alive = False
@@ -323,6 +340,8 @@ class Reader:
         if history is None or not history.grows_to(messages):
             history = History(self.vocabulary)
         history.read(messages)
+        if type(messages) is Messages:
+            messages.history = history
         return history
 
     @staticmethod

@@ -40,10 +40,12 @@ class _AgentHost:
         """The request for the chosen model, and the config that its run is made under."""
         request, route = self.request, call.route
         target, adapted = self.models.adapted(call)
-        messages, system = list(self.models.spoken(adapted.messages, call)), request.system_message
-        if system is not None or self.models.style is not None:
-            leads = isinstance(messages[0], SystemMessage)
-            system, messages = (messages[0], messages[1:]) if leads else (None, messages)
+        messages, system = self.models.spoken(adapted.messages, call), request.system_message
+        leads = isinstance(messages[0], SystemMessage)
+        if leads and (system is not None or self.models.style is not None):
+            system, messages = messages[0], list(messages[1:])
+        else:
+            system, messages = None, list(messages)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         settings = adapt_kwargs({**self.router.settings, **route.kwargs, **request.model_settings}, target)
         changed = {"tool_choice": request.tool_choice}

@@ -210,10 +210,11 @@ def usage_of(message: Any) -> Usage | None:
     """
     metadata = getattr(message, "usage_metadata", None)
     response = getattr(message, "response_metadata", None) or {}
-    raw = next(
-        (found for key in ("usage", "token_usage", "usage_metadata") if isinstance(found := response.get(key), Mapping) and found),
-        None,
-    )
+    raw = None
+    for key in ("usage", "token_usage", "usage_metadata"):
+        if (found := response.get(key)) and isinstance(found, Mapping):
+            raw = found
+            break
     if metadata and ("input_tokens" in metadata or "output_tokens" in metadata):
         usage = usage_from_metadata(metadata)
         if raw is None or metadata.get("input_token_details"):

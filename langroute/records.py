@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from langroute.quick import quick
+
 TIERS = ("cheap", "balanced", "frontier")
 """The roles a route can have, weakest first."""
 
@@ -51,6 +53,7 @@ class Price:
     """Other rates for calls with more input tokens than the number, smallest number first."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call, by what they are billed as. The cached ones are part of `input_tokens`."""
@@ -99,6 +102,7 @@ class RouteInfo:
     """Regions and sensitivities the route may serve: `eu`, `pii`, …"""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Signals:
     """What can be seen in a step's history. All of it is counted, none of it is text."""
@@ -149,6 +153,7 @@ class Signals:
     has_system: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Step:
     """What an agent asks one model call to do."""
@@ -182,6 +187,7 @@ class Step:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """One model call as a policy sees it.
@@ -237,9 +243,13 @@ class Request:
 
     def route(self, name: str) -> RouteInfo | None:
         """The eligible route of that name, if there is one."""
-        return next((route for route in self.routes if route.name == name), None)
+        for route in self.routes:
+            if route.name == name:
+                return route
+        return None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Selection:
     """A policy's answer: which route to try next, and why."""
@@ -321,6 +331,7 @@ class Stored:
     score: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one route.
@@ -410,6 +421,7 @@ class Attempt:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """All that was considered, tried and answered for one step."""
@@ -505,6 +517,8 @@ def best_attempt(attempts: Sequence[Attempt]) -> Attempt | None:
         >>> best_attempt([weak, last]).route
         'large'
     """
+    if len(attempts) == 1:
+        return attempts[0] if attempts[0].ok else None
     good = [attempt for attempt in attempts if attempt.ok]
     if not good:
         return None

@@ -31,6 +31,7 @@ from langroute.errors import (
     UnknownRouteError,
 )
 from langroute.failures import classify, passes_through
+from langroute.history import Messages
 from langroute.ledger.memory import MemoryLedger
 from langroute.marks import KEY
 from langroute.policies.base import stops_at_answers
@@ -230,6 +231,7 @@ class Router:
         tags = () if run is None else tuple(run.tags)
         limits = self.limits if run is None else run.limits
         problems: list[str] = []
+        messages = Messages(messages)
         try:
             step = self.inspector.inspect(
                 messages,
@@ -374,7 +376,9 @@ class Router:
         kept = best_attempt(attempts)
         if kept is None:
             return Result(decision, error=refusal or _failure(attempts))
-        index = next(place for place, attempt in enumerate(attempts) if attempt is kept)
+        index = len(attempts) - 1
+        while attempts[index] is not kept:
+            index -= 1
         reply = outputs[index]
         return Result(decision, reply.message, reply.parsed, reply.output, index)
 
@@ -475,7 +479,7 @@ class Router:
             cause = f"policy {self.policy_name} selected nothing"
         elif not isinstance(selection, Selection):
             cause = f"policy {self.policy_name} returned a {type(selection).__name__}, not a Selection"
-        elif not any(route.name == selection.route for route in request.routes):
+        elif request.route(selection.route) is None:
             reason = request.rejected.get(selection.route, "no such route")
             cause = f"policy {self.policy_name} selected {selection.route!r}, which is not eligible: {reason}"
         elif len(attempts) >= self.max_attempts:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from langroute.eligibility import NO_LIMITS, Limits, tier_level
+from langroute.quick import quick
 
 LIMIT_KEYS = ("route", "exclude", "min_tier", "labels")
-_PREFIXED = tuple(f"langroute_{key}" for key in LIMIT_KEYS)
+_PREFIXED = frozenset(f"langroute_{key}" for key in LIMIT_KEYS)
+_LIMITS = _PREFIXED.union(LIMIT_KEYS)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     """The surroundings of a call, as its config tells them."""
@@ -49,7 +52,7 @@ def read_config(config: Mapping[str, Any], limits: Limits = NO_LIMITS) -> Run:
     configurable = config.get("configurable") or {}
     if configurable and "thread_id" not in metadata and configurable.get("thread_id"):
         metadata = {**metadata, "thread_id": configurable["thread_id"]}
-    if any(key in configurable for key in LIMIT_KEYS) or any(key in configurable or key in metadata for key in _PREFIXED):
+    if not (_LIMITS.isdisjoint(configurable) and _PREFIXED.isdisjoint(metadata)):
         limits = _joined(limits, configurable, metadata)
     run_id = config.get("run_id")
     budget = metadata.get("langroute_budget")

@@ -7,14 +7,17 @@ so that nothing is kept alive that its owner has let go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 from weakref import ref
+
+from langroute.history import History
 
 
 class Part:
     """The beginning of a history, adapted."""
 
-    __slots__ = ("alive", "ids", "led", "out", "refs", "rewritten", "same", "tool_ids")
+    __slots__ = ("alive", "history", "ids", "led", "out", "refs", "rewritten", "same", "tool_ids")
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -33,12 +36,19 @@ class Part:
 
         self.refs: list[ref[Any]] = []
         self.alive = True
+        self.history: History | None = None
+        """The conversation that these messages were read as part of."""
 
     def begins(self, messages: Sequence[Any]) -> bool:
         """What was adapted is the beginning of these messages: the very same objects."""
         count = len(self.ids)
-        if not self.alive or count > len(messages) or self.ids != list(map(id, messages[:count])):
+        if not self.alive or count > len(messages):
             return False
+        history = getattr(messages, "history", None)
+        # What was read as one conversation was looked at already: it only ever grows.
+        if (history is None or history is not self.history) and self.ids != list(map(id, islice(messages, count))):
+            return False
+        self.history = history
         return all(messages[place].content is content for place, content in self.rewritten)
 
     def remember(self, messages: Sequence[Any]) -> None:
@@ -70,7 +80,11 @@ class Memo:
     def take(self, messages: Sequence[Any]) -> Part:
         """What is known of these messages. Lent to one caller at a time; give it back with `keep`."""
         part = self._parts.pop(_key(messages), None)
-        return part if part is not None and part.begins(messages) else Part()
+        if part is not None and part.begins(messages):
+            return part
+        part = Part()
+        part.history = getattr(messages, "history", None)
+        return part
 
     def keep(self, part: Part, messages: Sequence[Any]) -> None:
         """Remember a history."""

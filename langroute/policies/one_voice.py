@@ -40,7 +40,8 @@ class OneVoice(Sticky):
 
     def _remembered(self, key: tuple[Any, ...], route: str) -> None:
         # The first voice is the voice: a fallback's answer in between changes nothing.
-        self._routes.setdefault(key, route)
+        if self._route_of(key) is None:
+            super()._remembered(key, route)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"policy": self.policy, "max_entries": self._size, "ttl_seconds": self._ttl}

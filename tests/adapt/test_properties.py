@@ -19,6 +19,7 @@ from packages import adapted_payload, payload, target
 from rules import violations
 
 from langroute.adapt import Target, adapt
+from langroute.history import Messages, Reader
 
 TITLES = sorted(FEATURES)
 pieces = st.lists(st.tuples(st.sampled_from(APIS), st.sampled_from(TITLES)), min_size=1, max_size=6)
@@ -75,6 +76,44 @@ def test_a_growing_history_is_adapted_as_if_it_were_new(to: str, parts: list[tup
 
     assert step.messages == new.messages
     assert step.disable_thinking == new.disable_thinking
+
+
+@pytest.mark.parametrize("to", [*APIS, None])
+@given(
+    parts=pieces,
+    edits=st.lists(st.tuples(st.sampled_from(["grow", "shrink", "swap", "copy", "branch"]), st.integers(0, 30)), max_size=8),
+)
+@SETTINGS
+def test_what_was_read_as_one_conversation_is_adapted_as_if_it_were_new(
+    to: str | None, parts: list[tuple[str, str]], edits: list[tuple[str, int]]
+) -> None:
+    """A router tells once which conversation a request continues, and the memory of what was adapted believes it."""
+    remembering, reader = Target(None, "somebody") if to is None else target(to), Reader()
+    whole = joined(parts)
+    history, other = whole[: len(whole) // 2 + 1], joined(list(reversed(parts)))
+
+    def check(messages: list[Any]) -> None:
+        asked = Messages(messages)
+        reader.keep(reader.read(asked), asked)
+        forgetful = Target(**{name: getattr(remembering, name) for name in Target.__match_args__ if name != "memo"})
+        old, new = adapt(asked, remembering), adapt(list(messages), forgetful)
+        assert list(old.messages) == list(new.messages)
+        assert old.disable_thinking == new.disable_thinking
+
+    check(history)
+    for edit, number in edits:
+        place = number % len(history)
+        if edit == "grow":
+            history = [*history, *whole[len(history) : len(history) + 1 + number % 4]]
+        elif edit == "shrink" and place:
+            history = history[:place]
+        elif edit == "swap":
+            history = [*history[:place], HumanMessage(f"Something else: {number}."), *history[place + 1 :]]
+        elif edit == "copy":
+            history = [*history[:place], history[place].model_copy(deep=True), *history[place + 1 :]]
+        elif edit == "branch":
+            check([*history[: place + 1], *other[:2]])
+        check(history)
 
 
 @pytest.mark.parametrize("home", APIS)

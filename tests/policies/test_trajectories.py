@@ -293,6 +293,18 @@ def test_a_sticky_route_that_fell_out_is_not_insisted_on() -> None:
     assert policy.select(request, []).route == "small"
 
 
+def test_a_sticky_turn_is_forgotten_after_its_time_and_when_there_are_too_many() -> None:
+    def after(policy: Sticky, *threads: str) -> list[str]:
+        for thread in threads:
+            policy.on_decision(Decision("d", Step("act", thread=thread), "large", ()))
+        return [policy.select(Request("Go on.", Step("act", thread=thread), ROUTES), []).route for thread in threads]
+
+    assert after(Sticky(Fixed("small"), ttl_seconds=0), "a") == ["small"]
+    assert after(Sticky(Fixed("small"), max_entries=2), "a", "b", "c") == ["small", "large", "large"]
+    # One that is told of again is the latest again.
+    assert after(Sticky(Fixed("small"), max_entries=2), "a", "b", "a", "c") == ["large", "small", "large", "large"]
+
+
 # In real hosts -------------------------------------------------------------------------------------------------------------
 
 
