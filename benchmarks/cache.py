@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from overhead import history
 
 from langroute.cache import MemoryStore, ResponseCache
-from langroute.cache.entries import decode, encode, fresh
+from langroute.cache.entries import encode, fresh
+from langroute.cache.reading import Readings
 from langroute.cache.response import Ask
 from langroute.cache.stores.sqlite import SqliteStore
 from langroute.chat_model import ChatRouter
@@ -55,14 +56,14 @@ def difference(taken: dict[str, list[float]], one: str, other: str) -> float:
 
 
 def lookup_alone(model: ChatRouter, messages: list[Any]) -> Callable[[], Any]:
-    """Key, store and decoding, without a router around it."""
+    """The key of the messages, the store's value, the entry made of it and a message of one's own; without a router around them."""
     cache, key = model.response_cache, model.response_cache.store.keys()[0]
-    keys, space = cache.keys, cache.base
+    keys, space, readings = cache.keys, cache.base, Readings()
     parts = (b"x" * 32, b"", b"")
 
     def work() -> Any:
         keys.of(messages, namespace=space, parts=parts)
-        return fresh(decode(cache.store.get(key)).message)
+        return fresh(readings.read(key, cache.store.get(key)).message)
 
     return work
 

@@ -16,6 +16,7 @@ from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import message_chunk_to_message
 
+from langroute.cache.keys import copied
 from langroute.errors import DataError
 from langroute.records import Usage
 
@@ -187,28 +188,36 @@ def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
     """The answer as a new message: an id of its own, new tool call ids, no tokens used.
 
     The same id twice would make LangGraph replace the older message of a thread, and the same tool call id twice would tie a result to
-    the wrong call.
+    the wrong call. Nothing in it is shared with the stored one, so that whoever gets it may change it.
 
     Args:
-        message: A message of this process alone; its parts are used, not copied.
+        message: The stored message.
         id: The new message's id.
 
     Example:
-        >>> fresh(AIMessage("Hi", id="old")).id != "old"
-        True
+        >>> stored = AIMessage("Hi", id="old")
+        >>> fresh(stored).id != "old", stored.id
+        (True, 'old')
     """
-    message.id = id or f"lc_run--{uuid4()}"
-    message.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    if message.tool_calls or message.invalid_tool_calls:
+    made = message.model_copy()
+    # Past pydantic's own setters: each costs as much as all of this.
+    fields = made.__dict__
+    for name, value in fields.items():
+        if type(value) is list or type(value) is dict:
+            fields[name] = copied(value)
+    fields["id"] = id or f"lc_run--{uuid4()}"
+    fields["usage_metadata"] = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    made.model_fields_set.update(("id", "usage_metadata"))
+    if made.tool_calls or made.invalid_tool_calls:
         renamed: dict[str, str] = {}
-        for call in (*message.tool_calls, *message.invalid_tool_calls):
+        for call in (*made.tool_calls, *made.invalid_tool_calls):
             if old := call.get("id"):
                 renamed[old] = call["id"] = _new_id(old)
-        if isinstance(message.content, list):
-            message.content = [_renamed(block, renamed) if isinstance(block, dict) else block for block in message.content]
-        if message.additional_kwargs.get("tool_calls"):
-            message.additional_kwargs["tool_calls"] = [_renamed(call, renamed) for call in message.additional_kwargs["tool_calls"]]
-    return message
+        if isinstance(made.content, list):
+            made.content = [_renamed(block, renamed) if isinstance(block, dict) else block for block in made.content]
+        if made.additional_kwargs.get("tool_calls"):
+            made.additional_kwargs["tool_calls"] = [_renamed(call, renamed) for call in made.additional_kwargs["tool_calls"]]
+    return made
 
 
 def _new_id(old: str) -> str:

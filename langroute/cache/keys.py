@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 from weakref import ref
 
@@ -119,24 +120,43 @@ def _plain(value: Any) -> Any:
     raise UnkeyableError(f"a {type(value).__name__} has no stable form")
 
 
+class _Ref(ref):  # type: ignore[type-arg]
+    """A weak reference that knows where its message is remembered."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, message: Any, gone: Any) -> None:
+        super().__init__(message, gone)  # type: ignore[call-arg]
+        self.place = id(message)
+
+
 class _Read:
     """A message as it was when it was read, and what it came to."""
 
-    __slots__ = ("content", "digest", "extra", "makes", "message", "name", "others", "refers", "values")
+    __slots__ = ("digest", "facts", "joined", "makes", "message", "refers", "values")
 
-    def __init__(self, message: Any, digest: bytes, makes: tuple[str, ...], refers: tuple[str, ...]) -> None:
+    def __init__(self, message: Any, gone: Any) -> None:
         fields = message.__dict__
-        self.message = ref(message)
-        # Content that can be changed in place is copied, so that a change is seen; text cannot.
-        self.content, self.extra, self.name = _copied(fields["content"]), _copied(fields["additional_kwargs"]), fields["name"]
-        self.others = tuple([field for field in OTHERS if field in fields])
-        self.values = [_copied(fields[field]) for field in self.others]
-        self.digest = digest
-        self.makes = makes
-        """Ids of the tool calls it makes, in order."""
+        self.message = _Ref(message, gone)
+        self.facts = _FACTS[tuple([field for field in OTHERS if field in fields])]
+        # What can be changed in place is copied, so that a change is seen; text cannot.
+        self.values = tuple([copied(value) for value in self.facts(fields)])
+        self.digest, self.makes, self.refers = message_digest(message)
+        """Its digest, and the ids of the tool calls that it makes and of those it answers, in order."""
 
-        self.refers = refers
-        """Ids of the tool calls it answers."""
+        self.joined: tuple[list[_Read], bytes] | None = None
+        """What stood before it the last time that a history ended with it, and what that came to."""
+
+
+class _Facts(dict[tuple[str, ...], Any]):
+    """What decides an answer in a message with certain fields: a getter of its values."""
+
+    def __missing__(self, others: tuple[str, ...]) -> Any:
+        found = self[others] = itemgetter("content", "additional_kwargs", "name", *others)
+        return found
+
+
+_FACTS = _Facts()
 
 
 class Keys:
@@ -180,38 +200,29 @@ class Keys:
 
     def history(self, messages: Sequence[Any]) -> bytes:
         """The messages, as bytes in which no two different histories are alike: digests of one length, then tool ties."""
-        remembered = self._read
-        parts: list[bytes] = []
-        numbers: dict[str, int] = {}
-        calls = 0
-        for message in messages:
-            found, fields = remembered.get(id(message)), message.__dict__
-            if (
-                found is None
-                or found.message() is not message
-                or fields["content"] != found.content
-                or fields["additional_kwargs"] != found.extra
-                or fields["name"] != found.name
-                or (found.others and [fields[field] for field in found.others] != found.values)
-            ):
-                found = self._take(message)
-            parts.append(found.digest)
-            if found.makes:
-                for made in found.makes:
-                    numbers[made] = calls
-                    calls += 1
-            if found.refers:
-                parts.extend([_tie(numbers, refers) for refers in found.refers])
-        return b"".join(parts)
+        found = [self._of(message) for message in messages]
+        if not found:
+            return b""
+        last, earlier = found[-1], found[:-1]
+        if (known := last.joined) is not None and known[0] == earlier:
+            return known[1]
+        joined = _joined(found)
+        last.joined = (earlier, joined)
+        return joined
 
-    def _take(self, message: Any) -> _Read:
-        found = _Read(message, *message_digest(message))
-        if len(self._read) >= MEMO:
-            self._read = {key: old for key, old in list(self._read.items()) if old.message() is not None}
+    def _of(self, message: Any) -> _Read:
+        """What a message came to; read again where it changed since."""
+        found = self._read.get(id(message))
+        if found is None or found.facts(message.__dict__) != found.values or found.message() is not message:
             if len(self._read) >= MEMO:
                 self._read = {}
-        self._read[id(message)] = found
+            found = self._read[id(message)] = _Read(message, self._gone)
         return found
+
+    def _gone(self, message: Any) -> None:
+        found = self._read.get(message.place)
+        if found is not None and found.message is message:
+            self._read.pop(message.place, None)
 
     def namespace(self, namespace: tuple[Any, ...]) -> bytes:
         """A namespace as the key of a keyed hash."""
@@ -223,10 +234,33 @@ class Keys:
         return found
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """Plain values that nobody else can change: lists and dictionaries are copied all through.
+
+    Example:
+        >>> given = {"a": [1]}
+        >>> made = copied(given)
+        >>> given["a"].append(2)
+        >>> made
+        {'a': [1]}
+    """
     if isinstance(value, dict):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _joined(found: Sequence[_Read]) -> bytes:
+    parts: list[bytes] = []
+    numbers: dict[str, int] = {}
+    calls = 0
+    for read in found:
+        parts.append(read.digest)
+        for made in read.makes:
+            numbers[made] = calls
+            calls += 1
+        if read.refers:
+            parts.extend([_tie(numbers, refers) for refers in read.refers])
+    return b"".join(parts)
 
 
 _TIES = [b"#" + number.to_bytes(15, "big") for number in range(256)]

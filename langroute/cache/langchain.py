@@ -125,7 +125,7 @@ class LangChainCache(BaseCache):
             return None
         for generation in generations:
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                fresh(generation.message)
+                generation.message = fresh(generation.message)
         return generations
 
 

@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
+from langchain_core.globals import get_debug
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.env import env_var_is_set
 from pydantic import SkipValidation
 
 from langroute.cache.entries import chunks
 from langroute.cache.keys import Keys
+
+try:
+    from langchain_core.tracers.context import _configure_hooks as _HOOKS  # noqa: N812
+    from langchain_core.tracers.context import _tracing_v2_is_enabled as _tracing_is_enabled
+except ImportError:  # pragma: no cover - LangChain's own, of no public name; without them it is asked the long way
+    _HOOKS = None  # type: ignore[assignment]
 
 
 class Replay(BaseChatModel):
@@ -128,7 +136,14 @@ def listened_to(config: Mapping[str, Any]) -> bool:
     callbacks = config.get("callbacks")
     if callbacks is not None and (callbacks if isinstance(callbacks, list) else callbacks.handlers):
         return True
-    return bool(CallbackManager.configure(callbacks).handlers)
+    return _heard_around() if _HOOKS is not None else bool(CallbackManager.configure(callbacks).handlers)
+
+
+def _heard_around() -> bool:
+    """What LangChain looks at when it configures a run's callbacks, without making any."""
+    if get_debug() or _tracing_is_enabled():
+        return True
+    return any(variable.get() is not None or (name is not None and env_var_is_set(name)) for variable, _, _, name in _HOOKS)
 
 
 def is_message(chunk: Any) -> bool:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from langroute.cache.entries import Entry, decode, encode, storable
+from langroute.cache.entries import Entry, encode, storable
 from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases
 from langroute.cache.keys import Keys, UnkeyableError
 from langroute.cache.namespaces import Namespace, NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
+from langroute.cache.reading import Readings
 from langroute.cache.stats import CacheStats, Counts
 from langroute.cache.stores import Store, StoreStats, open_store
 from langroute.errors import ConfigurationError, DataError, DegradedWarning
@@ -164,6 +165,7 @@ class ResponseCache:
         self._flights = Flights()
         self._leases = Leases(self.store, lease_seconds)
         self._counts = Counts()
+        self._readings = Readings()
         self._served: dict[bytes, tuple[str, float]] = {}
         self._decisions: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._tasks: OrderedDict[str, set[str]] = OrderedDict()
@@ -368,7 +370,7 @@ class ResponseCache:
         """What somebody else's call came to, as a message of one's own."""
         if landed.value is None:
             return None
-        entry = decode(landed.value)
+        entry = self._readings.read(ticket.key, landed.value)
         if not self._good(ticket, entry, exact=landed.how == "hit"):
             return None
         self._counts.add("shared")
@@ -384,7 +386,7 @@ class ResponseCache:
         if data is None:
             return None
         try:
-            entry = decode(data)
+            entry = self._readings.read(key, data)
         except DataError:
             self._counts.add("errors", "a stored answer could not be read")
             self._try(self.store.delete, key, otherwise=0)
@@ -621,6 +623,7 @@ class ResponseCache:
                     found[derived] = None
                     waiting.append(derived)
         gone = int(self._try(self.store.delete, *found, otherwise=0)) if found else 0
+        self._readings.forget(found)
         if self.semantic is not None:
             self.semantic.forget(found)
         self._counts.add("withdrawn", count=gone)
@@ -701,10 +704,12 @@ class ResponseCache:
                 raise ConfigurationError("Say what to purge: a key, tag, namespace, route, model, kind or age, or everything=True.")
             count = self.store.stats().entries
             self.store.clear()
+            self._readings.forget()
             if self.semantic is not None:
                 self.semantic.clear()
             return count
         keys = set.intersection(*wanted)
+        self._readings.forget(keys)
         if self.semantic is not None:
             self.semantic.forget(keys)
         return self.store.delete(*keys) if keys else 0

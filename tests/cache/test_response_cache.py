@@ -17,6 +17,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langroute.cache import CachePolicy, ResponseCache, cache_namespace
+from langroute.cache.replay import listened_to
 from langroute.chat_model import ChatRouter
 from langroute.context import task
 from langroute.errors import ConfigurationError, InputError
@@ -805,3 +806,53 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert model.response_cache._flights._open == {}
+
+
+def test_a_listener_of_any_kind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody hears of runs, none is made; whoever LangChain would tell must be seen."""
+    from langchain_core.callbacks import CallbackManager, get_usage_metadata_callback
+    from langchain_core.globals import set_debug
+    from langchain_core.tracers.context import collect_runs
+    from langsmith.utils import get_env_var
+
+    def told() -> bool:
+        heard = bool(CallbackManager.configure(None).handlers)
+        assert listened_to({}) is heard
+        return heard
+
+    assert not told()
+    with get_usage_metadata_callback():
+        assert told()
+    with collect_runs():
+        assert told()
+    set_debug(True)
+    try:
+        assert told()
+    finally:
+        set_debug(False)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    get_env_var.cache_clear()
+    try:
+        assert told()
+    finally:
+        monkeypatch.undo()
+        get_env_var.cache_clear()
+    assert not told()
+
+
+def test_what_a_caller_does_to_an_answer_stays_with_him() -> None:
+    """The stored answer is kept as it was read; each hit is a copy all through."""
+    content = [{"type": "text", "text": "Paris.", "annotations": [{"n": 1}]}]
+    said = AIMessage(content, response_metadata={"finish_reason": "stop", "inner": {"a": [1]}})
+    model = ChatRouter({"cheap": ScriptedModel(said)}, response_cache=True)
+    model.invoke("Capital of France?")
+    first = model.invoke("Capital of France?")
+    first.content[0]["annotations"][0]["n"] = 2
+    first.content.append("spoiled")
+    first.response_metadata["inner"]["a"].append(2)
+
+    second = model.invoke("Capital of France?")
+
+    assert second.response_metadata["langroute"]["cache"] == "hit"
+    assert second.content == [{"type": "text", "text": "Paris.", "annotations": [{"n": 1}]}]
+    assert second.response_metadata["inner"] == {"a": [1]}
