@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
@@ -340,6 +340,8 @@ class ChatRouter(BaseChatModel):
         return plan, called
 
     def _read(self, input: Any) -> list[BaseMessage]:
+        if type(input) is str:
+            return [HumanMessage(input)]
         try:
             return self._convert_input(input).to_messages()
         except (ValueError, NotImplementedError) as error:

@@ -10,10 +10,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from langroute.quick import quick
+
 CLIP = 2000
 """Characters that are read at either end of a text."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TextFacts:
     """What was told from a text."""
@@ -94,8 +97,9 @@ def _language(text: str) -> str | None:
                 return code
     scores: dict[str, int] = {}
     for word in _WORD.findall(text[:400].lower()):
-        for code in _BY_WORD.get(word, ()):
-            scores[code] = scores.get(code, 0) + 1
+        if word in _BY_WORD:
+            for code in _BY_WORD[word]:
+                scores[code] = scores.get(code, 0) + 1
     if not scores:
         return None
     best = max(scores.values())
@@ -132,58 +136,77 @@ def code_share(text: str) -> float:
 
 # What it asks for ----------------------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """How a kind of step is asked for."""
+
+    kind: str
+    pattern: str
+    words: frozenset[str]
+    """The pattern matches no text without one of these words; looking for words is many times faster."""
+
+    objects: frozenset[str] | None = None
+    """Nor without one of these, where there are any."""
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EDITED = "function|method|class|code|script|program|module|bug|tests?|unit tests?|endpoint|query|regex|component|sql"
+_ENDINGS = "py|js|ts|tsx|go|rs|java|c|cpp|rb|php|sh|sql"
+
 _INTENTS = (
-    (
+    _Intent(
         "title",
-        (
-            r"\b(?:title|headline|name) (?:for|of) (?:this|the|our) (?:conversation|chat|thread|session|discussion)\b"
-            r"|\b(?:generate|write|create|give|suggest)\b.{0,40}\b(?:title|headline)\b"
-        ),
+        r"\b(?:title|headline|name) (?:for|of) (?:this|the|our) (?:conversation|chat|thread|session|discussion)\b"
+        r"|\b(?:generate|write|create|give|suggest)\b.{0,40}\b(?:title|headline)\b",
+        _set("title headline name"),
     ),
-    ("summarize", (r"\b(?:summari[sz]e|sum up|summary of|tl;?dr|condense|recap|compact)\b")),
-    (
+    _Intent(
+        "summarize",
+        r"\b(?:summari[sz]e|sum up|summary of|tl;?dr|condense|recap|compact)\b",
+        _set("summarize summarise sum summary tl tldr condense recap compact"),
+    ),
+    _Intent(
         "classify",
-        (
-            r"\b(?:classify|categori[sz]e|which (?:category|label|class)|label (?:the|this|each)|sentiment of"
-            r"|is this (?:spam|toxic|positive|negative)|answer (?:only )?(?:with )?(?:yes or no|true or false))\b"
-        ),
+        r"\b(?:classify|categori[sz]e|which (?:category|label|class)|label (?:the|this|each)|sentiment of"
+        r"|is this (?:spam|toxic|positive|negative)|answer (?:only )?(?:with )?(?:yes or no|true or false))\b",
+        _set("classify categorize categorise category label class sentiment spam toxic positive negative yes true"),
     ),
-    (
+    _Intent(
         "extract",
-        (
-            r"\b(?:extract|pull out|parse out|list all (?:the )?(?:names|dates|numbers|emails|entities)"
-            r"|return (?:only )?(?:a |the )?json)\b"
-        ),
+        r"\b(?:extract|pull out|parse out|list all (?:the )?(?:names|dates|numbers|emails|entities)"
+        r"|return (?:only )?(?:a |the )?json)\b",
+        _set("extract pull parse list json"),
     ),
-    (
+    _Intent(
         "review",
-        (
-            r"\b(?:review (?:the|this|my|our|that|these)|critique|find (?:the )?(?:bugs?|mistakes|errors|problems) in"
-            r"|proofread|grade (?:the|this)|evaluate (?:the|this) (?:answer|response|code|output))\b"
-        ),
+        r"\b(?:review (?:the|this|my|our|that|these)|critique|find (?:the )?(?:bugs?|mistakes|errors|problems) in"
+        r"|proofread|grade (?:the|this)|evaluate (?:the|this) (?:answer|response|code|output))\b",
+        _set("review critique find proofread grade evaluate"),
     ),
-    (
+    _Intent(
         "plan",
-        (
-            r"\b(?:make|write|create|draft|propose|outline|devise|come up with)\b.{0,24}\bplan\b|\bplan (?:the|out|how|for|this)\b"
-            r"|\bbreak (?:it|this|the task) down into (?:steps|subtasks)\b|\bstep[- ]by[- ]step plan\b"
-        ),
+        r"\b(?:make|write|create|draft|propose|outline|devise|come up with)\b.{0,24}\bplan\b|\bplan (?:the|out|how|for|this)\b"
+        r"|\bbreak (?:it|this|the task) down into (?:steps|subtasks)\b|\bstep[- ]by[- ]step plan\b",
+        _set("plan break"),
     ),
-    (
+    _Intent(
         "edit",
-        (
-            r"\b(?:write|implement|fix|refactor|rewrite|complete|debug|port|optimi[sz]e|add|change|rename|patch)\b.{0,60}"
-            r"\b(?:function|method|class|code|script|program|module|bug|tests?|unit tests?|endpoint|query|regex|component|sql"
-            r"|\w+\.(?:py|js|ts|tsx|go|rs|java|c|cpp|rb|php|sh|sql))\b"
-        ),
+        r"\b(?:write|implement|fix|refactor|rewrite|complete|debug|port|optimi[sz]e|add|change|rename|patch)\b.{0,60}"
+        rf"\b(?:{_EDITED}|\w+\.(?:{_ENDINGS}))\b",
+        _set("write implement fix refactor rewrite complete debug port optimize optimise add change rename patch"),
+        _set(f"{_EDITED}|{_ENDINGS}|test".replace("unit ", "").replace("?", "").replace("|", " ")),
     ),
 )
 
 
-@lru_cache(maxsize=1)
-def _intents() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    # Compiled when a text is first read, so that importing costs nothing.
-    return tuple((kind, re.compile(words)) for kind, words in _INTENTS)
+@lru_cache(maxsize=len(_INTENTS))
+def _pattern(text: str) -> re.Pattern[str]:
+    # Compiled when a text first needs it, so that importing costs nothing.
+    return re.compile(text)
 
 
 _SMALL_TALK = re.compile(
@@ -203,7 +226,10 @@ def intent_of(text: str) -> str | None:
     """
     # The request stands at the beginning or at the end; what lies between is material.
     low = (text if len(text) <= 700 else f"{text[:350]}\n{text[-350:]}").lower()
-    for kind, words in _intents():
-        if words.search(low):
-            return kind
+    words = set(_WORD.findall(low))
+    for intent in _INTENTS:
+        if words.isdisjoint(intent.words) or (intent.objects is not None and words.isdisjoint(intent.objects)):
+            continue
+        if _pattern(intent.pattern).search(low):
+            return intent.kind
     return None
