@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 from langroute.answers import finish_reason
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
+from langroute.cache.flights import Flight
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
 from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
@@ -29,6 +30,7 @@ from langroute.records import Request, Stored
 from langroute.router import Result, Router
 from langroute.routes import BuiltRoute
 from langroute.runs import Run
+from langroute.sharing import Sharing
 from langroute.structured import StructuredHost
 
 SAYS_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", "openai-compatible"})
@@ -294,19 +296,32 @@ class CachingHost:
         return await self.host.acall(call)  # type: ignore[no-any-return]
 
     def stream(self, call: Call) -> Iterator[Any]:
-        """Stream a stored answer, or the model."""
+        """Stream a stored answer, one that is under way, or the model."""
         ticket = self._open(call)
         self.streaming = "plain"
         try:
-            hit = self.cache.recall(ticket) if ticket is not None else None
-            if hit is not None and (message := self._fresh(call, hit)) is not None:
-                yield from self._chunks(call, message, hit)
+            if ticket is None:
+                yield from self.host.stream(call)
                 return
-            parts = self.parts[call.index] = []
-            for chunk in self.host.stream(call):
-                if ticket is not None:
+            sharing = Sharing(self, call, ticket)
+            found, shown = self.cache.listen(ticket, live=sharing.listens), False
+            while isinstance(found, Flight):
+                for chunk in sharing.follow(found):
+                    shown = True
+                    yield chunk
+                if shown:
+                    return
+                ticket.failures += 1
+                found = self.cache.listen(ticket)
+            if found is not None and (message := self._fresh(call, found)) is not None:
+                yield from self._chunks(call, message, found)
+            elif sharing.leads:
+                yield from sharing.lead()
+            else:
+                parts = self.parts[call.index] = []
+                for chunk in self.host.stream(call):
                     parts.append(chunk)
-                yield chunk
+                    yield chunk
         finally:
             self.streaming = ""
 
@@ -316,17 +331,29 @@ class CachingHost:
         self.streaming = "awaited"
         source: Any = None
         try:
-            hit = await self.cache.arecall(ticket) if ticket is not None else None
-            if hit is not None and (message := self._fresh(call, hit)) is not None:
-                source = self._achunks(call, message, hit)
-                async for chunk in source:
-                    yield chunk
-                return
-            source = self.host.astream(call)
-            parts = self.parts[call.index] = []
+            parts: list[Any] = []
+            if ticket is None:
+                source = self.host.astream(call)
+            else:
+                sharing = Sharing(self, call, ticket)
+                found, shown = await self.cache.alisten(ticket, live=sharing.listens), False
+                while isinstance(found, Flight):
+                    source = sharing.afollow(found)
+                    async for chunk in source:
+                        shown = True
+                        yield chunk
+                    if shown:
+                        return
+                    ticket.failures += 1
+                    found = await self.cache.alisten(ticket)
+                if found is not None and (message := self._fresh(call, found)) is not None:
+                    source = self._achunks(call, message, found)
+                elif sharing.leads:
+                    source = sharing.alead()
+                else:
+                    source, self.parts[call.index] = self.host.astream(call), parts
             async for chunk in source:
-                if ticket is not None:
-                    parts.append(chunk)
+                parts.append(chunk)
                 yield chunk
         finally:
             self.streaming = ""
@@ -366,6 +393,19 @@ class CachingHost:
         kind = ModelHost if isinstance(host, StructuredHost) else type(host)
         self.twin = kind(cast("Models", _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
         return self.twin, replace(call, route=route)
+
+    def twin_listening(self, call: Call, route: BuiltRoute, told: Iterator[Any]) -> Iterator[Any]:
+        """Another's stream as a run of this call, where somebody listens."""
+        return cast("Iterator[Any]", self._listener(route, told).stream(replace(call, route=route)))
+
+    def atwin_listening(self, call: Call, route: BuiltRoute, told: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same, awaited."""
+        return cast("AsyncIterator[Any]", self._listener(route, told).astream(replace(call, route=route)))
+
+    def _listener(self, route: BuiltRoute, told: Any) -> Any:
+        host, replay = self.host, self.recall.replay(route).listening(told)
+        self.twin = type(host)(cast("Models", _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
+        return self.twin
 
     def _serve(self, call: Call, hit: Hit) -> Reply | None:
         if not isinstance(self.host, ModelHost):

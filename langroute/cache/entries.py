@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import urandom
 from typing import Any
 from uuid import uuid4
 
@@ -184,6 +185,19 @@ def storable(message: Any) -> AIMessage:
     return kept
 
 
+def new_message_id() -> str:
+    """An id as LangChain gives one, with a random UUID in it.
+
+    Example:
+        >>> from uuid import UUID
+        >>> UUID(new_message_id().removeprefix("lc_run--")).version
+        4
+    """
+    # A quarter of the price of a `uuid4`.
+    digits = urandom(16).hex()
+    return f"lc_run--{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
 def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
     """The answer as a new message: an id of its own, new tool call ids, no tokens used.
 
@@ -205,14 +219,14 @@ def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
     for name, value in fields.items():
         if type(value) is list or type(value) is dict:
             fields[name] = copied(value)
-    fields["id"] = id or f"lc_run--{uuid4()}"
+    fields["id"] = id or new_message_id()
     fields["usage_metadata"] = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     made.model_fields_set.update(("id", "usage_metadata"))
     if made.tool_calls or made.invalid_tool_calls:
         renamed: dict[str, str] = {}
         for call in (*made.tool_calls, *made.invalid_tool_calls):
             if old := call.get("id"):
-                renamed[old] = call["id"] = _new_id(old)
+                renamed[old] = call["id"] = new_call_id(old)
         if isinstance(made.content, list):
             made.content = [_renamed(block, renamed) if isinstance(block, dict) else block for block in made.content]
         if made.additional_kwargs.get("tool_calls"):
@@ -220,7 +234,7 @@ def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
     return made
 
 
-def _new_id(old: str) -> str:
+def new_call_id(old: str) -> str:
     """An id in the form of its provider: `call_…`, `toolu_…`."""
     prefix, mark, _ = old.partition("_")
     return f"{prefix}_{uuid4().hex[:24]}" if mark and prefix.isalpha() else f"call_{uuid4().hex[:24]}"

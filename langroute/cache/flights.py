@@ -1,6 +1,6 @@
 """The same thing is asked many times at once: who computes it, and how do the others hear of it?
 
-In one process, threads and coroutines wait for the one that leads. Across processes a lease in the store says who leads; it is renewed
+In one process, threads and coroutines wait for the one that leads; who asks for a stream listens to the leader's. Across processes a lease in the store says who leads; it is renewed
 for as long as the leader lives, so that one who dies is followed soon, and by one.
 """
 
@@ -12,9 +12,13 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langroute.cache.stores.base import Store
+
+if TYPE_CHECKING:
+    from langroute.cache.live import Live
 
 
 class Landed:
@@ -40,32 +44,111 @@ GIVE_UP = Landed(give_up=True)
 class Flight:
     """One computation that others wait for."""
 
-    __slots__ = ("_future", "_home", "key")
+    __slots__ = ("_aired", "_future", "_home", "_led_by", "followers", "key", "live")
 
     def __init__(self, key: str, home: Flights) -> None:
         self.key, self._home = key, home
-        self._future: Future[Landed] = Future()
-        # A future that runs cannot be cancelled: one coroutine that is cancelled while it waits must not take the others with it.
-        self._future.set_running_or_notify_cancel()
+        self.live: Live | None = None
+        """The leader's stream, while it runs."""
+
+        self.followers = 0
+        """How many others want what it comes to."""
+
+        self._future: Future[Landed] = _uncancellable()
+        self._aired: Future[Live | None] = _uncancellable()
+        self._led_by = (threading.get_ident(), _task())
+
+    def air(self, live: Live) -> None:
+        """Let others listen to the leader's stream."""
+        with self._home.lock:
+            self.live, waiting = live, self._aired
+            if waiting.done():
+                return
+        waiting.set_result(live)
+
+    def lost(self, live: Live) -> None:
+        """The stream broke off before it said something. The leader may begin again: who listened waits for that."""
+        with self._home.lock:
+            if self.live is live:
+                self.live, self._aired = None, _uncancellable()
 
     def land(self, landed: Landed) -> None:
         """Tell all who wait; only the first time counts."""
         if self._home.remove(self):
             self._future.set_result(landed)
+            with self._home.lock:
+                self.live, waiting = None, self._aired
+            if not waiting.done():
+                waiting.set_result(None)
 
-    def wait(self, seconds: float) -> Landed:
-        """Wait for it to land; after too long, give up."""
+    def leave(self) -> None:
+        """One who followed wants nothing of it any more."""
+        with self._home.lock:
+            self.followers -= 1
+
+    def given_up(self) -> bool:
+        """The leader leaves. If nobody else wants the answer, nobody can join any more."""
+        with self._home.lock:
+            if self.followers:
+                return False
+            self._home.drop(self)
+            return True
+
+    def would_wait_for_itself(self, *, awaited: bool) -> bool:
+        """The leader is whoever asks now, further out: a stream that was read half-way, say. It cannot go on while it waits here."""
+        thread, task = self._led_by
+        return thread == threading.get_ident() and (not awaited or task is _task())
+
+    def wait(self, seconds: float, *, live: bool = False) -> Landed | Live:
+        """Wait for it to land, or with `live` for a stream to listen to; after too long, give up."""
+        if self.would_wait_for_itself(awaited=False):
+            return GIVE_UP
         try:
+            if live and (found := self._airing().result(seconds)) is not None:
+                return found
             return self._future.result(seconds)
         except (FutureTimeout, TimeoutError):
             return GIVE_UP
 
-    async def await_(self, seconds: float) -> Landed:
+    async def await_(self, seconds: float, *, live: bool = False) -> Landed | Live:
         """`wait`, awaited."""
+        if self.would_wait_for_itself(awaited=True):
+            return GIVE_UP
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._future)), seconds)
+            if live:
+                found: Live | None = await _awaited(self._airing(), seconds)
+                if found is not None:
+                    return found
+            landed: Landed = await _awaited(self._future, seconds)
+            return landed
         except (asyncio.TimeoutError, TimeoutError):
             return GIVE_UP
+
+    def _airing(self) -> Future[Live | None]:
+        with self._home.lock:
+            if self.live is None and not self._future.done():
+                return self._aired
+            found: Future[Live | None] = Future()
+            found.set_result(self.live)
+            return found
+
+
+def _uncancellable() -> Future[Any]:
+    """A future that runs cannot be cancelled: one coroutine that is cancelled while it waits must not take the others with it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+async def _awaited(future: Future[Any], seconds: float) -> Any:
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), seconds)
+
+
+def _task() -> Any:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class Flights:
@@ -77,34 +160,39 @@ class Flights:
         >>> first is same, leads, follows
         (True, True, False)
         >>> first.land(Landed(b"answer"))
-        >>> same.wait(1).value
-        b'answer'
+        >>> flights.join("k")[0] is first
+        False
     """
 
     def __init__(self) -> None:
         self._open: dict[str, Flight] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._pid = os.getpid()
 
     def join(self, key: str) -> tuple[Flight, bool]:
-        """The flight of a key, and whether the caller leads it."""
-        with self._lock:
+        """The flight of a key, and whether the caller leads it; whoever does not has to `leave` it in the end."""
+        with self.lock:
             if self._pid != os.getpid():
                 # A forked process has nobody who would land its parent's flights.
                 self._open, self._pid = {}, os.getpid()
             flight = self._open.get(key)
             if flight is not None:
+                flight.followers += 1
                 return flight, False
             flight = self._open[key] = Flight(key, self)
             return flight, True
 
     def remove(self, flight: Flight) -> bool:
         """Nobody can join any more; `False` if that was so already."""
-        with self._lock:
-            if self._open.get(flight.key) is not flight:
-                return False
-            del self._open[flight.key]
-            return True
+        with self.lock:
+            return self.drop(flight)
+
+    def drop(self, flight: Flight) -> bool:
+        """`remove`, for who holds the lock."""
+        if self._open.get(flight.key) is not flight:
+            return False
+        del self._open[flight.key]
+        return True
 
 
 class Leases:

@@ -98,6 +98,18 @@ class CachePolicy:
             return "several answers were asked for"
         return None
 
+    def shares_streams(self, tools: Iterable[str]) -> bool:
+        """Others may listen to a stream that is under way: whatever tool it will call, that tool only reads.
+
+        Args:
+            tools: Names of the tools that the model is given.
+
+        Example:
+            >>> CachePolicy().shares_streams(["read_file"]), CachePolicy().shares_streams(["pay"])
+            (True, False)
+        """
+        return all(self._vocabulary.family(name) == "read" for name in tools)  # type: ignore[attr-defined]
+
     def rejects(
         self, message: Any, finish_reason: str | None, *, may_be_silent: bool, tools: frozenset[str] | None = None
     ) -> str | None:

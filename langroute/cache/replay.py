@@ -6,10 +6,10 @@ itself, so that every kind of listener sees what it would have seen of the route
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
 from langchain_core.globals import get_debug
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -42,6 +42,8 @@ class Replay(BaseChatModel):
     """Digest of the messages that the answer was given to, where others may have changed them on the way."""
 
     digest: SkipValidation[Any] = None
+    live: SkipValidation[Any] = None
+    """Chunks of a stream that is under way, instead of an answer: an iterator, or one that is awaited."""
 
     def __init__(self, **kwargs: Any) -> None:
         model = kwargs.get("stands_for")
@@ -52,6 +54,12 @@ class Replay(BaseChatModel):
     def saying(self, message: AIMessage, *, expects: str | None = None, digest: Any = None) -> Replay:
         """The same model with another answer."""
         copy = self.model_copy(update={"stored": message, "expects": expects, "digest": digest})
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    def listening(self, live: Any) -> Replay:
+        """The same model with the chunks of a stream that is under way."""
+        copy = self.model_copy(update={"live": live})
         copy.__dict__.pop("_serialized", None)
         return copy
 
@@ -90,11 +98,30 @@ class Replay(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         self._check(messages)
-        for chunk in chunks(self.stored):
+        for chunk in chunks(self.stored) if self.live is None else self.live:
             made = ChatGenerationChunk(message=chunk)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=made)
             yield made
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        self._check(messages)
+        async for chunk in _awaited(chunks(self.stored)) if self.live is None else self.live:
+            made = ChatGenerationChunk(message=chunk)
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(chunk.text, chunk=made)
+            yield made
+
+
+async def _awaited(given: Iterable[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
+    for chunk in given:
+        yield chunk
 
 
 class Mismatch(BaseException):

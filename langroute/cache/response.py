@@ -231,6 +231,10 @@ class ResponseCache:
 
     def recall(self, ticket: Ticket) -> Hit | None:
         """A stored answer; `None` asks the caller to make the call, and to end it with `keep` or `fail`."""
+        return self.listen(ticket, live=False)  # type: ignore[return-value]
+
+    def listen(self, ticket: Ticket, *, live: bool = True) -> Hit | Flight | None:
+        """`recall` for who can also listen to a stream that is under way: a flight with one, which it has to leave in the end."""
         while True:
             if (entry := self._stored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
@@ -238,7 +242,14 @@ class ResponseCache:
                 return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:
-                landed = flight.wait(self.wait_seconds)
+                try:
+                    landed = flight.wait(self.wait_seconds, live=live)
+                except BaseException:
+                    flight.leave()
+                    raise
+                if not isinstance(landed, Landed):
+                    return flight
+                flight.leave()
                 if (shared := self._landed(ticket, landed)) is not None:
                     return self._hit(ticket, shared)
                 ticket.failures += 2 if landed.give_up else 1
@@ -257,6 +268,10 @@ class ResponseCache:
 
     async def arecall(self, ticket: Ticket) -> Hit | None:
         """`recall`, awaited."""
+        return await self.alisten(ticket, live=False)  # type: ignore[return-value]
+
+    async def alisten(self, ticket: Ticket, *, live: bool = True) -> Hit | Flight | None:
+        """`listen`, awaited."""
         while True:
             if (entry := await self._astored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
@@ -264,7 +279,14 @@ class ResponseCache:
                 return self._missed()
             flight, leads = self._flights.join(ticket.key)
             if not leads:
-                landed = await flight.await_(self.wait_seconds)
+                try:
+                    landed = await flight.await_(self.wait_seconds, live=live)
+                except BaseException:
+                    flight.leave()
+                    raise
+                if not isinstance(landed, Landed):
+                    return flight
+                flight.leave()
                 if (shared := self._landed(ticket, landed)) is not None:
                     return self._hit(ticket, shared)
                 ticket.failures += 2 if landed.give_up else 1
@@ -414,18 +436,22 @@ class ResponseCache:
         return served is None or entry.model is None or served[0] == entry.model or served[1] < entry.created
 
     def _hit(self, ticket: Ticket, hit: Hit) -> Hit:
-        self._counts.add("hits" if hit.how == "hit" else "semantic_hits")
         usage = hit.entry.usage
-        self._counts.saved(usage.total_tokens if usage is not None else 0, hit.entry.cost_usd)
+        self._counts.hit(hit.how, usage.total_tokens if usage is not None else 0, hit.entry.cost_usd)
         self._remember(ticket, hit.entry.key, hit)
         return hit
 
+    def shared(self, ticket: Ticket, usage: Usage | None, cost_usd: float | None) -> None:
+        """Somebody else's stream was listened to until its end."""
+        self._counts.add("shared")
+        self._counts.hit("hit", usage.total_tokens if usage is not None else 0, cost_usd)
+        self._remember(ticket, ticket.key, None)
+
     def refuse(self, ticket: Ticket, hit: Hit) -> None:
         """The caller could not use a hit after all and makes the call."""
-        self._counts.add("hits" if hit.how == "hit" else "semantic_hits", count=-1)
-        self._counts.add("misses")
         usage = hit.entry.usage
-        self._counts.saved(-(usage.total_tokens if usage is not None else 0), -(hit.entry.cost_usd or 0.0))
+        self._counts.hit(hit.how, usage.total_tokens if usage is not None else 0, hit.entry.cost_usd, count=-1)
+        self._counts.add("misses")
 
     # Keeping ---------------------------------------------------------------------------------------------------------
 

@@ -51,11 +51,12 @@ class Counts:
             if reason is not None and (reason in self._reasons or len(self._reasons) < 200):
                 self._reasons[reason] += 1
 
-    def saved(self, tokens: int, usd: float | None) -> None:
-        """A call was saved."""
+    def hit(self, how: str, tokens: int, usd: float | None, count: int = 1) -> None:
+        """A call was saved; `count=-1` takes it back."""
         with self._lock:
-            self._counts["saved_tokens"] += tokens
-            self._usd += usd or 0.0
+            self._counts["hits" if how == "hit" else "semantic_hits"] += count
+            self._counts["saved_tokens"] += count * tokens
+            self._usd += count * (usd or 0.0)
 
     def taken(self) -> CacheStats:
         """The counts as they are now."""
