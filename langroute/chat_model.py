@@ -367,7 +367,7 @@ class ChatRouter(BaseChatModel):
                 # An application may have a `model` in its config that means something else.
                 self._core.passed_over[model] = f"the config names the model {model!r}: {error}"
                 self._core.siblings[model] = self._core.router
-                self._core.router.degraded(self._core.passed_over[model], [], f"model:{model}")
+                self._core.router.notices.degraded(self._core.passed_over[model], [], f"model:{model}")
                 return self._core.router
             # Which routes the router had says nothing of a model that is none of them; what every model has to be still holds.
             limits = replace(self._core.router.limits, route=None, exclude=frozenset())

@@ -7,8 +7,6 @@ calls, checks, questions to a policy, waits. Sync, async and streaming thus run 
 from __future__ import annotations
 
 import inspect
-import sys
-import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,29 +14,25 @@ from os import urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from langroute.answers import finish_reason
+from langroute.accounts import Accounts
 from langroute.context import current_task
 from langroute.effects import Call, Check, Consult, Effect, Reply, Wait
 from langroute.eligibility import NO_LIMITS, Eligibility, Limits
 from langroute.errors import (
-    AnswerCutOffError,
     BudgetStoreError,
     ConfigurationError,
-    DegradedWarning,
     InputError,
     NoEligibleRouteError,
-    UnknownPriceWarning,
     UnknownRouteError,
 )
-from langroute.failures import classify, passes_through
+from langroute.failures import passes_through
 from langroute.history import Messages
 from langroute.ledger.memory import MemoryLedger
-from langroute.marks import KEY
+from langroute.notices import Notices
 from langroute.policies.base import stops_at_answers
 from langroute.policies.default import default_policy
-from langroute.pricing import cost, price_of, seconds_of, usage_of
 from langroute.records import Attempt, Decision, Failure, Outcome, Request, Selection, Step, Stored, Verdict, best_attempt
-from langroute.routes import BuiltRoute, build_routes
+from langroute.routes import build_routes
 from langroute.runs import Run
 from langroute.steps import Inspector, tool_tokens
 from langroute.verifiers import as_verifiers, default_verifiers, score_of
@@ -86,14 +80,6 @@ class Asked:
 
 
 NOTHING = Asked()
-LAST_MESSAGES = 4
-"""How much of what was asked a decision carries, for a ledger that keeps text."""
-
-ALWAYS_SAY_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", "openai-compatible"})
-"""Wire formats whose every whole answer says why it ended."""
-
-OURS = ("langroute", "langchain_core", "langchain", "langgraph", "contextlib", "concurrent", "asyncio", "threading")
-"""Packages whose frames a warning does not point at."""
 
 
 def asked_for(
@@ -197,11 +183,15 @@ class Router:
         self._ends_with_answer = stops_at_answers(self.policy)
         self._asynchronous = callable(getattr(self.policy, "aselect", None))
         self._hedges = patience is not None and patience.hedge_seconds is not None and not self._asynchronous
-        self._listeners = tuple(hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None)))
-        # What nobody asked to keep is let go here, before anybody hears of the decision.
-        self._keeps_text = bool(getattr(self.ledger, "keeps_text", False))
-        self._warned: set[str] = set()
-        self._prices: dict[tuple[str, str], Any] = {}
+        self.notices = Notices()
+        self.accounts = Accounts(
+            self.routes,
+            baseline=self.baseline,
+            policy=(self.policy_name, self.policy_version),
+            ledger=self.ledger,
+            listeners=[hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None))],
+            notices=self.notices,
+        )
 
     def _hearing(self) -> tuple[Any, ...]:
         """Who hears of decisions and outcomes."""
@@ -245,7 +235,9 @@ class Router:
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's own kind of step may raise anything
-            self.degraded(f"step inspection failed: {type(error).__name__}: {error}", problems, f"inspector:{type(error).__name__}")
+            self.notices.degraded(
+                f"step inspection failed: {type(error).__name__}: {error}", problems, f"inspector:{type(error).__name__}"
+            )
             step = Step()
         routes, rejected = self._eligibility.eligible(
             step.signals,
@@ -340,13 +332,13 @@ class Router:
                 waited += reply.latency_s
                 problems.extend(reply.problems)
                 if call.problem is not None:
-                    self.degraded(call.problem, problems, "adapt")
+                    self.notices.degraded(call.problem, problems, "adapt")
                 for other, lost in reply.also:
-                    attempts.append(self._attempt(other.route, other.selection, lost))
+                    attempts.append(self.accounts.attempt(other.route, other.selection, lost))
                     outputs.append(lost)
                 if reply.call is not None:
                     route, selection = reply.call.route, reply.call.selection
-                attempt = self._attempt(route, selection, reply)
+                attempt = self.accounts.attempt(route, selection, reply)
                 attempts.append(attempt)
                 outputs.append(reply)
                 if funding is not None:
@@ -368,11 +360,11 @@ class Router:
             if funding is not None:
                 funding.cancel()
             if attempts:
-                self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
+                self.accounts.decided(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
             raise
         if funding is not None:
             waited += funding.waited_s
-        decision = self._finish(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
+        decision = self.accounts.decided(request, run, decision_id, attempts, problems, started_at, perf_counter() - begun, waited)
         kept = best_attempt(attempts)
         if kept is None:
             return Result(decision, error=refusal or _failure(attempts))
@@ -440,7 +432,7 @@ class Router:
         else:
             selection = self._allowed(request, [], selected, problems)
         attempt = Attempt(selection or Selection(request.default or self.default))
-        decision = self._finish(request, run, new_id(), [attempt], problems, started_at, perf_counter() - begun, 0.0)
+        decision = self.accounts.decided(request, run, new_id(), [attempt], problems, started_at, perf_counter() - begun, 0.0)
         return Result(decision)
 
     def _final(self, attempt: Attempt) -> bool:
@@ -469,7 +461,7 @@ class Router:
             # A policy may ask a person: LangGraph's interrupt is no failure.
             raise error
         cause = f"policy {self.policy_name} failed: {type(error).__name__}: {error}"
-        self.degraded(cause, problems, type(error).__name__)
+        self.notices.degraded(cause, problems, type(error).__name__)
         return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
 
     def _allowed(self, request: Request, attempts: Sequence[Attempt], selection: Any, problems: list[str]) -> Selection | None:
@@ -484,11 +476,11 @@ class Router:
             cause = f"policy {self.policy_name} selected {selection.route!r}, which is not eligible: {reason}"
         elif len(attempts) >= self.max_attempts:
             cause = f"policy {self.policy_name} did not stop after {len(attempts)} attempts"
-            self.degraded(cause, problems)
+            self.notices.degraded(cause, problems)
             return None
         else:
             return selection
-        self.degraded(cause, problems)
+        self.notices.degraded(cause, problems)
         return None if any(attempt.ok for attempt in attempts) else self._default(request, attempts, cause)
 
     def _default(self, request: Request, attempts: Sequence[Attempt], cause: str) -> Selection | None:
@@ -496,151 +488,6 @@ class Router:
         if any(attempt.route == route for attempt in attempts):
             return None
         return Selection(route, f"default route; {cause}")
-
-    def degraded(self, cause: str, problems: list[str], kind: str | None = None) -> None:
-        """Note that something inside langroute failed, and warn once about it: once for each kind, since messages may differ each time."""
-        problems.append(cause)
-        self._warn(kind or cause, DegradedWarning, f"{cause}. The call went on without it.")
-
-    def _warn(self, key: str, category: type[Warning], text: str) -> None:
-        if key not in self._warned and len(self._warned) < 1000:
-            self._warned.add(key)
-            warnings.warn(text, category, stacklevel=_callers_level())
-
-    # What a call came to --------------------------------------------------------------------------------------------
-
-    def _attempt(self, route: BuiltRoute, selection: Selection, reply: Reply) -> Attempt:
-        message, error = reply.message, reply.error
-        try:
-            usage = usage_of(message) if message is not None else None
-        except Exception:  # noqa: BLE001 - whatever an integration reports, its answer counts; its cost is then unknown
-            usage = None
-        cached = _cached_by_langchain(message)
-        metadata = getattr(message, "response_metadata", None) or {}
-        served = metadata.get("model_name") or metadata.get("model")
-        stored = reply.stored
-        why = finish_reason(metadata)
-        if error is None and message is not None and stored is None and not cached and _cut_off(route, why):
-            error = AnswerCutOffError(route.name)
-        if stored is not None and stored.route != selection.route:
-            selection = replace(selection, route=stored.route, reason=f"stored answer of {stored.route} for {selection.route}")
-        return Attempt(
-            selection,
-            message,
-            None if stored is None else stored.score,
-            (),
-            error,
-            type(error).__name__ if error is not None else None,
-            usage,
-            0.0 if cached else self._cost(route, usage, reply, served, error),
-            reply.latency_s,
-            reply.first_token_s,
-            served,
-            why,
-            "hit" if cached else reply.cache,
-            reply.parsed,
-            reply.streamed,
-            classify(error) if error is not None else None,
-            stored,
-            reply.cache_key,
-            route.info.provider,
-            route.info.tier,
-        )
-
-    def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None, error: BaseException | None) -> float | None:
-        if reply.stored is not None:
-            return 0.0
-        if getattr(route.model, "_llm_type", None) == "langroute" and reply.error is None:
-            # A router as a route has worked out itself what its models cost.
-            spent: float | None = (getattr(reply.message, "response_metadata", None) or {}).get(KEY, {}).get("cost_usd")
-            return spent
-        price = route.info.price
-        if price is None and served:
-            # The name that was asked for is unknown; the one that was served may not be.
-            price = price_of(served, route.info.provider)
-        if error is not None and usage is None:
-            # A provider bills no request that it refused; of one that was given up, broke off half-way or could not be parsed nobody knows.
-            refused = not reply.streamed and classify(error).kind not in ("timeout", "broken_stream", "given_up", "parsing")
-            return 0.0 if refused else cost(price, None, reply.latency_s)
-        if price is None:
-            name = route.info.model or route.name
-            self._warn(
-                f"price:{route.name}",
-                UnknownPriceWarning,
-                f"No price is known for route {route.name!r} ({name}): its cost is reported as unknown. "
-                "Give it with Route(..., price={'input': ..., 'output': ...}) or prices={...}, in USD per million tokens.",
-            )
-        if price is not None and price.per_second:
-            return cost(price, usage, seconds_of(reply.message, reply.latency_s))
-        return cost(price, usage)
-
-    def _baseline_cost(self, kept: Attempt | None) -> float | None:
-        if kept is None:
-            return None
-        if kept.route == self.baseline and kept.stored is None:
-            return kept.cost_usd
-        price = self.routes[self.baseline].info.price
-        if price is None or price.per_second:
-            # Nobody knows how long the baseline would have taken.
-            return None
-        return cost(price, kept.usage if kept.stored is None else kept.stored.usage)
-
-    def _finish(
-        self,
-        request: Request,
-        run: Run | None,
-        decision_id: str,
-        attempts: Sequence[Attempt],
-        problems: Sequence[str],
-        started_at: float,
-        elapsed: float,
-        waited: float,
-    ) -> Decision:
-        kept = best_attempt(attempts)
-        costs: list[float | None] = []
-        for attempt in attempts:
-            costs += (attempt.cost_usd, attempt.selection.cost_usd)
-            if attempt.verdicts:
-                costs += [verdict.cost_usd for verdict in attempt.verdicts]
-        last = kept or (attempts[-1] if attempts else None)
-        decision = Decision(
-            id=decision_id,
-            step=request.step,
-            route=kept.route if kept is not None else None,
-            attempts=tuple(attempts) if self._keeps_text else tuple([attempt.without_text() for attempt in attempts]),
-            reason=last.selection.reason if last is not None else "",
-            policy=self.policy_name,
-            policy_version=self.policy_version,
-            rejected=request.rejected,
-            cache=(kept.cache if kept is not None else None) or "miss",
-            tier=self.routes[kept.route].info.tier if kept is not None and kept.route in self.routes else None,
-            model=kept.model if kept is not None else None,
-            cost_usd=None if None in costs else sum(costs),  # type: ignore[arg-type]
-            baseline_cost_usd=self._baseline_cost(kept),
-            baseline_route=self.baseline,
-            overhead_s=max(0.0, elapsed - waited),
-            problems=tuple(problems),
-            started_at=started_at,
-            run_id=_run_id(kept),
-            parent_run_id=run.parent_run_id if run is not None else None,
-            tags=request.tags,
-            metadata=request.metadata,
-            switch_cost_usd=last.selection.switch_cost_usd if last is not None else None,
-            # The whole of a long history in every one of its steps would be kept many times over.
-            messages=tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
-        )
-        try:
-            self.ledger.record(decision)
-        except Exception as error:  # noqa: BLE001 - a ledger that is down costs no answer
-            failed: list[str] = []
-            self.degraded(f"ledger failed: {type(error).__name__}: {error}", failed, f"ledger:{type(error).__name__}")
-            decision = replace(decision, problems=(*decision.problems, *failed))
-        for hear in self._listeners:
-            try:
-                hear(decision)
-            except Exception as error:  # noqa: BLE001, PERF203
-                self._warn(f"hook:{hear!r}", DegradedWarning, f"A hook failed: {type(error).__name__}: {error}")
-        return decision
 
     def record_outcome(self, outcome: Outcome) -> None:
         """Tell the ledger, the policy and the hooks how a task or a decision went."""
@@ -681,14 +528,6 @@ def _check_part(role: str, part: Any, methods: Sequence[str]) -> None:
         raise ConfigurationError(f"A {role} has a method {' or '.join(map(repr, methods))}; {type(part).__name__} has none.")
 
 
-def _callers_level() -> int:
-    """How many frames up the code stands that called LangChain or us."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
-        level, frame = level + 1, frame.f_back
-    return level
-
-
 def _goes_on(attempts: Sequence[Attempt]) -> bool:
     """Another attempt may be wanted."""
     return not attempts or not attempts[-1].ok or attempts[-1].selection.tentative
@@ -724,26 +563,6 @@ def _failure(attempts: Sequence[Attempt]) -> BaseException:
     return error
 
 
-def _cached_by_langchain(message: Any) -> bool:
-    """LangChain's own cache answered: it hands on the tokens of the first call, and says that they cost nothing."""
-    return (getattr(message, "usage_metadata", None) or {}).get("total_cost") == 0
-
-
 def _was_accepted(stored: Stored | None, selection: Selection) -> bool:
     """A stored answer was verified before it was stored, or is what an earlier escalation ended with."""
     return stored is not None and (stored.score is not None or stored.route != selection.route)
-
-
-def _cut_off(route: BuiltRoute, why: str | None) -> bool:
-    """The answer ended without a reason, though its provider always gives one: a stream that broke off raises nothing."""
-    return route.info.api in ALWAYS_SAY_WHY if why is None else why == "in_progress"
-
-
-def _run_id(kept: Attempt | None) -> str | None:
-    """The chat-model run of an attempt; LangChain writes it into the message's id unless the provider gave one."""
-    found = getattr(kept.answer, "id", None) if kept is not None else None
-    if isinstance(found, str):
-        for prefix in ("lc_run--", "run--"):
-            if found.startswith(prefix):
-                return found[len(prefix) :][:36]
-    return None

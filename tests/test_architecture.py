@@ -25,13 +25,13 @@ MODULES = sorted(
 )
 
 LAYERS = {
-    **dict.fromkeys(("_version", "records", "errors", "context"), 0),
+    **dict.fromkeys(("_version", "records", "errors", "context", "quick", "notices"), 0),
     **dict.fromkeys(("protocols", "pricing", "routes", "failures", "answers"), 1),
     **dict.fromkeys(
         ("steps", "history", "texts", "tooling", "eligibility", "adapt", "policies", "verifiers", "cache", "ledger", "hooks"), 2
     ),
     **dict.fromkeys(("budgets", "warmth", "switching", "tab", "habits", "billing", "style"), 2),
-    **dict.fromkeys(("router", "drivers"), 3),
+    **dict.fromkeys(("router", "accounts", "drivers"), 3),
     **dict.fromkeys(("chat_model", "node", "middleware", "callbacks", "learning", "reports", "testing"), 4),
     "config": 5,
     "cli": 6,
