@@ -176,7 +176,7 @@ class Sharing:
         if not live.chunks:
             error = AnswerCutOffError(live.route.name)
             return Attempt(live.selection, error=error, error_type=type(error).__name__)
-        return self.session.router._attempt(live.route, live.selection, Reply(merged(live.chunks)))
+        return self.session.router.accounts.attempt(live.route, live.selection, Reply(merged(live.chunks)))
 
     # Following ---------------------------------------------------------------------------------------------------------
 
