@@ -7,6 +7,7 @@ signal among others; nothing is a verdict on difficulty. Length is no difficulty
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,9 @@ from langroute.quick import quick
 
 CLIP = 2000
 """Characters that are read at either end of a text."""
+
+BEGINNING = 400
+"""Characters by which a language is told."""
 
 
 @quick
@@ -50,8 +54,13 @@ def facts_of(text: str) -> TextFacts:
 
 @lru_cache(maxsize=1024)
 def _facts(text: str) -> TextFacts:
-    code = code_share(text)
-    return TextFacts(_language(text), code, intent_of(text), not _SMALL_TALK.fullmatch(text.strip()))
+    if len(text) > BEGINNING:
+        words, intent = _WORD.findall(text[:BEGINNING].lower()), intent_of(text)
+    else:
+        low = text.lower()
+        words = _WORD.findall(low)
+        intent = _intent(low, words)
+    return TextFacts(_language(text, words), code_share(text), intent, _SMALL_TALK.fullmatch(text.strip()) is None)
 
 
 # Language ------------------------------------------------------------------------------------------------------------
@@ -89,14 +98,14 @@ for _code, _words in _COMMON.items():
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def _language(text: str) -> str | None:
+def _language(text: str, words: Sequence[str]) -> str | None:
     if not text.isascii():
         for code, script in _SCRIPTS:
             # One borrowed sign makes no language.
-            if len(script.findall(text[:400])) >= 2:
+            if len(script.findall(text[:BEGINNING])) >= 2:
                 return code
     scores: dict[str, int] = {}
-    for word in _WORD.findall(text[:400].lower()):
+    for word in words:
         if word in _BY_WORD:
             for code in _BY_WORD[word]:
                 scores[code] = scores.get(code, 0) + 1
@@ -226,9 +235,13 @@ def intent_of(text: str) -> str | None:
     """
     # The request stands at the beginning or at the end; what lies between is material.
     low = (text if len(text) <= 700 else f"{text[:350]}\n{text[-350:]}").lower()
-    words = set(_WORD.findall(low))
+    return _intent(low, _WORD.findall(low))
+
+
+def _intent(low: str, words: Sequence[str]) -> str | None:
+    said = set(words)
     for intent in _INTENTS:
-        if words.isdisjoint(intent.words) or (intent.objects is not None and words.isdisjoint(intent.objects)):
+        if said.isdisjoint(intent.words) or (intent.objects is not None and said.isdisjoint(intent.objects)):
             continue
         if _pattern(intent.pattern).search(low):
             return intent.kind
