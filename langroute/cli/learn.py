@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ def replay(
     estimator: str | None,
 ) -> None:
     """Say what a policy would have done on recorded traffic."""
+    # Many small products: more threads wait for each other longer than they calculate. Numpy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from langroute.learning.prices import read_prices
     from langroute.learning.replay import replay as run
 

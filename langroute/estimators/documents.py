@@ -125,7 +125,7 @@ _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "fu
 
 
 def _role(message: Any) -> str:
-    if isinstance(message, Mapping):
+    if isinstance(message, (dict, Mapping)):
         role = message.get("role", "user")
     else:
         role = getattr(message, "type", "user")
@@ -135,7 +135,7 @@ def _role(message: Any) -> str:
 
 
 def _text(message: Any) -> tuple[str, int]:
-    content = message.get("content") if isinstance(message, Mapping) else getattr(message, "content", message)
+    content = message.get("content") if isinstance(message, (dict, Mapping)) else getattr(message, "content", message)
     if isinstance(content, str):
         return content, 0
     if not isinstance(content, Sequence):

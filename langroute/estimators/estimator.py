@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from langroute.estimators.documents import Document
 from langroute.estimators.features import Batch, Floats, Vocabulary, featurize
-from langroute.estimators.linear import Linear, Weighting, sums
+from langroute.estimators.linear import Linear, Weighting, weighted_sums
 from langroute.estimators.trees import Forest
 
 
@@ -145,7 +145,7 @@ class Estimator:
         short = values.astype(np.float32)
         if len(batch) == 1:
             return np.concatenate([batch.dense[0], short @ self.projection.take(batch.buckets, 0)])[None]
-        return np.concatenate([batch.dense, sums(self.projection[batch.buckets] * short[:, None], batch.starts)], 1)
+        return np.concatenate([batch.dense, weighted_sums(self.projection, batch.buckets, short, batch.starts)], 1)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All numbers, by name."""

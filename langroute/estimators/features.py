@@ -139,6 +139,10 @@ _OPTION = re.compile(r"\n[A-J][.):]([^\n]*)")
 _CLASSES = np.zeros((256, len(_CHARS)))
 for _place, _members in enumerate(_CHARS.values()):
     _CLASSES[list(_members), _place] = 1.0
+_KINDS, _kind = np.unique(_CLASSES, axis=0, return_inverse=True)
+"""Bytes that are of the same classes are of one kind, `(kinds, classes)`."""
+
+_KIND = bytes(_kind.ravel().tolist())
 
 _BASE = 0x9E3779B97F4A7C15 | 1
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -220,6 +224,23 @@ def featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
     return join([_featurize(part, vocabulary) for _, part in _chunks(documents)])
 
 
+def featurize_and_hash(documents: Sequence[Document], vocabulary: Vocabulary) -> tuple[Batch, NDArray[np.uint64], Ints]:
+    """What `featurize` and `word_hashes` say, in one pass over the text.
+
+    Example:
+        >>> batch, hashes, _ = featurize_and_hash([Document("one two")], Vocabulary(word_hashes([Document("one")])[0]))
+        >>> batch.buckets.tolist(), len(hashes)
+        ([0], 3)
+    """
+    batches, hashes, owners = [], [], []
+    for begin, part in _chunks(documents):
+        batch, found, owner = _featurize_many(part, vocabulary)
+        batches.append(batch)
+        hashes.append(found)
+        owners.append(owner + begin)
+    return join(batches), np.concatenate(hashes), np.concatenate(owners)
+
+
 def _chunks(documents: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
     if len(documents) == 1:
         yield 0, documents
@@ -296,7 +317,8 @@ def _counted(places: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
     """What `np.unique` says with counts, without its detours."""
     if not len(places):
         return places, places
-    places.sort()
+    # Those of many documents are in order already but for each document's own: merging takes least time.
+    places.sort(kind="stable")
     changes = np.flatnonzero(places[1:] != places[:-1])
     bounds = np.zeros(len(changes) + 2, np.int64)
     np.add(changes, 1, out=bounds[1:-1])
@@ -305,11 +327,16 @@ def _counted(places: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
 
 
 def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
-    count = len(documents)
-    if not count:
+    if not documents:
         return Batch(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, len(DENSE))))
-    if count == 1:
+    if len(documents) == 1:
         return _featurize_one(documents[0], vocabulary)
+    return _featurize_many(documents, vocabulary)[0]
+
+
+def _featurize_many(documents: Sequence[Document], vocabulary: Vocabulary) -> tuple[Batch, NDArray[np.uint64], Ints]:
+    """A batch, and the hashes that it was made of with their documents."""
+    count = len(documents)
     raw, lengths, closes = _bytes(documents)
     codes = _codes(raw)
     begins, ends, hashes = _words(codes)
@@ -322,20 +349,21 @@ def _featurize(documents: Sequence[Document], vocabulary: Vocabulary) -> Batch:
     weights = 1.0 + np.log(repeated)
     rows = keys // size
     distinct = np.bincount(rows, minlength=count)
-    dense = _dense(documents, np.frombuffer(raw, np.uint8), codes, lengths, begins, ends, hashes, segment, distinct)
-    more = [row * size + place for row, document in enumerate(documents) for place in _labelled(document, vocabulary)]
+    dense = _dense(documents, raw, codes, lengths, begins, ends, hashes, closes, segment, distinct)
+    places_of = {labels: _labelled(labels, vocabulary) for labels in {document.labels for document in documents}}
+    more = [row * size + place for row, document in enumerate(documents) for place in places_of[document.labels]]
     if more:
         keys = np.concatenate([keys, np.array(more, np.int64)])
         weights = np.concatenate([weights, np.ones(len(more))])
         order = np.argsort(keys, kind="stable")
         keys, weights = keys[order], weights[order]
         rows = keys // size
-    return Batch(np.searchsorted(rows, np.arange(count + 1)), keys - rows * size, weights, dense)
+    return Batch(np.searchsorted(rows, np.arange(count + 1)), keys - rows * size, weights, dense), terms, owners
 
 
-def _labelled(document: Document, vocabulary: Vocabulary) -> list[int]:
+def _labelled(labels: Sequence[str], vocabulary: Vocabulary) -> list[int]:
     """Places of the known labels, in order; they stand behind the words."""
-    places = [vocabulary.labels.get(label_hash(label)) for label in document.labels]
+    places = [vocabulary.labels.get(label_hash(label)) for label in labels]
     return sorted(len(vocabulary) + place for place in places if place is not None)
 
 
@@ -347,7 +375,7 @@ def _featurize_one(document: Document, vocabulary: Vocabulary) -> Batch:
     until = begins.searchsorted(closes)
     segment = np.zeros(len(begins), np.int64) if until[0] == len(begins) else np.searchsorted(closes, begins, "right")
     places, repeated = _counted(vocabulary.known(_terms(hashes, segment)[0]))
-    more = _labelled(document, vocabulary)
+    more = _labelled(document.labels, vocabulary)
     buckets = np.concatenate([places, np.array(more, np.int64)])
     weights = np.ones(len(buckets))
     weights[: len(places)] += np.log(repeated)
@@ -372,12 +400,13 @@ def _featurize_one(document: Document, vocabulary: Vocabulary) -> Batch:
 
 def _dense(
     documents: Sequence[Document],
-    raw: NDArray[np.uint8],
+    raw: bytes,
     codes: NDArray[np.uint8],
     lengths: Ints,
     begins: Ints,
     ends: Ints,
     hashes: NDArray[np.uint64],
+    closes: Ints,
     segment: Ints,
     distinct: Ints,
 ) -> Floats:
@@ -387,17 +416,18 @@ def _dense(
     ).reshape(count, 3, _FLAGS)
     per_text = words_in.sum(2)
     flags = words_in[:, 0]
-    owner = np.repeat(np.arange(3 * count), lengths + 1)
+    kinds = len(_KINDS)
+    kind = np.repeat(np.arange(3 * count) * kinds, lengths + 1)
     # The zero that closes a text is of no class.
-    histogram = np.bincount(owner * 256 + raw[: len(owner)], minlength=3 * count * 256).reshape(count, 3, 256)[:, 0]
-    classes = histogram @ _CLASSES
+    kind += np.frombuffer(raw.translate(_KIND), np.uint8, len(kind))
+    classes = np.bincount(kind, minlength=3 * count * kinds).reshape(count, 3, kinds)[:, 0] @ _KINDS
     keyword = _KNOWN_KEYWORDS.find(hashes)
     hit = (keyword >= 0) & (segment % 3 == 0)
     width = len(KEYWORDS)
     keywords = np.bincount(segment[hit] // 3 * width + keyword[hit], minlength=count * width).reshape(count, width)
 
     out = np.empty((count, len(DENSE)))
-    options = np.array([_options(document.text) for document in documents])
+    options = _options_of_many(raw, lengths, closes)
     chars, words = lengths[::3], per_text[:, 0]
     logged = 8 + len(_LOGGED) + width
     out[:, 0] = chars
@@ -426,9 +456,44 @@ def _options(text: str) -> tuple[float, float, float, float]:
     first = text.find("\n")
     if first < 0:
         return 0.0, 0.0, 0.0, float(len(text))
-    lengths = [len(one) for one in _OPTION.findall(text)]
+    lengths = list(map(len, _OPTION.findall(text, first)))
     if not lengths:
         return 0.0, 0.0, 0.0, float(first)
     mean = sum(lengths) / len(lengths)
-    spread = (sum((length - mean) ** 2 for length in lengths) / len(lengths)) ** 0.5
+    spread = (sum([(length - mean) ** 2 for length in lengths]) / len(lengths)) ** 0.5
     return float(len(lengths)), spread / (mean + 1.0), mean, float(first)
+
+
+_LETTER, _MARK = np.zeros((2, 256), np.bool_)
+_LETTER[list(b"ABCDEFGHIJ")] = _MARK[list(b".):")] = True
+
+
+def _options_of_many(raw: bytes, lengths: Ints, closes: Ints) -> Floats:
+    """What `_options` says of each document's text, `(documents, 4)`."""
+    data = np.frombuffer(raw, np.uint8)
+    count = len(closes) // 3
+    chars = np.arange(len(data) + 1)
+    if (data > 127).any():
+        # Lengths are in characters: what continues one is not counted.
+        np.cumsum((data & 0xC0) != 0x80, out=chars[1:])
+    lines = np.flatnonzero(data == 10)
+    text = closes.searchsorted(lines, "right")
+    mine = text % 3 == 0
+    lines, owner = lines[mine], text[mine] // 3
+    ends = closes[::3] - 1
+    until = np.minimum(np.append(lines[1:], len(data))[: len(lines)], ends.take(owner))
+    length = chars.take(until) - chars.take(lines) - 3
+    chosen = _LETTER.take(data.take(lines + 1)) & _MARK.take(data.take(lines + 2))
+    asked, length = owner[chosen], length[chosen].astype(float)
+    out = np.zeros((count, 4))
+    out[:, 0] = np.bincount(asked, minlength=count)
+    some = np.maximum(out[:, 0], 1.0)
+    out[:, 2] = np.bincount(asked, length, count) / some
+    variance = np.bincount(asked, (length - out[asked, 2]) ** 2, count) / some
+    # Numpy's power would round otherwise than Python's.
+    out[:, 1] = np.array([one**0.5 for one in variance.tolist()]) / (out[:, 2] + 1.0)
+    first = ends.copy()
+    # Backwards, so that the first line's end is what stays.
+    first[owner[::-1]] = lines[::-1]
+    out[:, 3] = chars.take(first) - chars.take(ends - lengths[::3])
+    return out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from langroute.errors import DataError, LangrouteError
+from langroute.estimators.features import Floats
 from langroute.pricing import price_from, price_of
 from langroute.records import Price
 
@@ -58,3 +59,24 @@ def prices_for(routes: Iterable[str], table: Mapping[str, Price] | None = None) 
     if missing:
         raise DataError(f"No price is known for {', '.join(missing)}. Give a file with --prices: a [prices] table in TOML.")
     return found
+
+
+def costs_of(price: Price, input_tokens: Floats, output_tokens: Floats, seconds: Floats | float = 0.0) -> Floats:
+    """What `langroute.pricing.cost` says, for many calls of one route at once.
+
+    Args:
+        price: The route's rates.
+        input_tokens: `(calls,)`.
+        output_tokens: `(calls,)`.
+        seconds: `(calls,)`, for prices by the second.
+
+    Example:
+        >>> import numpy as np
+        >>> costs_of(Price(input=3, output=15), np.array([1e6, 0.0]), np.array([0.0, 1e6])).tolist()
+        [3.0, 15.0]
+    """
+    total = input_tokens * price.input + output_tokens * price.output
+    for start, other in price.above:
+        dearer = input_tokens > start
+        total[dearer] = input_tokens[dearer] * other.input + output_tokens[dearer] * other.output
+    return total / 1e6 + (price.per_call + price.per_second * seconds)

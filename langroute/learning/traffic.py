@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from langroute.errors import DataError, MissingExtraError
 
+quick_loads: Callable[[bytes], Any]
+try:
+    # Comes with langchain-core, though not on every Python.
+    from orjson import loads as quick_loads
+except ImportError:
+    quick_loads = json.loads
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What one route made of a request."""
+LONGEST = 64 << 20
+"""Bytes of a line; a file without line ends is said, and not read into memory."""
+
+MOST_TOKENS = 10**12
+
+
+class Recorded(NamedTuple):
+    """What one route made of a request. A tuple, because millions of them are made."""
 
     score: float | None
     """0 for a failure to 1 for a success; `None` where nobody scored it."""
@@ -88,15 +100,26 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if zipped else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield number, json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path}:{number}: not a JSON object: {error}.") from None
-    except (EOFError, OSError) as error:
+            number = 0
+            while line := lines.readline(LONGEST + 1):
+                number += 1
+                if len(line) > LONGEST:
+                    raise DataError(f"{path}:{number}: longer than {LONGEST >> 20} MB; a line holds one request as a JSON object.")
+                if not line.isspace():
+                    yield number, _loads(line, path, number)
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: the file is cut off or damaged: {error}.") from error
+
+
+def _loads(line: bytes, path: Path, number: int) -> Any:
+    try:
+        return quick_loads(line)
+    except ValueError:
+        # The standard library takes what is not quite JSON, and says in other words what is none at all.
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{number}: not a JSON object: {error}.") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
@@ -135,73 +158,75 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
         ...     "outcomes": {"small": {"score": 1, "input_tokens": 3, "output_tokens": 5}}}).outcomes["small"].score
         1.0
     """
-    if not isinstance(row, Mapping):
+    if not isinstance(row, (dict, Mapping)):
         raise DataError(f"{where}: a line holds one JSON object, not a {type(row).__name__}.")
-    identity = row.get("id")
+    get = row.get
+    identity = get("id")
     if not isinstance(identity, (str, int)) or isinstance(identity, bool) or identity == "":
-        raise DataError(f"{where}: `id` is missing; give each request its own text.")
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(m, Mapping) and "role" in m for m in messages):
+        said = "is missing" if identity in (None, "") else f"is {identity!r}"
+        raise DataError(f"{where}: `id` {said}; give each request its own text.")
+    messages = get("messages")
+    if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise DataError(f"{where}: `messages` is a list of at least one object with `role` and `content`.")
-    tools = row.get("tools") or ()
+    tools = get("tools") or ()
     if not isinstance(tools, (list, tuple)):
         raise DataError(f"{where}: `tools` is a list of function definitions.")
-    outcomes = row.get("outcomes")
-    if not isinstance(outcomes, Mapping) or not outcomes:
+    outcomes = get("outcomes")
+    if not isinstance(outcomes, (dict, Mapping)) or not outcomes:
         raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
-    step = row.get("step") or {}
-    if not isinstance(step, Mapping):
+    step = get("step") or {}
+    if not isinstance(step, (dict, Mapping)):
         raise DataError(f"{where}: `step` is an object.")
-    found = {}
-    for route, outcome in outcomes.items():
-        # Parquet fills the routes that other rows have with nulls.
-        if outcome is not None:
-            found[str(route)] = _recorded(outcome, f"{where}: outcomes.{route}")
+    # Parquet fills the routes that other rows have with nulls.
+    found = {route: _recorded(outcome, where, route) for route, outcome in outcomes.items() if outcome is not None}
     if not found:
         raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
     return Exchange(
-        str(identity),
-        tuple(messages),
-        found,
-        str(row.get("source") or ""),
-        str(row.get("task") or ""),
-        tuple(tools),
-        step,
-        where,
+        str(identity), tuple(messages), found, str(get("source") or ""), str(get("task") or ""), tuple(tools), step, where
     )
 
 
-def _recorded(outcome: Any, where: str) -> Recorded:
-    if not isinstance(outcome, Mapping):
-        raise DataError(f"{where} is an object with `score`, `input_tokens` and `output_tokens`.")
-    score = outcome.get("score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
-        raise DataError(f"{where}.score is {score!r}; a score is a number from 0 to 1.")
-    counts = []
-    for name in ("input_tokens", "output_tokens"):
-        tokens = outcome.get(name)
-        if isinstance(tokens, bool) or not isinstance(tokens, (int, float)) or not isfinite(tokens) or tokens < 0:
-            raise DataError(f"{where}.{name} is {tokens!r}; give whole tokens from 0 up.")
-        counts.append(int(tokens))
-    answer = outcome.get("answer")
-    latency = outcome.get("latency_s")
-    if latency is not None and (isinstance(latency, bool) or not isinstance(latency, (int, float)) or not latency >= 0):
-        raise DataError(f"{where}.latency_s is {latency!r}; give seconds from 0 up.")
-    propensity = outcome.get("propensity")
-    if propensity is not None and (
-        isinstance(propensity, bool) or not isinstance(propensity, (int, float)) or not 0 < propensity <= 1
-    ):
-        raise DataError(f"{where}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
+def _is_message(message: Any) -> bool:
+    return isinstance(message, (dict, Mapping)) and "role" in message
+
+
+def _recorded(outcome: Any, where: str, route: str) -> Recorded:
+    if not isinstance(outcome, (dict, Mapping)):
+        raise DataError(f"{where}: outcomes.{route} is an object with `score`, `input_tokens` and `output_tokens`.")
+    get = outcome.get
+    score, given, written = get("score"), get("input_tokens"), get("output_tokens")
+    if score is not None and not (_is_number(score) and 0 <= score <= 1):
+        raise DataError(f"{where}: outcomes.{route}.score is {score!r}; a score is a number from 0 to 1.")
+    if not (type(given) is int and 0 <= given <= MOST_TOKENS):
+        given = _tokens(given, f"{where}: outcomes.{route}.input_tokens")
+    if not (type(written) is int and 0 <= written <= MOST_TOKENS):
+        written = _tokens(written, f"{where}: outcomes.{route}.output_tokens")
+    answer, latency, propensity = get("answer"), get("latency_s"), get("propensity")
+    if latency is not None and not (_is_number(latency) and 0 <= latency < inf):
+        raise DataError(f"{where}: outcomes.{route}.latency_s is {latency!r}; give seconds from 0 up.")
+    if propensity is not None and not (_is_number(propensity) and 0 < propensity <= 1):
+        raise DataError(f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
     return Recorded(
         None if score is None else float(score),
-        counts[0],
-        counts[1],
+        given,
+        written,
         None if answer is None else str(answer),
         "answer" in outcome,
         latency,
-        outcome.get("error_type"),
+        get("error_type"),
         propensity,
     )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _tokens(value: Any, where: str) -> int:
+    """Whole tokens; Parquet and spreadsheets write them as 12.0."""
+    if not _is_number(value) or not 0 <= value <= MOST_TOKENS or value != int(value):
+        raise DataError(f"{where} is {value!r}; give whole tokens from 0 up.")
+    return int(value)
 
 
 def known_routes(exchanges: Sequence[Exchange]) -> tuple[str, ...]:

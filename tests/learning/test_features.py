@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langroute.estimators.documents import Document, document_of
@@ -34,6 +36,16 @@ def test_a_request_alone_gives_the_numbers_it_gives_among_others() -> None:
         np.testing.assert_array_equal(alone.buckets, together.buckets[entries])
         np.testing.assert_array_equal(alone.counts, together.counts[entries])
         np.testing.assert_array_equal(alone.dense[0], together.dense[place])
+
+
+@given(st.lists(st.text("\nAJK.:) x1é漢\0\ud800", max_size=30), min_size=2, max_size=8))
+def test_lettered_choices_are_counted_alike_alone_and_among_others(texts: list[str]) -> None:
+    many = [Document(text, "\nA. seen", "\nB. tool" * (len(text) % 2)) for text in texts]
+    vocabulary = Vocabulary(word_hashes(many)[0])
+
+    together = featurize(many, vocabulary).dense
+
+    np.testing.assert_array_equal(np.concatenate([featurize([document], vocabulary).dense for document in many]), together)
 
 
 def test_hashes_are_the_same_in_every_process() -> None:

@@ -1,0 +1,107 @@
+"""What would simple ways to route have got on the same traffic, and what would they have cost?
+
+Every route alone, a random one, the best route of each task and of similar requests (both in hindsight), and the oracle. Only sums are
+kept, so that traffic of any length can stream by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from langroute.estimators.features import Floats
+from langroute.learning.neighbours import Neighbours, Vectors
+from langroute.learning.parts import Part
+
+MOSTLY = 0.9
+"""A route that so many requests were put to counts as a baseline of its own."""
+
+
+class Sums:
+    """Totals of several requests that the same routes answered, `(routes,)` each."""
+
+    __slots__ = ("cost", "count", "score")
+
+    def __init__(self, routes: int) -> None:
+        self.count, self.score, self.cost = 0, np.zeros(routes), np.zeros(routes)
+
+    def add(self, count: int, score: Floats, cost: Floats) -> None:
+        """Count requests in."""
+        self.count += count
+        self.score += score
+        self.cost += cost
+
+    def best(self) -> int:
+        """The route with most successes; of several the cheapest."""
+        return max(range(len(self.score)), key=lambda place: (self.score[place], -self.cost[place]))
+
+
+class Baselines:
+    """Counts traffic in, a part at a time, and says what simple ways would have got.
+
+    Example:
+        >>> from langroute.learning.parts import Part
+        >>> part = Part(("a", "b"), (), (), np.array([[1.0, 0.0]]), np.array([[2.0, 1.0]]))
+        >>> baselines = Baselines()
+        >>> baselines.add(part, [""], np.ones((1, 4), np.float32))
+        >>> baselines.found()["oracle"]
+        {'quality': 1.0, 'cost_usd': 2.0}
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, ...], Sums] = {}
+        self._tasks: dict[tuple[tuple[str, ...], str], Sums] = {}
+        self._near: dict[tuple[str, ...], Neighbours] = {}
+        self._oracle = np.zeros(2)
+
+    @property
+    def count(self) -> int:
+        """Requests so far."""
+        return sum(sums.count for sums in self.groups.values())
+
+    def add(self, part: Part, tasks: list[str], vectors: Vectors) -> None:
+        """Count a part in, with the task of each request and its words as `vectors_of` has them."""
+        names, scores, costs = part.names, part.scores, part.costs
+        self.groups.setdefault(names, Sums(len(names))).add(len(scores), scores.sum(0), costs.sum(0))
+        self._near.setdefault(names, Neighbours(len(names))).add(vectors, scores, costs)
+        best = scores.max(1, keepdims=True)
+        self._oracle += best.sum(), np.where(scores == best, costs, np.inf).min(1).sum()
+        kinds, places = np.unique(np.array(tasks, object), return_inverse=True)
+        for place, task in enumerate(kinds):
+            mine = places == place
+            self._tasks.setdefault((names, task), Sums(len(names))).add(int(mine.sum()), scores[mine].sum(0), costs[mine].sum(0))
+
+    def found(self) -> dict[str, dict[str, float]]:
+        """Quality and cost of each."""
+        count = self.count
+        there: Counter[str] = Counter()
+        for names, sums in self.groups.items():
+            there.update(dict.fromkeys(names, sums.count))
+        found = {f"always:{name}": self._always(name, many) for name, many in sorted(there.items()) if many > MOSTLY * count}
+        chance = np.array([(sums.score.mean(), sums.cost.mean()) for sums in self.groups.values()]).sum(0)
+        by_task = np.array([(sums.score[at], sums.cost[at]) for sums in self._tasks.values() for at in (sums.best(),)]).sum(0)
+        near = np.array([one.totals() for one in self._near.values()]).sum(0)
+        for name, (score, cost) in {"random": chance, "best_by_task": by_task, "knn": near, "oracle": self._oracle}.items():
+            found[name] = {"quality": float(score) / count, "cost_usd": float(cost)}
+        return found
+
+    def _always(self, route: str, asked: int) -> dict[str, float]:
+        """One route for everything; the few requests it was not asked count as its average."""
+        held = [
+            (sums.score[at], sums.cost[at]) for names, sums in self.groups.items() if route in names for at in (names.index(route),)
+        ]
+        score, cost = np.array(held).sum(0) / asked
+        return {"quality": float(score), "cost_usd": float(cost) * self.count}
+
+    def frontiers(self, wanted: str | None = None) -> dict[tuple[str, ...], str]:
+        """The best single route of the largest group, and where it was not asked, the best of those that were.
+
+        Args:
+            wanted: This route instead, which was asked everywhere.
+        """
+        found: dict[tuple[str, ...], str] = {}
+        for names, sums in sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0])):
+            same = [route for route in (wanted, *found.values()) if route is not None and route in names]
+            found[names] = same[0] if same else names[sums.best()]
+        return found
