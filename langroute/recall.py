@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 from langroute.answers import finish_reason
 from langroute.binding import BoundTools
 from langroute.cache.entries import chunks, fresh
-from langroute.cache.flights import Flight
+from langroute.cache.flights import Seat
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
 from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
 from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
@@ -305,7 +305,7 @@ class CachingHost:
                 return
             sharing = Sharing(self, call, ticket)
             found, shown = self.cache.listen(ticket, live=sharing.listens), False
-            while isinstance(found, Flight):
+            while isinstance(found, Seat):
                 for chunk in sharing.follow(found):
                     shown = True
                     yield chunk
@@ -337,7 +337,7 @@ class CachingHost:
             else:
                 sharing = Sharing(self, call, ticket)
                 found, shown = await self.cache.alisten(ticket, live=sharing.listens), False
-                while isinstance(found, Flight):
+                while isinstance(found, Seat):
                     source = sharing.afollow(found)
                     async for chunk in source:
                         shown = True

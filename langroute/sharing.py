@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from langroute.answers import finish_reason
 from langroute.cache.entries import new_message_id
-from langroute.cache.flights import Flight
+from langroute.cache.flights import Flight, Seat
 from langroute.cache.live import END, Awaited, Live, Plain, Retold, StreamLostError, duplicate
 from langroute.cache.replay import is_message, listened_to
 from langroute.cache.response import Ticket
@@ -180,13 +180,11 @@ class Sharing:
 
     # Following ---------------------------------------------------------------------------------------------------------
 
-    def follow(self, flight: Flight) -> Iterator[Any]:
+    def follow(self, seat: Seat) -> Iterator[Any]:
         """Another's stream, as chunks of this call; nothing where it broke off before there was something to read."""
+        flight, live = seat
         try:
-            live = flight.live
-            if live is None:
-                return
-            if not live.speaks(self.cache.wait_seconds):
+            if live.error is not None or not live.speaks(self.cache.wait_seconds):
                 flight.lost(live)
                 return
             session, told = self.session, self._told(live)
@@ -197,14 +195,12 @@ class Sharing:
         finally:
             flight.leave()
 
-    async def afollow(self, flight: Flight) -> AsyncIterator[Any]:
+    async def afollow(self, seat: Seat) -> AsyncIterator[Any]:
         """The same, awaited."""
+        flight, live = seat
         source: Any = None
         try:
-            live = flight.live
-            if live is None:
-                return
-            if not await live.aspeaks(self.cache.wait_seconds):
+            if live.error is not None or not await live.aspeaks(self.cache.wait_seconds):
                 flight.lost(live)
                 return
             session, source = self.session, self._atold(live)

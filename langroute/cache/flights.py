@@ -12,7 +12,7 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from langroute.cache.stores.base import Store
@@ -149,6 +149,13 @@ def _task() -> Any:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+class Seat(NamedTuple):
+    """Where one listens to a stream that is under way; `flight.leave()` in the end."""
+
+    flight: Flight
+    live: Live
 
 
 class Flights:

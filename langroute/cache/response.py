@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 from langroute.cache.entries import Entry, encode, storable
-from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases
+from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases, Seat
 from langroute.cache.keys import Keys, UnkeyableError
 from langroute.cache.namespaces import Namespace, NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
@@ -233,8 +233,8 @@ class ResponseCache:
         """A stored answer; `None` asks the caller to make the call, and to end it with `keep` or `fail`."""
         return self.listen(ticket, live=False)  # type: ignore[return-value]
 
-    def listen(self, ticket: Ticket, *, live: bool = True) -> Hit | Flight | None:
-        """`recall` for who can also listen to a stream that is under way: a flight with one, which it has to leave in the end."""
+    def listen(self, ticket: Ticket, *, live: bool = True) -> Hit | Seat | None:
+        """`recall` for who can also listen to a stream that is under way."""
         while True:
             if (entry := self._stored(ticket)) is not None:
                 return self._hit(ticket, Hit(entry))
@@ -248,7 +248,7 @@ class ResponseCache:
                     flight.leave()
                     raise
                 if not isinstance(landed, Landed):
-                    return flight
+                    return Seat(flight, landed)
                 flight.leave()
                 if (shared := self._landed(ticket, landed)) is not None:
                     return self._hit(ticket, shared)
@@ -270,7 +270,7 @@ class ResponseCache:
         """`recall`, awaited."""
         return await self.alisten(ticket, live=False)  # type: ignore[return-value]
 
-    async def alisten(self, ticket: Ticket, *, live: bool = True) -> Hit | Flight | None:
+    async def alisten(self, ticket: Ticket, *, live: bool = True) -> Hit | Seat | None:
         """`listen`, awaited."""
         while True:
             if (entry := await self._astored(ticket)) is not None:
@@ -285,7 +285,7 @@ class ResponseCache:
                     flight.leave()
                     raise
                 if not isinstance(landed, Landed):
-                    return flight
+                    return Seat(flight, landed)
                 flight.leave()
                 if (shared := self._landed(ticket, landed)) is not None:
                     return self._hit(ticket, shared)

@@ -271,11 +271,12 @@ def test_two_hundred_threads_listen_to_one_stream() -> None:
 
 
 def pair(router: ChatRouter, model: Stepped, config: Any = None) -> tuple[Listener, Listener]:
-    """A leader and a follower, both through."""
+    """A leader and a follower who listens from the first word on, both through."""
     leader = Listener(router.stream("Count."))
     until(lambda: model.calls)
     follower = Listener(router.stream("Count.", config))
-    until(lambda: followers(router, 1))
+    model.steps.release()
+    until(lambda: follower.chunks)
     for _ in model.words:
         model.steps.release()
     return leader.wait(), follower.wait()
@@ -439,8 +440,13 @@ def test_what_may_still_be_rejected_is_heard_when_it_is_accepted() -> None:
         prices=PRICES,
         response_cache=True,
     )
-    leader, follower = pair(router, model)
-    assert leader.text == follower.text == TEXT
+    leader = Listener(router.stream("Count."))
+    until(lambda: model.calls)
+    follower = Listener(router.stream("Count."))
+    until(lambda: followers(router, 1))
+    for _ in model.words:
+        model.steps.release()
+    assert leader.wait().text == follower.wait().text == TEXT
     assert len(model.calls) == 1
 
 
@@ -467,8 +473,9 @@ def test_who_breaks_off_after_the_first_word_has_broken_off_for_all_who_heard_it
     until(lambda: model.calls)
     rest = [Listener(router.stream("Count.")) for _ in range(5)]
     until(lambda: followers(router, 5))
-    for _ in range(2):
-        model.steps.release()
+    model.steps.release()
+    until(lambda: all(one.text == "one " for one in rest))
+    model.steps.release()
     assert isinstance(leader.wait().error, ConnectionError)
     for one in rest:
         assert isinstance(one.wait().error, AnswerCutOffError)
@@ -489,6 +496,8 @@ def test_who_wants_a_broken_answer_begun_again_gets_that_as_a_follower_too() -> 
     until(lambda: model.calls)
     follower = Listener(patient.stream("Count."))
     until(lambda: followers(router, 1))
+    model.steps.release()
+    until(lambda: follower.text == "one ")
     for _ in range(20):
         model.steps.release()
     assert isinstance(leader.wait().error, ConnectionError)
