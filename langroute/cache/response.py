@@ -527,13 +527,15 @@ class ResponseCache:
 
     def keep(self, ticket: Ticket, entry: Entry | None) -> bool:
         """End a call that was made with an answer; `None` where the answer may not be kept. Whether it is kept."""
-        if entry is not None and self.semantic is not None and entry.key == ticket.key:
-            entry = self.semantic.described(ticket, entry)
+        asked = self.semantic if entry is not None and entry.key == ticket.key else None
+        if asked is not None and entry is not None:
+            self._taught(lambda: asked.embed(ticket))
+            entry = asked.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
         if entry is not None and data is not None and self._up():
             self._try(self.store.put, entry.key, data, expires=entry.expires, tags=entry.tags, otherwise=None)
-            if self.semantic is not None and entry.key == ticket.key:
-                self._taught(lambda: self.semantic.add(ticket, entry))
+            if asked is not None:
+                self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
         self._land(ticket, entry, data)
         self._let_go(ticket)
@@ -541,16 +543,18 @@ class ResponseCache:
 
     async def akeep(self, ticket: Ticket, entry: Entry | None) -> bool:
         """`keep`, awaited."""
-        if entry is not None and self.semantic is not None and entry.key == ticket.key:
-            entry = self.semantic.described(ticket, entry)
+        asked = self.semantic if entry is not None and entry.key == ticket.key else None
+        if asked is not None and entry is not None:
+            try:
+                await asked.aembed(ticket)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
+            entry = asked.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
         if entry is not None and data is not None and self._up():
             await self._atry(self.store.aput(entry.key, data, expires=entry.expires, tags=entry.tags), otherwise=None)
-            if self.semantic is not None and entry.key == ticket.key:
-                try:
-                    await self.semantic.aadd(ticket, entry)
-                except Exception as error:  # noqa: BLE001
-                    self._failed(error)
+            if asked is not None:
+                self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
         self._land(ticket, entry, data)
         await self._alet_go(ticket)

@@ -8,11 +8,12 @@ judgements have been right often enough. Undecided is a miss; the model's own an
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from langchain_core.messages import HumanMessage
 from langroute.cache.calibration import Calibration
 from langroute.cache.entries import Entry
 from langroute.cache.guard import DIFFERENT, SAME, judge
+from langroute.cache.vectors import ExactIndex, VectorIndex, unit
 from langroute.cache.wording import wording
 from langroute.embeddings.hashed import HashedEmbeddings
 from langroute.errors import ConfigurationError
@@ -42,6 +44,9 @@ SLOT = HumanMessage("\0the question")
 MAX_QUESTION = 600
 """Longer texts are material rather than a question."""
 
+LOADED = 256
+"""Questions that are embedded at once when a process finds those of others."""
+
 
 @dataclass(slots=True)
 class Question:
@@ -58,18 +63,19 @@ class Question:
     trusted: bool = False
 
 
-@dataclass(slots=True)
 class _Scope:
     """Stored questions that differ in nothing but the question."""
 
-    keys: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    by_words: dict[tuple[str, ...], str] = field(default_factory=dict)
-    vectors: Any = None
-    """Array (room, dimensions), of which the first `len(keys)` rows are used."""
+    __slots__ = ("by_words", "index", "looked", "words")
 
-    looked: float = float("-inf")
-    """When the store was last asked for questions of other processes."""
+    def __init__(self, index: VectorIndex) -> None:
+        self.index = index
+        self.words: dict[str, tuple[str, ...]] = {}
+        """Key → what its question says."""
+
+        self.by_words: dict[tuple[str, ...], str] = {}
+        self.looked = float("-inf")
+        """When the store was last asked for questions of other processes."""
 
 
 class SemanticCache:
@@ -82,6 +88,7 @@ class SemanticCache:
         explore: The share of hits at which the model is asked anyway, to see whether they are still right.
         min_similarity: Cosine below which a stored question is not looked at.
         same_answer: Whether two answers say the same; by default their wording must agree.
+        index: Makes the index of the questions that differ in nothing else: `ExactIndex`, or `ApproximateIndex` for very many of them.
         max_questions: Most questions kept in memory.
         refresh_seconds: How often the store is asked for questions that other processes stored.
         seed: For the exploration; a number makes it repeatable.
@@ -112,6 +119,7 @@ class SemanticCache:
         explore: float = 0.02,
         min_similarity: float = 0.5,
         same_answer: Callable[[Any, Any], bool] | None = None,
+        index: Callable[[], VectorIndex] = ExactIndex,
         max_questions: int = 100_000,
         refresh_seconds: float = 5.0,
         seed: int | None = None,
@@ -125,6 +133,7 @@ class SemanticCache:
         self.calibration = Calibration(max_error)
         self.explore, self.min_similarity, self.max_questions = explore, min_similarity, max_questions
         self.refresh_seconds = refresh_seconds
+        self.index = index
         self._same_answer = same_answer or says_the_same
         # Chooses what to check, not what is secret.
         self._chance = random.Random(seed)  # noqa: S311
@@ -136,6 +145,7 @@ class SemanticCache:
         """Decision → the neighbourhood in which an answer was given."""
 
         self._lock = RLock()
+        self._made_by = _name_of(self.embeddings)
 
     def __getstate__(self) -> dict[str, Any]:
         # Questions are found again in the store; what was learned of judgements is learned anew.
@@ -146,6 +156,7 @@ class SemanticCache:
             "explore": self.explore,
             "min_similarity": self.min_similarity,
             "same_answer": self._same_answer,
+            "index": self.index,
             "max_questions": self.max_questions,
             "refresh_seconds": self.refresh_seconds,
         }
@@ -180,7 +191,7 @@ class SemanticCache:
             return self._decided(ticket, question, entry, SAME, 1.0)
         if self._empty(question.scope):
             return None
-        question.vector = _unit(self.embeddings.embed_query(_normal(question.text)))
+        question.vector = unit(self.embeddings.embed_query(_normal(question.text)))
         for key, likeness in self._near(question):
             if (entry := value(key)) is not None:
                 return self._judged(ticket, question, entry, likeness)
@@ -205,7 +216,7 @@ class SemanticCache:
             return self._decided(ticket, question, entry, SAME, 1.0)
         if self._empty(question.scope):
             return None
-        question.vector = _unit(await self.embeddings.aembed_query(_normal(question.text)))
+        question.vector = unit(await self.embeddings.aembed_query(_normal(question.text)))
         for key, likeness in self._near(question):
             if (entry := await value(key)) is not None:
                 return self._judged(ticket, question, entry, likeness)
@@ -216,20 +227,22 @@ class SemanticCache:
             scope = self._scopes.get(question.scope)
             return scope.by_words.get(question.words) if scope is not None else None
 
+    def _scope(self, name: str) -> _Scope:
+        """For who holds the lock."""
+        found = self._scopes.get(name)
+        if found is None:
+            found = self._scopes[name] = _Scope(self.index())
+        return found
+
     def _empty(self, scope: str) -> bool:
         with self._lock:
-            return scope not in self._scopes or not self._scopes[scope].keys
+            return scope not in self._scopes or not self._scopes[scope].words
 
     def _near(self, question: Question, count: int = 3) -> list[tuple[str, float]]:
         """The stored questions that come nearest, with their cosines."""
         with self._lock:
-            scope = self._scopes[question.scope]
-            used = len(scope.keys)
-            if scope.vectors is None or scope.vectors.shape[1] != len(question.vector):
-                return []
-            likeness = scope.vectors[:used] @ question.vector
-            best = np.argsort(-likeness)[:count] if used > count else np.argsort(-likeness)
-            return [(scope.keys[place], float(likeness[place])) for place in best if likeness[place] >= self.min_similarity]
+            near = self._scopes[question.scope].index.near(question.vector, count)
+        return [(key, likeness) for key, likeness in near if likeness >= self.min_similarity]
 
     def _judged(self, ticket: Ticket, question: Question, entry: Entry, likeness: float) -> Entry | None:
         judgement = judge(question.text, str(entry.question.get("text", "")))
@@ -260,28 +273,27 @@ class SemanticCache:
         question = ticket.question
         if question is None:
             return entry
-        return replace(
-            entry, question={"text": question.text, "scope": question.scope}, tags=(*entry.tags, f"scope:{question.scope}")
-        )
+        known = {"text": question.text, "scope": question.scope, **self._packed(question.vector)}
+        return replace(entry, question=known, tags=(*entry.tags, f"scope:{question.scope}"))
+
+    def embed(self, ticket: Ticket) -> None:
+        """Make the vector of a question that is about to be stored, where none was needed before."""
+        question = ticket.question
+        if question is not None and question.vector is None:
+            question.vector = unit(self.embeddings.embed_query(_normal(question.text)))
+
+    async def aembed(self, ticket: Ticket) -> None:
+        """`embed`, awaited."""
+        question = ticket.question
+        if question is not None and question.vector is None:
+            question.vector = unit(await self.embeddings.aembed_query(_normal(question.text)))
 
     def add(self, ticket: Ticket, entry: Entry) -> None:
-        """A question was answered by the model."""
+        """A question was answered by the model, and the answer was stored."""
         question = ticket.question
-        if question is None:
+        if question is None or question.vector is None:
             return
         self._compare(question, entry)
-        if question.vector is None:
-            question.vector = _unit(self.embeddings.embed_query(_normal(question.text)))
-        self._keep(question, entry.key)
-
-    async def aadd(self, ticket: Ticket, entry: Entry) -> None:
-        """`add`, awaited."""
-        question = ticket.question
-        if question is None:
-            return
-        self._compare(question, entry)
-        if question.vector is None:
-            question.vector = _unit(await self.embeddings.aembed_query(_normal(question.text)))
         self._keep(question, entry.key)
 
     def _compare(self, question: Question, entry: Entry) -> None:
@@ -303,38 +315,29 @@ class SemanticCache:
 
     def _keep(self, question: Question, key: str) -> None:
         with self._lock:
-            scope = self._scopes.setdefault(question.scope, _Scope())
+            scope = self._scope(question.scope)
             self._scopes.move_to_end(question.scope)
             if key in self._where:
                 return
-            used = len(scope.keys)
-            if scope.vectors is None or used >= len(scope.vectors):
-                room = np.zeros((max(8, 2 * used), len(question.vector)), dtype=np.float32)
-                if used and scope.vectors.shape[1] == room.shape[1]:
-                    room[:used] = scope.vectors[:used]
-                scope.vectors = room
-            scope.vectors[used] = question.vector
-            scope.keys.append(key)
-            scope.texts.append(question.text)
+            scope.index.add(key, question.vector)
+            scope.words[key] = question.words
             scope.by_words.setdefault(question.words, key)
             self._where[key] = question.scope
             while len(self._where) > self.max_questions and len(self._scopes) > 1:
                 _, oldest = self._scopes.popitem(last=False)
-                for gone in oldest.keys:
+                for gone in oldest.words:
                     self._where.pop(gone, None)
             if len(self._where) > self.max_questions:
-                self._drop(next(iter(scope.keys)))
+                self._drop(next(iter(scope.words)))
 
     def _drop(self, key: str) -> None:
         scope = self._scopes.get(self._where.pop(key, ""))
-        if scope is None or key not in scope.keys:
+        if scope is None:
             return
-        place, last = scope.keys.index(key), len(scope.keys) - 1
-        scope.by_words = {words: other for words, other in scope.by_words.items() if other != key}
-        scope.keys[place], scope.texts[place] = scope.keys[last], scope.texts[last]
-        scope.vectors[place] = scope.vectors[last]
-        scope.keys.pop()
-        scope.texts.pop()
+        words = scope.words.pop(key, ())
+        if scope.by_words.get(words) == key:
+            del scope.by_words[words]
+        scope.index.remove(key)
 
     def forget(self, keys: Collection[str]) -> None:
         """These answers were withdrawn."""
@@ -350,21 +353,54 @@ class SemanticCache:
 
     def _stale(self, scope: str, now: float) -> bool:
         with self._lock:
-            return now - self._scopes.setdefault(scope, _Scope()).looked > self.refresh_seconds
+            return now - self._scope(scope).looked > self.refresh_seconds
 
     def _load(self, name: str, store: Any, value: Callable[[str], Entry | None], now: float) -> None:
         """Questions that other processes stored, or an earlier one."""
         if not self._stale(name, now):
             return
         with self._lock:
-            self._scopes[name].looked = now
+            self._scope(name).looked = now
         if not store.shared:
             return
-        for key in store.tagged(f"scope:{name}"):
-            if key in self._where or (entry := value(key)) is None:
-                continue
-            text = str(entry.question.get("text", ""))
-            self._keep(Question(name, text, wording(text), _unit(self.embeddings.embed_query(_normal(text)))), key)
+        found = [key for key in store.tagged(f"scope:{name}") if key not in self._where]
+        for begin in range(0, len(found), LOADED):
+            entries = [(key, entry) for key in found[begin : begin + LOADED] if (entry := value(key)) is not None]
+            vectors = self._vectors([entry for _, entry in entries])
+            for (key, entry), vector in zip(entries, vectors, strict=True):
+                text = str(entry.question.get("text", ""))
+                self._keep(Question(name, text, wording(text), vector), key)
+
+    def _vectors(self, entries: Sequence[Entry]) -> list[Any]:
+        """The entries' vectors: those that were stored, and the others made at once."""
+        found = [self._stored(entry.question) for entry in entries]
+        missing = [place for place, vector in enumerate(found) if vector is None]
+        if missing:
+            texts = [_normal(str(entries[place].question.get("text", ""))) for place in missing]
+            for place, made in zip(missing, self.embeddings.embed_documents(texts), strict=True):
+                found[place] = unit(made)
+        return found
+
+    def _stored(self, question: Mapping[str, Any]) -> Any:
+        """The vector that was stored with a question, if it is of the embeddings that are used now."""
+        if question.get("by") != self._made_by or not isinstance(packed := question.get("vector"), str):
+            return None
+        try:
+            return unit(np.frombuffer(base64.b64decode(packed), dtype=np.float16))
+        except ValueError:
+            return None
+
+    def _packed(self, vector: Any) -> dict[str, str]:
+        """A vector to store with its question, where making it again takes a model."""
+        if vector is None or isinstance(self.embeddings, HashedEmbeddings):
+            return {}
+        return {"by": self._made_by, "vector": base64.b64encode(vector.astype(np.float16).tobytes()).decode("ascii")}
+
+
+def _name_of(embeddings: Any) -> str:
+    """Which embeddings these are: vectors of others say nothing beside theirs."""
+    model = getattr(embeddings, "model", None) or getattr(embeddings, "model_name", None) or ""
+    return f"{type(embeddings).__module__}.{type(embeddings).__qualname__}:{model}:{getattr(embeddings, 'dimensions', None) or ''}"
 
 
 def says_the_same(one: Any, other: Any) -> bool:
@@ -387,9 +423,3 @@ def says_the_same(one: Any, other: Any) -> bool:
 def _normal(text: str) -> str:
     """What is embedded: the question alone, spelled evenly."""
     return re.sub(r"\s+", " ", text).strip().casefold()
-
-
-def _unit(vector: Sequence[float]) -> Any:
-    made = np.asarray(vector, dtype=np.float32)
-    length = float(np.linalg.norm(made))
-    return made / length if length else made

@@ -330,7 +330,7 @@ def test_memory_of_questions_is_bounded() -> None:
         model.invoke(f"What is in box {number}?")
     semantic = model.response_cache.semantic
     assert len(semantic._where) <= 50
-    assert sum(len(scope.keys) for scope in semantic._scopes.values()) == len(semantic._where)
+    assert sum(len(scope.words) for scope in semantic._scopes.values()) == len(semantic._where)
     assert said(model.invoke("tell me, what is in box 199")) == "semantic_hit"
 
 
