@@ -17,24 +17,31 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 from overhead import history
+from redis_server import RedisServer
 
 from langroute.cache import MemoryStore, ResponseCache
 from langroute.cache.entries import encode, fresh
 from langroute.cache.reading import Readings
 from langroute.cache.response import Ask
+from langroute.cache.semantic import SemanticCache
+from langroute.cache.stores.redis import RedisStore
 from langroute.cache.stores.sqlite import SqliteStore
 from langroute.chat_model import ChatRouter
+from langroute.embeddings import HashedEmbeddings
 
 
 def paired(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -199,6 +206,81 @@ def isolation(lookups: int) -> None:
     )
 
 
+class Learned(HashedEmbeddings):
+    """The embeddings that ship, each text embedded once: a million lookups ask the same few texts."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self._known = dict(zip(texts, self.embed_documents(texts), strict=True)) if texts else {}
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.__dict__.get("_known", {}).get(text) or super().embed_query(text)
+
+
+PLANS = [
+    f"plan {name}"
+    for name in ("Nordwind", "Ostwind", "Suedwind", "Westwind", "Foehn", "Mistral", "Bora", "Monsun", "Passat", "Zephyr")
+]
+ASKED = ("What is the price of the {}?", "Who may change the {}?")
+IN_OTHER_WORDS = ("hello, {}", "could you please tell me {}")
+NEARLY = {"price of the": "price of the big", "change the": "change the old"}
+"""What the guard judges close rather than the same: only vectors find it, and only a calibration that trusts it answers."""
+
+
+def semantic_isolation(lookups: int, stores: dict[str, tuple[Any, int]]) -> None:
+    """Random lookups of 1,000 tenants who all ask the same in many wordings; every stored answer names its tenant."""
+    questions = [form.format(plan) for plan in PLANS for form in ASKED]
+    asked: list[tuple[int, HumanMessage]] = []
+    for number, question in enumerate(questions):
+        near = next(question.replace(old, new) for old, new in NEARLY.items() if old in question)
+        same = [form.format(question[0].lower() + question[1:]) for form in IN_OTHER_WORDS]
+        asked += [(number, HumanMessage(text)) for text in (question, *same, near)]
+    embeddings = Learned([" ".join(message.content.split()).casefold() for _, message in asked])
+    print("\nIsolation in other words: 1,000 tenants, 20 questions in 4 wordings each, the same for all")
+    for name, (store, count) in {"memory": (MemoryStore(max_entries=100_000), lookups), **stores}.items():
+        semantic = SemanticCache(embeddings, explore=0, max_error=0.01)
+        for likeness in range(21):
+            # As if close questions had long proved right, so that they are answered too: more ways to be wrong.
+            for _ in range(600):
+                semantic.calibration.learn(("answer", "close", likeness), right=True)
+        cache = ResponseCache(store, isolate=["tenant_id"], semantic=semantic)
+        chance = random.Random(2)
+        exact = other = crossed = 0
+        begun = perf_counter()
+        for _ in range(count):
+            tenant = chance.randrange(1000)
+            number, message = asked[chance.randrange(len(asked))]
+            ticket = cache.open(Ask([message], "answer", "r", "cheap", b"m", (), {}, None, {"tenant_id": str(tenant)}))
+            hit = cache.recall(ticket)
+            if hit is None:
+                answer = AIMessage(f"{tenant}: {number}", response_metadata={"finish_reason": "stop"})
+                cache.keep(ticket, cache.entry(ticket, answer, finish_reason="stop"))
+                continue
+            exact += hit.how == "hit"
+            other += hit.how == "semantic_hit"
+            crossed += not hit.entry.message.content.startswith(f"{tenant}: ")
+        took = perf_counter() - begun
+        print(
+            f"  {name:8}{count:10,} lookups in {took:6.1f} s: {exact:,} exact and {other:,} semantic hits, "
+            f"{crossed} of another tenant (target: 0)"
+        )
+
+
+@contextmanager
+def redis_store() -> Iterator[RedisStore | None]:
+    """A store in a server of its own, where one is installed."""
+    try:
+        server = RedisServer()
+    except (ImportError, pytest.skip.Exception) as error:
+        print(f"no Redis: {error}")
+        yield None
+        return
+    try:
+        yield RedisStore(server.url)
+    finally:
+        server.stop()
+
+
 def versions() -> None:
     """The same key in every Python that is named on the command line."""
     program = (
@@ -232,7 +314,10 @@ def main() -> None:
         model.invoke("Say hello.")
         value = model.response_cache.store.get(model.response_cache.store.keys()[0])
         scale(given.entries, Path(folder), value)
-    isolation(given.lookups)
+        isolation(given.lookups)
+        with closing(SqliteStore(Path(folder) / "tenants.db")) as file, redis_store() as server:
+            far = {"SQLite": file, **({} if server is None else {"Redis": server})}
+            semantic_isolation(given.lookups, {name: (store, min(20_000, given.lookups)) for name, store in far.items()})
     versions()
 
 
