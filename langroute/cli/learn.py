@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from langroute.cli.terminal import Terminal
 from langroute.errors import DataError
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
@@ -58,7 +58,7 @@ def fit(
 
     policy = fit_files(files, prices=read_prices(prices) if prices else None, routes=routes, targets=targets, seed=seed)
     policy = save_policy(policy, output, card_of(policy))
-    console = Console()
+    console = Terminal()
     for group in policy.groups:
         table = Table(title=f"{group.facts['requests']} requests, {len(group.routes)} routes, best single: {group.frontier}")
         for name in ("target", "policy", "quality", "of the best", "cost of the best's"):
@@ -123,12 +123,19 @@ def replay(
 
 
 def _logged(result: dict[str, Any]) -> str:
-    rows = (f"{one['target']}: {one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in result["targets"])
+    left_out = f"; {result['left_out']} more were served by other routes or never scored" if result["left_out"] else ""
+    rows = [f"{result['requests']} logged requests, judged by {result['estimator']}{left_out}"]
+    rows += [
+        f"target {one['target']:g}: quality {one['value']:.1%}, 95 % from {one['low']:.1%} to {one['high']:.1%}; "
+        f"says as much as {one['effective']:.0f} requests would"
+        for one in result["targets"]
+    ]
+    rows += [f"target {one['target']:g} cannot be judged: {one['why']}" for one in result["unjudged"]]
     return "\n".join(rows)
 
 
 def _show(result: dict[str, Any]) -> None:
-    console = Console()
+    console = Terminal()
     best = result["frontier"]
     table = Table(title=f"{result['requests']} requests; compared with {best['route']}")
     for name in ("", "quality", "95 %", "cost, USD", "of the best's", "calls"):
@@ -187,4 +194,4 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
             f"{one['saving_usd']:.3g}",
             f"{one['saving_low_usd']:.3g} to {one['saving_high_usd']:.3g}",
         )
-    Console().print(table)
+    Terminal().print(table)

@@ -86,7 +86,7 @@ def parts_of(exchanges: Iterable[Exchange], rates: Rates, wanted: set[str] | Non
         wanted: Only these routes count, where given.
     """
     named: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for stretch in _stretches(exchanges):
+    for stretch in stretches(exchanges):
         together: dict[tuple[str, ...], list[Exchange]] = {}
         for one in stretch:
             scored = tuple([name for name, outcome in one.outcomes.items() if outcome.score is not None])
@@ -99,7 +99,8 @@ def parts_of(exchanges: Iterable[Exchange], rates: Rates, wanted: set[str] | Non
                 yield _part(names, members, rates)
 
 
-def _stretches(exchanges: Iterable[Exchange]) -> Iterator[list[Exchange]]:
+def stretches(exchanges: Iterable[Exchange]) -> Iterator[list[Exchange]]:
+    """Requests that are looked at together, and let go together."""
     part: list[Exchange] = []
     size = 0
     for one in exchanges:

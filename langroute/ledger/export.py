@@ -20,7 +20,7 @@ def export_traffic(ledger: Any, since: float = 0.0, until: float | None = None) 
 
     What was asked is there only where the ledger keeps text (level `full`); else each request is one empty message, which still says
     what kind of step it was, what it cost and how it went. An answer's score is what was told of the decision, else of its task, else
-    what its verifiers said.
+    what its verifiers said. The route that was tried first has the propensity with which it was chosen.
 
     Args:
         ledger: A `SqlLedger`.
@@ -36,7 +36,7 @@ def export_traffic(ledger: Any, since: float = 0.0, until: float | None = None) 
         ...     ledger.record(Decision("d1", Step("title", task="t1"), "small", (tried,), started_at=1.0))
         ...     ledger.record_outcome(Outcome(success=True, task_id="t1", source="tests", at=2.0))
         ...     [line["outcomes"] for line in export_traffic(ledger)]
-        [{'small': {'score': 1.0, 'input_tokens': 100, 'output_tokens': 20, 'cost_usd': 0.1, 'latency_s': 0.5}}]
+        [{'small': {'score': 1.0, 'input_tokens': 100, 'output_tokens': 20, 'cost_usd': 0.1, 'latency_s': 0.5, 'propensity': 1.0}}]
     """
     d, t, la = schema.decisions.c, schema.tasks.c, schema.labels.c
     page = (
@@ -85,6 +85,8 @@ def _line(decision: Decision, success: bool | None, row: Any) -> dict[str, Any]:
     for attempt in decision.attempts:
         # Of several tries of one route the last says how it went.
         outcomes[attempt.route] = _outcome(attempt, success if attempt is decision.kept else None, attempt is decision.kept)
+    # What came after the first try was chosen knowing how that went.
+    outcomes[decision.attempts[0].route]["propensity"] = decision.attempts[0].selection.propensity
     return {
         "id": decision.id,
         "source": "ledger",
