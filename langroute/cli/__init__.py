@@ -6,6 +6,7 @@ when it is called, so that `langroute --help` is quick and a missing extra harms
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -57,6 +58,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of our own tree end in one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that this terminal cannot write is a question mark in it, and no reason to show nothing.
+            stream.reconfigure(errors="replace")
     try:
         cli()
     except LangrouteError as error:

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from langroute.cache.entries import Entry, decode
 from langroute.cache.response import ResponseCache
+from langroute.cli.terminal import Terminal, printable
 from langroute.errors import DataError, InputError
 
 SAMPLE = 10_000
@@ -94,7 +94,7 @@ def stats(given: tuple[str | None, str], form: str) -> None:
     for name, found in counts.items():
         for value, count in found.most_common(10):
             table.add_row(name, value, f"{count:,}")
-    Console(highlight=False).print(table)
+    Terminal().print(table)
 
 
 @cache.command()
@@ -116,7 +116,7 @@ def show(given: tuple[str | None, str], key: str | None, limit: int, text: bool)
         _line("age", str(timedelta(seconds=int(time.time() - entry.created))))
         _line("tags", ", ".join(entry.tags))
         if text:
-            click.echo(str(entry.message.text))
+            click.echo(printable(str(entry.message.text)))
         return
     table = Table("key", "kind", "route", "model", "age", "bytes", *(["answer"] if text else []), box=None, pad_edge=False)
     for name, size, entry in _entries(opened, limit):
@@ -126,7 +126,7 @@ def show(given: tuple[str | None, str], key: str | None, limit: int, text: bool)
         age = str(timedelta(seconds=int(time.time() - entry.created)))
         said = [str(entry.message.text)[:60]] if text else []
         table.add_row(name[:12], entry.kind, entry.route, entry.model or "", age, f"{size:,}", *said)
-    Console(highlight=False).print(table)
+    Terminal().print(table)
 
 
 @cache.command()
@@ -165,4 +165,4 @@ def purge(
 
 
 def _line(name: str, value: str) -> None:
-    click.echo(f"{name:8}{value}")
+    click.echo(printable(f"{name:8}{value}"))

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.terminal import printable
 from langroute.errors import ConfigurationError
 from langroute.estimators.store import load_policy_file
 from langroute.learning.drift import UNKNOWN
@@ -92,7 +93,7 @@ def _say(alerts: list[Alert], form: str) -> None:
         click.echo(json.dumps([asdict(alert) for alert in alerts], indent=2))
         return
     for alert in alerts:
-        click.echo(f"{alert.kind}: {alert.message}")
+        click.echo(printable(f"{alert.kind}: {alert.message}"))
     if not alerts:
         click.echo("All is well.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.terminal import printable
 from langroute.explain import explain as told
 
 
@@ -17,4 +18,4 @@ def explain(decision_id: str | None, ledger: str) -> None:
     ID is a decision's, as in `response_metadata["langroute"]["decision_id"]`; without one, the latest decision is explained.
     """
     with open_existing(ledger) as opened:
-        click.echo(told(decision_id, opened))
+        click.echo(printable(told(decision_id, opened)))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.terminal import Terminal
 from langroute.errors import InputError
 from langroute.reports.build import build_report
 from langroute.reports.chargeback import to_focus
@@ -92,12 +91,12 @@ def report(
         _write(to_csv(made), output)
     elif output is not None:
         written = io.StringIO()
-        show(made, Console(file=written, width=160))
+        show(made, Terminal(file=written, width=160))
         _write(written.getvalue(), output)
     else:
-        console = Console()
+        console = Terminal()
         # Piped into a file or a program, a table is not cut to 80 columns.
-        show(made, console if console.is_terminal else Console(width=160))
+        show(made, console if console.is_terminal else Terminal(width=160))
 
 
 @click.command()
@@ -122,7 +121,8 @@ def dashboard(since: str, port: int, hourly_usd: Range | None, ledger: str) -> N
 
 def _write(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
+        # Bytes: a page says that it is UTF-8, whatever the terminal speaks.
+        click.echo(text.encode(), nl=False)
         return
     try:
         # Only its owner may read it: it tells whom work was done for.
@@ -133,13 +133,13 @@ def _write(text: str, output: Path | None) -> None:
     click.echo(f"Wrote {output} ({len(text.encode()) / 1e6:.2f} MB).", err=True)
 
 
-def show(made: Report, console: Console) -> None:
+def show(made: Report, console: Terminal) -> None:
     """Write a report for people."""
-    console.print(made.first_line, style="bold red" if made.total.spend.unknown else "bold", highlight=False, soft_wrap=True)
-    console.print(f"{made.window}; read from {made.source}.", style="dim", highlight=False)
+    console.print(made.first_line, style="bold red" if made.total.spend.unknown else "bold", soft_wrap=True)
+    console.print(f"{made.window}; read from {made.source}.", style="dim")
     console.print(_lines(made))
     for text in (*_savings(made), *_worth(made), *_tiers(made), *_prices(made), *_footprint(made), *made.notes):
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
 
 def _lines(made: Report) -> Table:

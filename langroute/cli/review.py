@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 from rich.columns import Columns
-from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.terminal import Terminal
 from langroute.errors import InputError
 from langroute.records import Outcome
 from langroute.reports.review import WHY, Candidate, candidates, rating, summary, tie
@@ -25,7 +25,7 @@ NAMES = "AB"
 @ledger_option
 def review(since: str, count: int, seed: int | None, reviewer: str, ledger: str) -> None:
     """Rate decisions worth a person's look; ratings become outcomes. Needs a ledger of level `full`."""
-    console = Console()
+    console = Terminal()
     with open_existing(ledger, level="full") as opened:
         drawn = candidates(opened, Window.since(since), count=count, seed=seed)
         if not drawn:
@@ -42,11 +42,11 @@ def review(since: str, count: int, seed: int | None, reviewer: str, ledger: str)
             opened.record_outcome(outcome)
             told.append(outcome)
             routes = ", ".join(f"{NAMES[i]} {one.route}{' (kept)' if one.kept else ''}" for i, one in enumerate(candidate.answers))
-            console.print(f"{routes}; drawn because {WHY[candidate.why]}.", style="dim", highlight=False)
-        console.print(summary(told), highlight=False)
+            console.print(f"{routes}; drawn because {WHY[candidate.why]}.", style="dim")
+        console.print(summary(told))
 
 
-def _show(console: Console, candidate: Candidate, place: str) -> None:
+def _show(console: Terminal, candidate: Candidate, place: str) -> None:
     console.rule(place)
     question = candidate.question or "(what was asked was not kept)"
     console.print(Panel(Text(question[-3000:]), title="Asked", title_align="left"))

@@ -44,6 +44,7 @@ class Window:
             InputError: It is neither.
         """
         now = time.time() if now is None else now
+        earliest = _date(date.min.isoformat())
         midnight = (int(now // DAY_S) + 1) * DAY_S
         end: float = midnight if until is None else _date(until) + DAY_S
         if since is None or since == "all":
@@ -56,6 +57,8 @@ class Window:
             start = end - int(found[1]) * 3600
         else:
             start = end - int(found[1]) * _HOURS[found[2]] * 3600
+        if start < earliest:
+            raise InputError(f"There are no dates as early as {since} ago. Say all.")
         if start >= end:
             raise InputError(f"The report would end before it begins: since {since}, until {until or 'today'}.")
         return cls(start, end)

@@ -213,6 +213,15 @@ class TestChargeback:
         assert "'=HYPERLINK(1)" in to_focus(ledger, WEEK)
         assert "\n'=HYPERLINK(1)" in to_csv(build_report(ledger, WEEK, by="team"))
 
+    @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+    def test_no_name_begins_like_a_formula(self, ledger: Any, first: str) -> None:
+        """Spreadsheets skip white space at the beginning and run what comes after."""
+        with task("t1", team=f"{first}=1+1", kind=f"{first}=1+1"):
+            ledger.record(decided("d1", tried("small", 0.1, model=f"{first}=1+1")))
+        for text in (to_focus(ledger, WEEK), to_csv(build_report(ledger, WEEK, by="team"))):
+            for row in csv.reader(io.StringIO(text, newline="")):
+                assert [one for one in row if one.startswith(first + "=")] == []
+
     def test_a_call_without_labels_counts_under_its_task(self, ledger: Any) -> None:
         """A thread that did not carry the task's labels along still spends its team's money."""
         with task("t1", team="search"):
@@ -268,6 +277,11 @@ class TestWindow:
     def test_what_is_no_time_is_refused(self, wrong: str) -> None:
         with pytest.raises(InputError, match="7d, 2w, 36h or a date"):
             Window.since(wrong, now=NOW)
+
+    @pytest.mark.parametrize("since", ["999999999d", "99999999h", "9" * 30 + "w"])
+    def test_a_time_before_all_calendars_is_refused(self, since: str) -> None:
+        with pytest.raises(InputError, match="Say all"):
+            Window.since(since, now=NOW)
 
     def test_an_empty_ledger_makes_an_honest_report(self, ledger: Any) -> None:
         for by in DIMENSIONS:
