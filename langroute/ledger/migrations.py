@@ -17,6 +17,16 @@ from langroute.ledger.schema import meta, metadata
 Migration = Callable[[Connection], None]
 
 
+def _refuse_foreign(connection: Connection) -> None:
+    """Another program's `tasks` must not be taken for ours, nor written to."""
+    taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if taken:
+        raise LedgerError(
+            f"The database belongs to another program: it has tables named {', '.join(taken)} and no ledger. "
+            "Give the ledger a file, database or schema of its own."
+        )
+
+
 def _first(connection: Connection) -> None:
     metadata.create_all(connection)
     connection.execute(meta.insert(), [{"key": "hash_key", "value": secrets.token_hex(32)}])
@@ -53,7 +63,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     """Bring the tables up to date inside the connection's transaction; return the version.
 
     Raises:
-        LedgerError: The tables were made by a newer langroute.
+        LedgerError: The tables were made by a newer langroute, or some of that name by another program.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -62,6 +72,8 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         raise LedgerError(
             f"The ledger has tables of version {before}; this langroute knows them up to {len(migrations)}. Upgrade langroute."
         )
+    if not before:
+        _refuse_foreign(connection)
     for number, step in enumerate(migrations[before:], before + 1):
         step(connection)
         if number == 1:

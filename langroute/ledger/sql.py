@@ -100,7 +100,7 @@ class SqlLedger:
                 migrate(connection)
                 stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "hash_key")).scalar_one()
         except SQLAlchemyError as error:
-            raise LedgerError(f"The ledger at {self.url.render_as_string()} cannot be opened: {error}") from error
+            raise LedgerError(f"The ledger at {self.url.render_as_string()} cannot be opened: {said_by(error)}") from error
         self.privacy = Privacy(level, hash_key if hash_key is not None else bytes.fromhex(stored), redact, frozenset(keep))
         self.keeps_text = self.privacy.keeps_text
         self._writer = Writer(self.privacy, self.engine.dialect.name)
@@ -436,6 +436,42 @@ class SqlLedger:
         except (SQLAlchemyError, LedgerError) as error:
             self._warn(f"The ledger's days could not be summed: {error}")
 
+
+def holds_ledger(where: str | Path | URL) -> bool:
+    """Whether there is a ledger at a path or URL. Looking makes nothing and changes nothing.
+
+    Where the database does not answer, `True`: whoever opens it is told why.
+    """
+    url = _url(where)
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and not Path(str(url.database)).is_file():
+        return False
+    engine = create_engine(url) if sqlite else _engine(url)
+    try:
+        with engine.connect() as connection:
+            return bool(connection.dialect.has_table(connection, schema.meta.name))
+    except SQLAlchemyError:
+        return True
+    finally:
+        engine.dispose()
+
+
+def said_by(error: SQLAlchemyError) -> str:
+    """What the database itself said, and what to do about it, without the statement."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    for sign, advice in _ADVICE.items():
+        if sign in said:
+            return f"{said}. {advice}"
+    return said
+
+
+_ADVICE = {
+    "database is locked": "Another program has been writing to it all the time; try again when it is done.",
+    "readonly database": "Reading needs the right to write, too: daily sums are kept in it. Copy it to a place of your own.",
+    "malformed": "The file is damaged: take a copy of it from before.",
+    "not a database": "It is another kind of file.",
+}
+"""What to do, by a part of what SQLite says."""
 
 _alive: weakref.WeakSet[SqlLedger] = weakref.WeakSet()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
 from langroute.ledger import schema
 from langroute.ledger.facts import Labels, boil
@@ -128,8 +128,14 @@ class Teller:
 
     def adopt(self, connection: Connection) -> set[int]:
         """Tie outcomes to tasks that came after them; return the days that change."""
-        outcomes = schema.outcomes
-        orphans = connection.execute(select(outcomes).where(outcomes.c.task.is_(None)).limit(10_000)).all()
+        outcomes, o = schema.outcomes, schema.outcomes.c
+        # Only those that have found theirs: feedback on runs that nobody tracked may wait here by the ten thousand, for ever.
+        found = or_(
+            exists().where(schema.decisions.c.id == o.decision_id),
+            exists().where(schema.calls.c.run_id == o.run_id),
+            exists().where(schema.roots.c.run_id == o.run_id),
+        )
+        orphans = connection.execute(select(outcomes).where(o.task.is_(None), found)).all()
         adopted = []
         for row in orphans:
             told = Outcome(decision_id=row.decision_id, run_id=row.run_id)

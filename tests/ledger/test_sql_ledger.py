@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,18 @@ def test_a_file_that_is_no_database_is_said_at_once(tmp_path: Path) -> None:
         open_ledger(tmp_path / "l.db")
 
 
+def test_tables_of_another_program_are_not_taken_for_ours(tmp_path: Path) -> None:
+    """`tasks` and `tags` are names that others use, too."""
+    path = tmp_path / "todo.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT)")
+        connection.commit()
+    with pytest.raises(LedgerError, match="belongs to another program: it has tables named tasks"):
+        open_ledger(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("tasks",)]
+
+
 def test_tasks_may_not_go_before_their_calls(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="task_days"):
         open_ledger(tmp_path / "l.db", raw_days=30, task_days=7)
@@ -351,6 +364,17 @@ def test_a_late_outcome_changes_the_day_of_its_task(ledger: Any) -> None:
 
 def test_an_outcome_told_before_its_decision_finds_it_later(ledger: Any) -> None:
     ledger.record_outcome(Outcome(success=True, decision_id="d1", at=1.0))
+    ledger.flush()
+    ledger.record(decision("d1", task="t1"))
+    ledger.rollup()
+    assert ledger.task("t1").success is True
+
+
+def test_outcomes_that_nothing_ever_fits_keep_none_from_its_task(ledger: Any) -> None:
+    """Feedback on runs that nobody tracked: more of it than one look takes."""
+    for number in range(10_001):
+        ledger.record_outcome(Outcome(success=True, run_id=f"untracked-{number}", at=1.0))
+    ledger.record_outcome(Outcome(success=True, decision_id="d1", at=2.0))
     ledger.flush()
     ledger.record(decision("d1", task="t1"))
     ledger.rollup()

@@ -7,19 +7,23 @@ import io
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import decided, tried
+from by_hand import NOW, decided, tried
 from click.testing import CliRunner
 
 from langroute.cli.report import dashboard, report
 from langroute.context import task
 from langroute.errors import InputError, LedgerError
+from langroute.records import Outcome, Step
 from langroute.reports.model import DIMENSIONS
 
 
@@ -84,6 +88,82 @@ def test_a_ledger_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None
         done = CliRunner().invoke(command, ["--ledger", str(tmp_path / "typo.db")])
         assert isinstance(done.exception, LedgerError)
     assert not (tmp_path / "typo.db").exists()
+
+
+@pytest.mark.parametrize("by", ["team", "model", "node"])
+def test_names_are_shown_as_they_are(ledger: Any, by: str) -> None:
+    """Square brackets are no markup, colons no pictures, and a name gives the terminal no orders."""
+    hostile = ("[/team]", "[bold]loud", ":key:", "\x1b]52;c;aGk=\x07wiped\x1b[2J", "\u202egnp.exe")
+    for number, name in enumerate(hostile):
+        with task(f"t{number}", team=name):
+            ledger.record(replace(decided(f"d{number}", tried(name, None, model=name)), step=Step(node=name), tier=name))
+    done = run(ledger, "--by", by)
+    assert done.exit_code == 0, done.output
+    for shown in ("[/team]", "[bold]loud", ":key:", "]52;c;aGk=wiped[2J", "gnp.exe"):
+        assert shown in done.output
+    assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.output) is None
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "html", "focus"])
+def test_a_terminal_without_unicode_gets_its_report(ledger: Any, form: str) -> None:
+    with task("t1", kind="Prüfung", team="検索"):
+        ledger.record(decided("d1", tried("small", 0.1)))
+    ledger.record_outcome(Outcome(success=True, task_id="t1", at=NOW))
+    ledger.flush()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from langroute.cli import main; main()",
+            "report",
+            "--since",
+            "all",
+            "--by",
+            "team",
+            "--format",
+            form,
+        ],
+        env={
+            "LANGROUTE_LEDGER": str(ledger.url.database),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONIOENCODING": "ascii",
+        },
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert ("??" if form == "table" else "検索") in done.stdout.decode()
+
+
+@pytest.mark.parametrize("table", ["bookmarks", "tasks"])
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path, table: str) -> None:
+    """A mistyped path must not put seventeen tables into a browser's history."""
+    path = tmp_path / "places.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, title TEXT)")
+        connection.commit()
+    before = path.read_bytes()
+    done = CliRunner().invoke(report, ["--ledger", str(path)])
+    assert isinstance(done.exception, LedgerError)
+    assert "There is no ledger" in str(done.exception)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_damaged_ledger_is_said_in_a_line(golden: Any, tmp_path: Path) -> None:
+    golden.flush()
+    damaged = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(golden.url.database)) as connection:
+        connection.execute("VACUUM INTO ?", (str(damaged),))
+    whole = bytearray(damaged.read_bytes())
+    whole[8192:] = b"\xde\xad" * ((len(whole) - 8192) // 2)
+    damaged.write_bytes(whole)
+    done = CliRunner().invoke(report, ["--ledger", str(damaged)])
+    assert isinstance(done.exception, LedgerError)
+    assert re.search(r"malformed\. The file is damaged", str(done.exception))
+    assert "SELECT" not in str(done.exception)
 
 
 def test_a_wrong_time_is_said_in_a_line(golden: Any) -> None:
