@@ -123,7 +123,7 @@ class Outcomes:
             baseline_minutes: Minutes it would have taken without.
             value_usd: What it was worth.
             comment: What somebody wrote; kept at level `full` only.
-            at: When it was told; now where nothing is given.
+            at: When it was told, in seconds since the epoch; now where nothing is given.
 
         Raises:
             InputError: It is about nothing, says nothing, or a value is not of its kind.
@@ -153,7 +153,7 @@ class Outcomes:
             baseline_minutes=_amount(baseline_minutes, "baseline_minutes"),
             value_usd=_number(value_usd, "value_usd") if value_usd is not None else None,
             comment=comment,
-            at=self._clock() if at is None else at,
+            at=self._clock() if at is None else _moment(at),
         )
         self._tell(outcome)
         return outcome
@@ -225,8 +225,19 @@ def _run_of(message: Any) -> str | None:
 
 def _number(value: Any, where: str) -> float:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where} is a number, not {value!r}.")
+        hint = " Give value.timestamp()." if hasattr(value, "timestamp") else ""
+        raise InputError(f"{where} is a number, not {value!r}.{hint}")
     return float(value)
+
+
+def _moment(value: Any) -> float:
+    number = _number(value, "at")
+    if not 0 <= number < _YEAR_3000:
+        raise InputError(f"at is in seconds since the epoch, not {value!r}; milliseconds are divided by 1000.")
+    return number
+
+
+_YEAR_3000 = 32_503_680_000.0
 
 
 def _amount(value: Any, where: str) -> float | None:
