@@ -74,5 +74,9 @@ def verdict_of(attempt: Attempt) -> str:
         return "not checked"
     if attempt.score >= 1:
         return "accepted"
-    lowest = min((verdict for verdict in attempt.verdicts if verdict.error is None), key=lambda verdict: verdict.score)
+    said = [verdict for verdict in attempt.verdicts if verdict.error is None]
+    if not said:
+        # Scored by whoever made the record.
+        return f"score {attempt.score:.2f}"
+    lowest = min(said, key=lambda verdict: verdict.score)
     return f"score {attempt.score:.2f}: {lowest.verifier}" + (f", {lowest.reason}" if lowest.reason else "")

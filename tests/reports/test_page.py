@@ -236,6 +236,12 @@ class TestTimeline:
         assert (second["at"], second["route"]) == (5.0, "large")
         assert [(route, said) for route, said, *_ in second["tried"]] == [("small", "score 0.20: judge"), ("large", "not checked")]
 
+    def test_a_score_without_a_verdict_is_told_as_it_is(self, ledger: Any) -> None:
+        """Decisions of one's own code and of another router may have scores that no verifier of ours gave."""
+        with task("t1"):
+            ledger.record(decided("d1", tried("small", 0.1, score=0.2), tried("large", 1.0)))
+        assert timeline_of(ledger, "t1")["steps"][0]["tried"][0][1] == "score 0.20"
+
     def test_a_task_that_is_not_there_is_none(self, golden: Any) -> None:
         assert timeline_of(golden, "nobody") is None
 
