@@ -47,6 +47,10 @@ def adapt(messages: Sequence[BaseMessage], target: Target) -> Adapted:
         return Adapted(_for_a_stranger(messages, target))
     part = target.memo.take(messages)
     begun = len(part.ids)
+    if 0 < begun < len(messages) and not isinstance(messages[begun], AIMessage):
+        # What was adapted ended where an answer began. That answer is gone, so the turn before it goes on.
+        part, begun = Part(), 0
+        part.history = getattr(messages, "history", None)
     # The last answer is read again each time: results of its tool calls may still come in.
     last = len(messages) - 1
     while last > begun and not isinstance(messages[last], AIMessage):
@@ -82,8 +86,8 @@ def _read(messages: Sequence[BaseMessage], target: Target, part: Part) -> None:
             part.led = part.led or not isinstance(message, SystemMessage)
         old = messages[place:follows]
         if len(new) != len(old) or any(a is not b for a, b in zip(new, old)):  # noqa: B905 - as long as each other
-            part.same = False
-            part.rewritten.extend((len(part.ids) + at, messages[at].content) for at in range(place, follows))
+            for at in range(place, follows):
+                part.changed(len(part.ids) + at, messages[at])
         part.out.extend(new)
         place = follows
 
@@ -151,8 +155,7 @@ def _for_a_stranger(messages: Sequence[BaseMessage], target: Target) -> Sequence
         if isinstance(message, AIMessage) and isinstance(message.content, list) and message.response_metadata.get("model_provider"):
             new, _ = readable(message, target)
             if new is not message:
-                part.same = False
-                part.rewritten.append((place, message.content))
+                part.changed(place, message)
         part.out.append(new)
     if fresh:
         part.remember(fresh)

@@ -7,17 +7,35 @@ so that nothing is kept alive that its owner has let go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from operator import attrgetter, is_
 from typing import Any
 from weakref import ref
 
+from langchain_core.messages import AIMessage, BaseMessage
+
 from langroute.history import History
+
+_content, _calls = attrgetter("content"), attrgetter("tool_calls")
 
 
 class Part:
     """The beginning of a history, adapted."""
 
-    __slots__ = ("alive", "history", "ids", "led", "out", "refs", "rewritten", "same", "tool_ids")
+    __slots__ = (
+        "alive",
+        "answers",
+        "calls",
+        "contents",
+        "history",
+        "ids",
+        "led",
+        "out",
+        "refs",
+        "rewritten",
+        "same",
+        "tool_ids",
+        "words",
+    )
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -31,8 +49,21 @@ class Part:
         """A message that is no system message was seen: what comes now stands in the middle."""
 
         self.tool_ids: set[str] = set()
-        self.rewritten: list[tuple[int, Any]] = []
-        """Places of messages that were changed, with the content that was read: rewritten in place, they are read again."""
+        self.rewritten: list[int] = []
+        """Places of messages that were changed."""
+
+        self.words: list[Any] = []
+        """What stood in them. A message that was edited in place since, down to a block's text, is read again: what was taken out
+        of it must not be sent."""
+
+        self.answers: list[int] = []
+        """Those of them that are answers."""
+
+        self.calls: list[Any] = []
+        """The answers' tool calls, which are edited in place too."""
+
+        self.contents: list[Any] = []
+        """Contents of all messages, changed or not."""
 
         self.refs: list[ref[Any]] = []
         self.alive = True
@@ -46,22 +77,42 @@ class Part:
             return False
         history = getattr(messages, "history", None)
         # What was read as one conversation was looked at already: it only ever grows.
-        if (history is None or history is not self.history) and self.ids != list(map(id, islice(messages, count))):
+        if (history is None or history is not self.history) and not self._are(messages[:count]):
             return False
         self.history = history
-        return all(messages[place].content is content for place, content in self.rewritten)
+        if not self.rewritten:
+            return True
+        at = messages.__getitem__
+        return list(map(_content, map(at, self.rewritten))) == self.words and list(map(_calls, map(at, self.answers))) == self.calls
+
+    def _are(self, messages: Sequence[Any]) -> bool:
+        """The very same objects, with the same contents."""
+        contents = self.contents
+        return (
+            self.ids == list(map(id, messages))
+            and len(contents) == len(messages)
+            and all(map(is_, map(_content, messages), contents))
+        )
+
+    def changed(self, place: int, message: BaseMessage) -> None:
+        """The message at this place cannot be sent as it is."""
+        self.same = False
+        self.rewritten.append(place)
+        self.words.append(_copied(message.content))
+        if isinstance(message, AIMessage):
+            self.answers.append(place)
+            self.calls.append(_copied(message.tool_calls))
 
     def remember(self, messages: Sequence[Any]) -> None:
         """These messages were adapted after the others."""
         self.ids.extend(map(id, messages))
+        self.contents.extend(map(_content, messages))
         # An id may be given to another object as soon as its message is gone; then this part is worth nothing.
         self.refs.extend([ref(message, self._lost) for message in messages])
 
     def _lost(self, _: Any) -> None:
         self.alive = False
-        self.refs = []
-        self.out = []
-        self.rewritten = []
+        self.refs, self.out, self.rewritten, self.words, self.answers, self.calls, self.contents = [], [], [], [], [], [], []
 
 
 class Memo:
@@ -103,6 +154,13 @@ class Memo:
 
     def __deepcopy__(self, _: Any) -> Memo:
         return Memo(self.remembered)
+
+
+def _copied(value: Any) -> Any:
+    """A copy that does not change with the original. Texts are shared."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _key(messages: Sequence[Any]) -> int:
