@@ -101,7 +101,7 @@ class History:
     """One conversation as far as it was read. Not shared between threads: a `Reader` lends it to one at a time."""
 
     __slots__ = (
-        "__weakref__", "agents_text", "alive", "audio", "calls", "contents", "edit_calls", "edited", "edits", "errors_in_row", "facts", "families", "files",
+        "__weakref__", "agents_text", "alive", "asked", "audio", "calls", "contents", "edit_calls", "edited", "edits", "errors_in_row", "facts", "families", "files",
         "has_system", "ids", "images", "opening", "pending", "previous", "repeats", "round_error", "round_good", "seen", "since_edit", "tokens",
         "tool_results", "turn", "turn_steps", "turn_tokens", "vocabulary",
     )  # fmt: skip
@@ -130,6 +130,9 @@ class History:
 
         self.opening: str | None = None
         """Hash of the system prompt and the first user message."""
+
+        self.asked: int | None = None
+        """Hash of the latest user message."""
 
         self.families: dict[str, str | None] = {}
         """Tool call id → what kind of tool was called."""
@@ -185,6 +188,7 @@ class History:
 
     def _human(self, content: Any, tokens: int) -> None:
         text = block_text(content)
+        self.asked = hash(text)
         if self.opening is None:
             self.opening = blake2b(f"{self.agents_text}\0{text}".encode("utf-8", "replace"), digest_size=8).hexdigest()
         if self.turn and not issubclass(self.previous, HumanMessage) and goes_on(text):

@@ -179,6 +179,8 @@ class Step:
 
     agent: str | None = None
     signals: Signals = Signals()
+    asked: int | None = field(default=None, repr=False, compare=False)
+    """Tells what the user's turn asks for from what another turn asked for. Means nothing outside this process; no ledger keeps it."""
 
     def __getattr__(self, name: str) -> Any:
         # Only reached for names that are no field: `step.tokens` reads as well as `step.signals.tokens`.

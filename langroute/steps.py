@@ -137,6 +137,7 @@ class Inspector:
             namespace,
             known.get("lc_agent_name"),
             signals,
+            history.asked,
         )
         self.reader.keep(history, messages)
         return step

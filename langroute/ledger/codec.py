@@ -20,8 +20,8 @@ _NESTED: dict[type, dict[str, type]] = {
     Stored: {"usage": Usage},
 }
 _MESSAGES: dict[type, tuple[str, ...]] = {Attempt: ("answer",), Decision: ("messages",)}
-_NEVER: dict[type, tuple[str, ...]] = {Attempt: ("error", "parsed")}
-"""An exception cannot be brought back; what was parsed is in the answer."""
+_NEVER: dict[type, tuple[str, ...]] = {Attempt: ("error", "parsed"), Step: ("asked",)}
+"""An exception cannot be brought back; what was parsed is in the answer; a hash of this process says nothing to another."""
 
 
 def _default(field: Any) -> Any:

@@ -69,8 +69,9 @@ class Sticky(Wrapper):
         if step.kind in SIDE_KINDS:
             return None
         if self.per == "turn":
-            # The nodes of a graph have prompts of their own, so there is no cache to keep between them.
-            return (step.thread, step.agent, step.node, step.signals.turn) if step.thread else None
+            # The nodes of a graph have prompts of their own, so there is no cache to keep between them. Nor is a number a turn: a question
+            # that was put differently, a parallel branch and a program that sends no history have the same one and ask for something else.
+            return (step.thread, step.agent, step.node, step.signals.turn, step.asked) if step.thread else None
         if self.per == "thread":
             return (step.thread, step.agent) if step.thread else None
         if self.per == "agent":
