@@ -10,7 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from langroute.errors import ConfigurationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from langroute.errors import ConfigurationError, LangrouteError
+from langroute.ledger.sql import said_by
 from langroute.reports.page import write_page
 from langroute.reports.pagedata import page_data
 from langroute.reports.stats import Range
@@ -77,9 +80,17 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        if self.headers.get("Host", "").rpartition(":")[0] not in HOSTS:
+        # Without a port where it is 80.
+        if self.headers.get("Host", "").partition(":")[0].lower() not in HOSTS:
             self._send(HTTPStatus.FORBIDDEN, "text/plain", "This page is served to this machine only.")
             return
+        try:
+            self._answer()
+        except (SQLAlchemyError, LangrouteError) as error:
+            said = said_by(error) if isinstance(error, SQLAlchemyError) else str(error)
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"The ledger cannot be read: {said}")
+
+    def _answer(self) -> None:
         asked = urlsplit(self.path)
         if asked.path == "/":
             self._send(HTTPStatus.OK, "text/html", write_page(self.server.data()))

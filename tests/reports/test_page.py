@@ -88,6 +88,34 @@ class TestNumbers:
         assert value(page, "f-spend") == "unknown"
         assert value(page, "f-per") == "unknown"
 
+    def test_a_spend_of_which_nothing_is_known_is_no_bar_and_no_0(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        with task("t1", team="search", kind="support"):
+            ledger.record(decided("d1", tried("small", None, model="mystery")))
+        ledger.record_outcome(Outcome(success=True, task_id="t1", at=NOW))
+        page = browse(saved(ledger, tmp_path))
+        heights = page.locator("#spend figure rect").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().height)")
+        assert max(heights, default=0) == 0
+        assert "Not drawn: 1 call without a known price." in page.locator("#spend .note").first.inner_text()
+        assert "no cost is known: support" in page.locator("#quality .note").first.inner_text()
+        for part in ("#spend", "#spenders", "#timeline", "#quality"):
+            assert "unknown" in page.locator(part).text_content()
+            assert "≥ $0" not in page.locator(part).text_content()
+
+    def test_a_kind_that_only_failed_is_named_beside_the_picture(self, golden: Any, browse: Any, tmp_path: Path) -> None:
+        """The worst kind of task has no cost per success to be drawn at; leaving it out in silence would flatter."""
+        with task("t5", kind="translate"):
+            golden.record(decided("d6", tried("small", 0.25)))
+        golden.record_outcome(Outcome(success=False, task_id="t5", at=NOW))
+        page = browse(saved(golden, tmp_path))
+        assert "Not drawn, because no task succeeded: translate." in page.locator("#quality .note").first.inner_text()
+
+    def test_routing_that_cost_more_is_not_called_a_saving(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        with task("t1"):
+            ledger.record(decided("d1", tried("small", 3.0), baseline=1.0))
+        page = browse(saved(ledger, tmp_path))
+        assert value(page, "f-saved") == "−$2.00"
+        assert page.locator("#f-saved .note").inner_text() == "it cost more than large alone"
+
     def test_many_teams_become_others_and_no_money_is_lost(self, ledger: Any, tmp_path: Path) -> None:
         for number in range(40):
             with task(f"t{number}", team=f"team-{number}", kind=f"kind-{number % 20}"):
@@ -213,6 +241,22 @@ class TestEverybody:
         page = browse(saved(golden, tmp_path), width=width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_long_names_stay_in_their_cards(self, ledger: Any, browse: Any, tmp_path: Path, width: int) -> None:
+        long = "a-name-that-goes-on-and-on-and-on-for-no-reason-at-all"
+        for number in range(3):
+            with task(f"{number}-{long}", kind=f"{number}-{long}", team=f"{number}-{long}"):
+                ledger.record(decided(f"d{number}", tried("small", 0.1 + number), kind=f"{number}-{long}", tier=f"{number}-{long}"))
+            ledger.record_outcome(Outcome(success=True, task_id=f"{number}-{long}", at=NOW))
+        page = browse(saved(ledger, tmp_path), width=width)
+        for part in ("#quality", "#steps", "#spenders"):
+            card = page.locator(part).bounding_box()
+            for text in page.locator(f"{part} figure svg text").all():
+                box = text.bounding_box()
+                if box is not None and box["width"]:
+                    assert box["x"] >= card["x"], (part, text.text_content())
+                    assert box["x"] + box["width"] <= card["x"] + card["width"], (part, text.text_content())
+
     def test_it_follows_the_systems_colours_and_the_button(self, golden: Any, browse: Any, tmp_path: Path) -> None:
         page = browse(saved(golden, tmp_path), dark=True)
         ground = "getComputedStyle(document.documentElement).backgroundColor"
@@ -301,6 +345,50 @@ class TestDashboard:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(asked, timeout=5)
         assert refused.value.code == 403
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8787", "LOCALHOST"])
+    def test_the_machines_own_names_are_answered(self, server: DashboardServer, host: str) -> None:
+        """A browser leaves the port out where it is 80."""
+        asked = urllib.request.Request(server.url + "data", headers={"Host": host})
+        assert urllib.request.urlopen(asked, timeout=30).status == 200
+
+    @pytest.mark.parametrize("host", ["", "127.0.0.1.evil.example", "evil.example:127.0.0.1", "localhost.", "evil@127.0.0.1:80"])
+    def test_no_other_name_is(self, server: DashboardServer, host: str) -> None:
+        asked = urllib.request.Request(server.url + "data", headers={"Host": host})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=30)
+        assert refused.value.code == 403
+
+    def test_a_ledger_that_fails_is_said_and_the_server_lives_on(
+        self, ledger: Any, server: DashboardServer, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger.flush()
+        with ledger.engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE places RENAME TO elsewhere")
+        with pytest.raises(urllib.error.HTTPError) as failed:
+            urllib.request.urlopen(server.url + "data", timeout=30)
+        assert failed.value.code == 503
+        assert "The ledger cannot be read: no such table" in failed.value.read().decode()
+        assert "Traceback" not in capfd.readouterr().err
+        with ledger.engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO places")
+        assert urllib.request.urlopen(server.url + "data", timeout=30).status == 200
+
+    def test_old_numbers_do_not_pass_for_live_ones(self, ledger: Any, server: DashboardServer, chromium: Any) -> None:
+        self.now(ledger, "t1", 0.25)
+        page = chromium.new_page()
+        page.goto(server.url)
+        page.get_by_role("button", name="Pause").click()
+        with ledger.engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE places RENAME TO elsewhere")
+        page.get_by_role("button", name="Go on").click()
+        page.locator("#first-line", has_text="The dashboard does not answer. These numbers are of").wait_for(timeout=10_000)
+        with ledger.engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO places")
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Go on").click()
+        page.locator("#first-line", has_text="Spend 0.25 USD").wait_for(timeout=10_000)
+        page.close()
 
     def test_a_taken_port_is_said(self, ledger: Any, server: DashboardServer) -> None:
         with pytest.raises(ConfigurationError, match="Take another one"):

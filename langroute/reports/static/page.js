@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   let data = JSON.parse($("data").textContent);
-  let spendersBy = "team", list = "worst", shown = null, timer = null;
+  let spendersBy = "team", list = "worst", shown = null, timer = null, lost = false;
   const NONE = "(none)";
 
   // Words -------------------------------------------------------------------------------------------------------------
@@ -19,7 +19,7 @@
     return `${sign}$${whole}.${cents.padEnd(2, "0")}`;
   };
   const tick = (x) => "$" + d3.format(Math.abs(x) >= 1000 ? ",.0f" : "~g")(x);
-  const atLeast = (x, unknown) => (x == null ? "unknown" : (unknown ? "≥ " : "") + usd(x));
+  const atLeast = (x, unknown) => (x == null || (unknown && !x) ? "unknown" : (unknown ? "≥ " : "") + usd(x));
   const percent = (x, d = 0) => (x == null ? "unknown" : (x * 100).toFixed(d) + " %");
   const seconds = (s) => (s == null ? "" : s < 1 ? Math.round(s * 1000) + " ms" : s < 60 ? s.toFixed(1) + " s" : s < 3600 ? Math.floor(s / 60) + " min " + Math.round(s % 60) + " s" : (s / 3600).toFixed(1) + " h");
   const moment = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
@@ -30,6 +30,7 @@
     return [hits === 0 ? 0 : Math.max(0, middle - half), hits === of ? 1 : Math.min(1, middle + half)];
   };
   const tierColor = (tier) => `var(--${["cheap", "balanced", "frontier"].includes(tier) ? tier : "other"})`;
+  const short = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
   const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
   // Elements ----------------------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@
       one("f-tasks", "Tasks", count(all), `${count(told)} with an outcome`),
       one("f-success", "Success", told ? percent(won / told) : "not told", told ? `95 % interval ${(low * 100).toFixed(0)}–${percent(high)}` : "no outcome yet"),
       one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", won ? "with failures and retries" : "nothing has succeeded yet"),
-      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `against ${data.savings.baselines.join(" or ") || "the baseline"}` : "nothing to compare with"),
+      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `${saved < 0 ? "it cost more than" : "against"} ${data.savings.baselines.join(" or ") || "the baseline"} alone` : "nothing to compare with"),
       one("f-hours", "Hours saved", baselines ? d3.format(",.1f")(hours) : "not declared", baselines ? `${plural(baselines, "task")} with a baseline` : "no baseline was declared"),
     );
   }
@@ -133,9 +134,10 @@
     if (!rows.length) return card("spend", "Spend over time", null, empty(data.calls.length ? "No calls in this selection." : "No calls were recorded in this time. A router keeps them where it is given a ledger: ChatRouter(routes, ledger=open_ledger(\"ledger.db\"))."));
     const tiers = data.tiers.filter((tier) => rows.some((row) => row.tier === tier));
     const span = spanFrom(from);
-    const figure = draw(`Spend for each ${grain}, by tier. The whole is ${usd(d3.sum(rows, (r) => r.usd))}.`, {
+    const whole = d3.sum(rows, (r) => r.usd), unpriced = d3.sum(rows, (r) => r.unknown);
+    const figure = draw(`Spend for each ${grain}, by tier. The whole is ${atLeast(whole, unpriced)}.`, {
       width: width("spend"), height: 240, marginLeft: 56, marginRight: 8,
-      x: { type: "utc", domain: span, label: null }, y: { label: "USD", grid: true, tickFormat: tick, nice: true, ticks: 5 },
+      x: { type: "utc", domain: span, label: null }, y: { label: "USD", grid: true, tickFormat: tick, nice: true, ticks: 5, ...(whole ? {} : { domain: [0, 1] }) },
       marks: [
         Plot.rectY(rows, Plot.stackY({ x1: (d) => d.date, x2: (d) => d3.utcDay.offset(d.date, data.grain_days), y: "usd", fill: (d) => tierColor(d.tier), order: (d) => tiers.indexOf(d.tier), insetLeft: .5, insetRight: .5 })),
         Plot.ruleY([0], { stroke: "var(--line)" }),
@@ -143,7 +145,7 @@
       ],
     });
     const perPoint = [...sums].sort((a, b) => d3.descending(a[0], b[0])).map(([point, byTier]) => [data.points[point], ...tiers.map((tier) => atLeast((byTier.get(tier) || [0, 0])[0], (byTier.get(tier) || [0, 0])[1]))]);
-    card("spend", "Spend over time", `For each ${grain}, by tier.`, legend(tiers), figure, asTable([["From"], ...tiers.map((tier) => [tier, true])], perPoint, "Spend over time"));
+    card("spend", "Spend over time", `For each ${grain}, by tier.${unpriced ? ` Not drawn: ${plural(unpriced, "call")} without a known price.` : ""}`, legend(tiers), figure, asTable([["From"], ...tiers.map((tier) => [tier, true])], perPoint, "Spend over time"));
   }
 
   function successOverTime(tasks, from) {
@@ -170,10 +172,11 @@
 
   function quality(tasks) {
     const rows = [...d3.rollup(tasks, (r) => ({ n: total(r, 3), won: total(r, 4), of: total(r, 4) + total(r, 5), usd: total(r, 7), unknown: total(r, 8) }), (r) => r[2])]
-      .map(([kind, r]) => { const [low, high] = wilson(r.won, r.of); return { kind: data.kinds[kind], ...r, share: r.of ? r.won / r.of : null, low, high, per: r.won ? r.usd / r.won : null }; })
+      .map(([kind, r]) => { const [low, high] = wilson(r.won, r.of); return { kind: data.kinds[kind], ...r, name: short(data.kinds[kind]), share: r.of ? r.won / r.of : null, low, high, per: r.won ? r.usd / r.won : null }; })
       .sort((a, b) => d3.descending(a.per ?? Infinity, b.per ?? Infinity));
     if (!rows.length) return card("quality", "Cost and quality by task kind", null, empty("No tasks in this selection."));
-    const told = rows.filter((r) => r.of && r.per > 0);
+    const told = rows.filter((r) => r.of && r.per > 0), left = rows.filter((r) => r.of && !(r.per > 0));
+    const nowhere = (why, which) => { const names = left.filter(which).map((r) => r.name); return names.length ? ` Not drawn, because ${why}: ${names.join(", ")}.` : ""; };
     const w = width("quality"), wide = told.length > 1 && d3.max(told, (r) => r.per) / d3.min(told, (r) => r.per) > 12;
     const options = {
       width: w, height: 270, marginLeft: 48, marginRight: 76, marginTop: 24, marginBottom: 40,
@@ -189,11 +192,11 @@
       ...options,
       marks: [
         ...marks,
-        ...beside(told, { ...options, marks }, "per", "share", "kind"),
+        ...beside(told, { ...options, marks }, "per", "share", "name"),
         Plot.tip(told, Plot.pointer({ x: "per", y: "share", title: (d) => `${d.kind}\n${atLeast(d.per, d.unknown)} per successful task\n${percent(d.share)} of ${d.of} succeeded (${percent(d.low)} to ${percent(d.high)})` })),
       ],
     }) : empty("No task kind has both an outcome and a known cost.");
-    card("quality", "Cost and quality by task kind", "Up and to the left is better. Bars are 95 % intervals, dots grow with the number of tasks.", figure,
+    card("quality", "Cost and quality by task kind", "Up and to the left is better. Bars are 95 % intervals, dots grow with the number of tasks." + nowhere("no task succeeded", (r) => !r.won) + nowhere("no cost is known", (r) => r.won && r.unknown) + nowhere("they cost nothing", (r) => r.won && !r.unknown), figure,
       asTable([["Task kind"], ["Tasks", true], ["Success", true], ["95 % interval", true], ["Per successful task", true]], rows.map((r) => [r.kind, count(r.n), r.of ? percent(r.share) : "not told", r.of ? `${percent(r.low)} to ${percent(r.high)}` : "", atLeast(r.per, r.unknown)]), "Cost and quality by task kind"));
   }
 
@@ -210,11 +213,11 @@
     const order = [...sums].sort((a, b) => d3.descending(d3.sum(a[1].values()), d3.sum(b[1].values()))).map(([step]) => step);
     const figure = draw(`Which kind of step goes to which tier, ${plural(all, "decision")} together.`, {
       width: width("steps"), height: 42 + order.length * 26, marginLeft: 90, marginTop: 26, marginRight: 64, marginBottom: 4,
-      x: { domain: tiers, label: null, axis: "top", tickSize: 0 }, y: { domain: order, label: null, tickSize: 0 },
+      x: { domain: tiers, label: null, axis: "top", tickSize: 0, tickFormat: short }, y: { domain: order, label: null, tickSize: 0 },
       marks: [
         Plot.cell(rows, { x: "tier", y: "step", fill: (d) => tierColor(d.tier), fillOpacity: (d) => (d.n ? 0.12 + 0.5 * d.share : 0.04), inset: 1.5, rx: 4 }),
         Plot.text(rows.filter((r) => r.n), { x: "tier", y: "step", text: (d) => percent(d.share), fill: "var(--ink)" }),
-        Plot.axisY({ anchor: "left", domain: order, label: null, tickSize: 0 }),
+        Plot.axisY({ anchor: "left", domain: order, label: null, tickSize: 0, tickFormat: (step) => (step.length > 13 ? step.slice(0, 12) + "…" : step) }),
         Plot.axisY({ anchor: "right", domain: order, label: null, tickSize: 0, tickFormat: (step) => d3.format(".3~s")(d3.sum(sums.get(step).values())) }),
         Plot.tip(rows, Plot.pointer({ x: "tier", y: "step", title: (d) => `${d.step} to ${d.tier}\n${count(d.n)} of ${count(d.of)} decisions (${percent(d.share, 1)})` })),
       ],
@@ -236,7 +239,7 @@
     const tabs = el("div", { class: "tabs", role: "group", "aria-label": "Top spenders by" }, ...choices.map(([id, name]) =>
       el("button", { type: "button", "aria-pressed": String(spendersBy === id), onclick: () => { spendersBy = id; render(); $("spenders").querySelector('[aria-pressed="true"]').focus(); } }, name)));
     if (!rows.length) return card("spenders", "Top spenders", null, tabs, empty("No spend in this selection."));
-    const top = rows.slice(0, 9), short = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
+    const top = rows.slice(0, 9);
     const figure = draw(`Top spenders by ${spendersBy}; first ${top[0].name} with ${usd(top[0].usd)}.`, {
       width: width("spenders"), height: 20 + top.length * 29, marginLeft: 145, marginRight: 84, marginTop: 4, marginBottom: 8,
       x: { axis: null, domain: [0, d3.max(top, (r) => r.usd) || 1] }, y: { domain: top.map((r) => r.name), label: null, tickSize: 0, tickFormat: short },
@@ -269,7 +272,7 @@
 
   async function open(id) {
     if (!id) return;
-    let task = data.timelines[id];
+    let task = Object.hasOwn(data.timelines, id) ? data.timelines[id] : null;
     if (!task && data.live) {
       const answer = await fetch("task?id=" + encodeURIComponent(id)).catch(() => null);
       if (answer && answer.ok) task = await answer.json();
@@ -344,6 +347,7 @@
     // So many points from the end; named by the day on which they begin, which is exact where a point is a week.
     const spans = [...new Set([7, 30, 90].map((days) => Math.max(1, Math.round(days / data.grain_days))))].filter((n) => n < data.points.length);
     fill("time", "All of it", spans.map((n) => `Since ${data.points.at(-n)}`), spans);
+    lost = false;
     $("window").textContent = `Report of ${data.window}`;
     $("first-line").textContent = data.first_line;
     $("first-line").className = data.unknown_prices.length ? "banner" : "";
@@ -352,14 +356,20 @@
   }
   async function again() {
     const answer = await fetch("data").catch(() => null);
-    if (!answer || !answer.ok) return;
+    if (!answer || !answer.ok) {
+      // Old numbers must not pass for live ones.
+      lost = true;
+      $("first-line").textContent = `The dashboard does not answer. These numbers are of ${moment(data.made_at)}.`;
+      $("first-line").className = "banner";
+      return;
+    }
     const fresh = await answer.json();
     const same = (one) => JSON.stringify({ ...one, made_at: 0 });
     const changed = same(fresh) !== same(data);
     data = fresh;
     if (shown && data.timelines[shown.id]) shown = data.timelines[shown.id];
     // Nobody's place on the page is lost for nothing.
-    if (changed) start();
+    if (changed || lost) start();
   }
   const theme = (name) => { document.documentElement.dataset.theme = name; $("theme").textContent = name === "dark" ? "Light" : "Dark"; $("theme").setAttribute("aria-label", name === "dark" ? "Light colours" : "Dark colours"); };
   const wanted = new URLSearchParams(location.search).get("theme");
