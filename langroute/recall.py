@@ -6,6 +6,7 @@ is offered to the cache. A router without a cache has none of this in its way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
@@ -55,7 +56,8 @@ class Recall:
         self, plan: Generator[Effect, Any, Result], host: Any, request: Request, run: Run | None, router: Router
     ) -> tuple[Generator[Effect, Any, Result], Any]:
         """The same plan and host, with the cache between them."""
-        session = CachingHost(self, host, request, run, router)
+        kind = RacingHost if type(host) in (ModelHost, GenerateHost) else CachingHost
+        session = kind(self, host, request, run, router)
         return session.keeping(plan), session
 
     def made_by(self, route: BuiltRoute) -> bytes:
@@ -111,7 +113,16 @@ class CachingHost:
         self.tickets: dict[int, Ticket] = {}
         """Attempt → its request, while an answer to it is awaited or may still be kept."""
 
+        self.out: set[int] = set()
+        """Calls that a model is out for."""
+
+        self.lost: dict[int, Ticket] = {}
+        """Calls that lost a race, with their requests: the plan goes on without them. One that is out is ended by whoever carries it out."""
+
         self.replies: dict[int, Reply] = {}
+        self.places: dict[int, int] = {}
+        """Call → its place among the attempts: one that won a race stands behind those that lost it."""
+
         self.parts: dict[int, list[Any]] = {}
         self.notes: dict[int, tuple[str, Stored | None, str | None]] = {}
         """Attempt → what the cache said, the stored answer, the key."""
@@ -124,7 +135,8 @@ class CachingHost:
         """Keys that were looked up in this step."""
 
         self.streaming = ""
-        """How chunks are being handed on, if they are: the plan then ends before the last of them is out, and asks for nothing more."""
+        """How the latest call's chunks are handed on, if they are: the plan then ends before the last of them is out, and asks for nothing
+        more."""
 
         self.first: Ticket | None = None
         self.result: Result | None = None
@@ -169,7 +181,7 @@ class CachingHost:
                     effect = plan.throw(error)
                     continue
                 if type(effect) is Call:
-                    self._annotate(effect.index, value)
+                    self._annotate(effect, value)
                 effect = plan.send(value)
         except StopIteration as stop:
             self.result = stop.value
@@ -186,9 +198,15 @@ class CachingHost:
                 self.settle()
         return self.result
 
-    def _annotate(self, index: int, reply: Reply) -> None:
+    def _annotate(self, call: Call, reply: Reply) -> None:
+        for lost, _ in reply.also:
+            if (ticket := self.tickets.pop(lost.index, None)) is not None:
+                self.lost[lost.index] = ticket
+                if lost.index not in self.out:
+                    self.cache.fail(ticket)
+        index = call.index if reply.call is None else reply.call.index
         reply.cache, reply.stored, reply.cache_key = self.notes.get(index, (None, None, None))
-        self.replies[index] = reply
+        self.replies[index], self.places[index] = reply, call.index + len(reply.also)
 
     # Asking ------------------------------------------------------------------------------------------------------------
 
@@ -275,55 +293,84 @@ class CachingHost:
 
     def call(self, call: Call) -> Reply:
         """Answer from the cache, or call."""
-        ticket = self._open(call)
-        if ticket is not None and (hit := self.cache.recall(ticket)) is not None:
-            reply = self._serve(call, hit)
-            if reply is not None:
-                return reply
-        if ticket is not None and not isinstance(self.host, ModelHost):
+        ticket, self.streaming = self._open(call), ""
+        if ticket is None:
+            return self.host.call(call)  # type: ignore[no-any-return]
+        if (hit := self.cache.recall(ticket)) is not None and (reply := self._serve(call, hit)) is not None:
+            return reply
+        if not isinstance(self.host, ModelHost):
             self._listen()
-        return self.host.call(call)  # type: ignore[no-any-return]
+        self.out.add(call.index)
+        try:
+            reply = cast("Reply", self.host.call(call))
+            if call.gate is not None and call.gate.closed:
+                self._late(call, ticket, reply)
+            return reply
+        finally:
+            self.ended(call)
+
+    def ended(self, call: Call) -> None:
+        """A model is no longer out for a call: if that lost a race, nobody waits for its answer any more."""
+        self.out.discard(call.index)
+        if (ticket := self.lost.get(call.index)) is not None:
+            self.cache.fail(ticket)
+
+    def _late(self, call: Call, ticket: Ticket, reply: Reply) -> None:
+        """The answer of a call that was given up meanwhile: it is paid for, and others may have asked the same."""
+        attempt = self.router.accounts.attempt(call.route, call.selection, reply)
+        if type(self) is not RacingHost or attempt.error is not None or call.selection.tentative:
+            self.cache.fail(ticket)
+            return
+        said = attempt.answer.response_metadata
+        self.cache.keep(
+            ticket,
+            self.cache.entry(
+                ticket, attempt.answer, finish_reason=finish_reason(said), usage=attempt.usage, cost_usd=attempt.cost_usd
+            ),
+        )
 
     async def acall(self, call: Call) -> Reply:
         """The same, awaited."""
-        ticket = self._open(call)
-        if ticket is not None and (hit := await self.cache.arecall(ticket)) is not None:
-            reply = await self._aserve(call, hit)
-            if reply is not None:
-                return reply
-        if ticket is not None and not isinstance(self.host, ModelHost):
+        ticket, self.streaming = self._open(call), ""
+        if ticket is None:
+            return await self.host.acall(call)  # type: ignore[no-any-return]
+        if (hit := await self.cache.arecall(ticket)) is not None and (reply := await self._aserve(call, hit)) is not None:
+            return reply
+        if not isinstance(self.host, ModelHost):
             self._listen()
-        return await self.host.acall(call)  # type: ignore[no-any-return]
+        try:
+            return await self.host.acall(call)  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            # The caller went, or another route was faster.
+            self.cache.fail(ticket)
+            raise
 
     def stream(self, call: Call) -> Iterator[Any]:
         """Stream a stored answer, one that is under way, or the model."""
         ticket = self._open(call)
         self.streaming = "plain"
-        try:
-            if ticket is None:
-                yield from self.host.stream(call)
+        if ticket is None:
+            yield from self.host.stream(call)
+            return
+        sharing = Sharing(self, call, ticket)
+        found, shown = self.cache.listen(ticket, live=sharing.listens), False
+        while isinstance(found, Seat):
+            for chunk in sharing.follow(found):
+                shown = True
+                yield chunk
+            if shown:
                 return
-            sharing = Sharing(self, call, ticket)
-            found, shown = self.cache.listen(ticket, live=sharing.listens), False
-            while isinstance(found, Seat):
-                for chunk in sharing.follow(found):
-                    shown = True
-                    yield chunk
-                if shown:
-                    return
-                ticket.failures += 1
-                found = self.cache.listen(ticket)
-            if found is not None and (message := self._fresh(call, found)) is not None:
-                yield from self._chunks(call, message, found)
-            elif sharing.leads:
-                yield from sharing.lead()
-            else:
-                parts = self.parts[call.index] = []
-                for chunk in self.host.stream(call):
-                    parts.append(chunk)
-                    yield chunk
-        finally:
-            self.streaming = ""
+            ticket.failures += 1
+            found = self.cache.listen(ticket)
+        if found is not None and (message := self._fresh(call, found)) is not None:
+            yield from self._chunks(call, message, found)
+        elif sharing.leads:
+            yield from sharing.lead()
+        else:
+            parts = self.parts[call.index] = []
+            for chunk in self.host.stream(call):
+                parts.append(chunk)
+                yield chunk
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
         """The same, awaited."""
@@ -356,7 +403,6 @@ class CachingHost:
                 parts.append(chunk)
                 yield chunk
         finally:
-            self.streaming = ""
             if (close := getattr(source, "aclose", None)) is not None:
                 await close()
 
@@ -542,7 +588,7 @@ class CachingHost:
             reply = self.replies.get(index)
             if reply is None or reply.error is not None or result is None:
                 ends.append((ticket, None))
-            elif result.index != index:
+            elif result.index != self.places[index]:
                 # Another answer was kept, so this one was rejected.
                 ends.append((ticket, (None,)))
             else:
@@ -563,7 +609,7 @@ class CachingHost:
             if parsed is None:
                 return None
             parsed = parsed.model_dump(mode="json") if hasattr(parsed, "model_dump") else parsed
-        attempt = result.decision.attempts[index]
+        attempt = result.decision.attempts[self.places[index]]
         if attempt is not result.decision.attempts[-1]:
             # The policy went on and came back to it: it was not what was hoped for.
             return None
@@ -595,6 +641,12 @@ class CachingHost:
         tickets, self.tickets = self.tickets, {}
         for ticket in tickets.values():
             self.cache.fail(ticket)
+
+
+class RacingHost(CachingHost):
+    """One that may have several calls out at once, as the host it stands for."""
+
+    races = True
 
 
 class _Eligible(Mapping[str, bytes]):

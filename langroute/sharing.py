@@ -62,6 +62,7 @@ class Sharing:
         session, call = self.session, self.call
         live = Plain(iter(session.host.stream(call)), call.route, call.selection)
         session.parts[call.index] = live.chunks
+        session.out.add(call.index)
         place, flight = 0, self.ticket.flight
         try:
             while (chunk := live.at(place)) is not END:
@@ -76,12 +77,14 @@ class Sharing:
         finally:
             if not live.ended:
                 self._left(live)
+            session.ended(call)
 
     async def alead(self) -> AsyncIterator[Any]:
         """The same, awaited."""
         session, call = self.session, self.call
         live = Awaited(session.host.astream(call), call.route, call.selection)
         session.parts[call.index] = live.chunks
+        session.out.add(call.index)
         place, flight = 0, self.ticket.flight
         try:
             while (chunk := await live.aat(place)) is not END:
@@ -96,6 +99,7 @@ class Sharing:
         finally:
             if not live.ended:
                 await self._aleft(live)
+            session.ended(call)
 
     def _left(self, live: Plain) -> None:
         """The caller went before the end: whoever else wants the answer gets it all the same."""
@@ -154,11 +158,14 @@ class Sharing:
             await self.cache.akeep(self.ticket, self._entry(attempt))
 
     def _abandoned(self) -> Flight | None:
-        """The flight that others still wait for, whose ticket is then no longer the plan's to end; `None` if there is none."""
+        """The flight that others still wait for, whose ticket is then nobody's to end but ours; `None` if there is none."""
+        session, index = self.session, self.call.index
         flight = self.ticket.flight
-        if flight is None or self.session.tickets.get(self.call.index) is not self.ticket or flight.given_up():
+        over = session.result is not None and index not in session.lost
+        if flight is None or over or flight.given_up():
             return None
-        del self.session.tickets[self.call.index]
+        session.tickets.pop(index, None)
+        session.lost.pop(index, None)
         return flight
 
     def _entry(self, attempt: Attempt) -> Any:

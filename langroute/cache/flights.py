@@ -141,7 +141,12 @@ def _uncancellable() -> Future[Any]:
 
 
 async def _awaited(future: Future[Any], seconds: float) -> Any:
-    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), seconds)
+    # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the future is done at the same time.
+    mine = asyncio.wrap_future(future)
+    done, _ = await asyncio.wait({mine}, timeout=seconds)
+    if not done:
+        raise TimeoutError
+    return mine.result()
 
 
 def _task() -> Any:

@@ -151,6 +151,8 @@ class Plain(Live):
             while self._fetching:
                 self._changed.wait()
             self.ended = True
+            if not self.chunks or getattr(self.chunks[-1], "chunk_position", None) != "last":
+                self.error = StreamLostError("it was given up")
             if (close := getattr(self._source, "close", None)) is not None:
                 close()
 
