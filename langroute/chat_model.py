@@ -581,9 +581,11 @@ def _configs(count: int, callbacks: Any, tags: Any, metadata: Any, run_name: Any
 
 def _combined(results: Sequence[Any]) -> LLMResult:
     """One result for several lists of messages, with the models' own words about tokens where they all come from one."""
-    for result in results:
-        marked(result.message, result)
     outputs: list[LLMResult] = [result.output for result in results]
+    for result, output in zip(results, outputs, strict=True):
+        message, (first, *others) = marked(result.message, result), output.generations[0]
+        if message is not result.message:
+            output.generations[0] = [first.model_copy(update={"message": message}), *others]
     if len(outputs) == 1:
         return outputs[0]
     return LLMResult(

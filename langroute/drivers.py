@@ -508,7 +508,11 @@ def merged(chunks: list[Any]) -> BaseMessage:
 def marked(message: Any, result: Result) -> Any:
     """A message with the decision in its `response_metadata`."""
     if isinstance(message, BaseMessage):
-        message.response_metadata = {**message.response_metadata, KEY: mark(result.decision)}
+        metadata = message.response_metadata
+        if KEY in metadata:
+            # LangChain's cache, for one, hands the same object to everybody who asks; what others were told stays as it was.
+            message = message.model_copy()
+        message.response_metadata = {**metadata, KEY: mark(result.decision)}
     return message
 
 

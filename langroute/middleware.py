@@ -183,8 +183,14 @@ def _config(request: Any) -> RunnableConfig:
 
 
 def _response(result: Result) -> Any:
-    marked(result.message, result)
-    return result.output
+    message, output = marked(result.message, result), result.output
+    if message is result.message:
+        return output
+    if output is result.message:
+        return message
+    inner = getattr(output, "model_response", output)
+    inner.result = [message if one is result.message else one for one in inner.result]
+    return output
 
 
 __all__ = ["RouterMiddleware"]

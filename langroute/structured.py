@@ -124,5 +124,7 @@ class RoutedStructured(RunnableSerializable[Any, Any]):
 
 
 def _output(result: Any) -> Any:
-    marked(result.message, result)
+    message = marked(result.message, result)
+    if message is not result.message and isinstance(result.output, dict) and result.output.get("raw") is result.message:
+        return {**result.output, "raw": message}
     return result.output
