@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langroute.estimators.store import PolicyFile
+from langroute.policies.base import reward_of
 from langroute.records import Decision, Outcome
 
 OK, DRIFT, UNKNOWN = "ok", "drift", "cannot tell"
@@ -113,8 +114,8 @@ class Drift:
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Compare an outcome with what was expected."""
-        score = float(outcome.success) if outcome.success is not None else outcome.score
-        if outcome.decision_id is None or score is None or not 0 <= score <= 1:
+        score = reward_of(outcome)
+        if outcome.decision_id is None or score is None:
             return
         with self._lock:
             route, expected = self._open.pop(outcome.decision_id, (None, None))

@@ -69,6 +69,18 @@ class Wrapper:
             hear(outcome)
 
 
+def reward_of(outcome: Outcome) -> float | None:
+    """How well it went, 0 to 1, where the outcome says so; a declared metric of one's own is no reward.
+
+    Example:
+        >>> reward_of(Outcome(success=True)), reward_of(Outcome(score=0.25)), reward_of(Outcome("seconds", score=0.25))
+        (1.0, 0.25, None)
+    """
+    if outcome.success is not None:
+        return float(outcome.success)
+    return outcome.score if outcome.key == "success" and outcome.score is not None and 0 <= outcome.score <= 1 else None
+
+
 def stops_at_answers(policy: Any) -> bool:
     """The policy says that an answer that cannot be rejected always ends it (`ends_with_answer`).
 

@@ -11,6 +11,7 @@ from typing import Any
 from zlib import crc32
 
 from langroute.errors import ConfigurationError
+from langroute.policies.base import reward_of
 from langroute.records import Attempt, Decision, Outcome, Request, Selection
 
 RUNNING, HARM, SUCCESS = "running", "harm", "success"
@@ -146,8 +147,8 @@ class Canary:
         for policy in (self.old, self.new):
             if callable(hear := getattr(policy, "on_outcome", None)):
                 hear(outcome)
-        score = float(outcome.success) if outcome.success is not None else outcome.score
-        if score is None or not 0 <= score <= 1:
+        score = reward_of(outcome)
+        if score is None:
             return
         with self._lock:
             task = outcome.task_id or self._decided.get(outcome.decision_id or "")
