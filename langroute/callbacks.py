@@ -8,6 +8,7 @@ anything is routed. Pass it in `config={"callbacks": [tracker]}`, or put the cal
 from __future__ import annotations
 
 import atexit
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from langroute.context import current_task, task
+from langroute.errors import DegradedWarning, LangrouteError
 from langroute.evaluators import Evaluator, Finished, Jury
 from langroute.holding import Holding
 from langroute.implicit import Implicit
@@ -448,20 +450,35 @@ class _FromEnvironment(OutcomeTracker):
     """The one tracker that LangChain makes when the environment says so; made again and again, it stays the same."""
 
     _made: _FromEnvironment | None = None
+    _making = RLock()
 
     def __new__(cls) -> _FromEnvironment:
-        if cls._made is None:
-            cls._made = super().__new__(cls)
-        return cls._made
+        with cls._making:
+            if cls._made is None:
+                cls._made = super().__new__(cls)
+            return cls._made
 
     def __init__(self) -> None:
-        if not hasattr(self, "ledger"):
-            import os
+        if hasattr(self, "ledger"):
+            return
+        # The first runs of a program may begin at once, in many threads: they share one ledger.
+        with self._making:
+            if not hasattr(self, "ledger"):
+                super().__init__(_ledger_of_environment())
 
-            from langroute.ledger import open_ledger
 
-            # LangChain asks for this class only where the variable is set.
-            super().__init__(open_ledger(os.environ[ENV_VAR]))
+def _ledger_of_environment() -> Any:
+    """The ledger that the environment names. Where it cannot be opened, the program runs on and is told that it is not measured."""
+    import os
+
+    from langroute.ledger import open_ledger
+
+    try:
+        # LangChain asks only where the variable is set.
+        return open_ledger(os.environ[ENV_VAR])
+    except LangrouteError as error:
+        warnings.warn(f"{ENV_VAR}: {error} Nothing is recorded in this process.", DegradedWarning, stacklevel=2)
+        return MemoryLedger(100)
 
 
 _tracker: ContextVar[OutcomeTracker | None] = ContextVar("langroute_tracker", default=None)

@@ -514,6 +514,58 @@ def test_an_environment_variable_switches_tracking_on(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60, cwd=tmp_path)
 
 
+def test_many_first_runs_at_once_share_one_ledger(tmp_path: Path) -> None:
+    """A server's first requests come in several threads; each with a ledger of its own would take as many connections."""
+    program = textwrap.dedent(
+        """
+        import gc, threading
+        import langroute.callbacks
+        from langroute.context import task
+        from langroute.ledger.sql import SqlLedger
+        from langroute.testing import ScriptedModel
+
+        together = threading.Barrier(8)
+
+        def request(number):
+            together.wait()
+            with task(f"t{number}"):
+                ScriptedModel("ok").invoke("hi")
+
+        threads = [threading.Thread(target=request, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(sum(isinstance(one, SqlLedger) for one in gc.get_objects()))
+        """
+    )
+    environment = {**os.environ, "LANGROUTE_LEDGER": str(tmp_path / "l.db")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.strip() == "1"
+    with open_ledger(tmp_path / "l.db") as ledger:
+        assert [ledger.task(f"t{number}").calls for number in range(8)] == [1] * 8
+
+
+@pytest.mark.parametrize("where", ["{folder}/nowhere/l.db", "{folder}/letter.db", "mysql://host/db"])
+def test_a_ledger_of_the_environment_that_cannot_be_opened_stops_no_program(tmp_path: Path, where: str) -> None:
+    """Measuring must not be what breaks a program; nor may it fail in silence."""
+    (tmp_path / "letter.db").write_text("This is a letter, and no database. " * 100)
+    program = textwrap.dedent(
+        """
+        import langroute.callbacks
+        from langroute.testing import ScriptedModel
+
+        for _ in range(3):
+            print(ScriptedModel("ok").invoke("hi").text)
+        """
+    )
+    environment = {**os.environ, "LANGROUTE_LEDGER": where.format(folder=tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ok\nok\nok\n"
+    assert done.stderr.count("Nothing is recorded in this process") == 1
+
+
 def test_calls_of_a_decision_that_never_comes_are_written_after_a_while() -> None:
     """A router with a ledger of its own: its calls are counted, once patience or room is at its end."""
     from langroute.holding import Holding
