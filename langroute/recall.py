@@ -18,11 +18,12 @@ from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 
 from langroute.answers import finish_reason
 from langroute.binding import BoundTools
+from langroute.cache.asks import Ask, Hit, Ticket
 from langroute.cache.entries import chunks, fresh
 from langroute.cache.flights import Seat
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
 from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
-from langroute.cache.response import Ask, Hit, ResponseCache, Ticket
+from langroute.cache.response import ResponseCache
 from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
 from langroute.effects import Call, Effect, Reply, Settle

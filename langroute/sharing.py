@@ -12,11 +12,11 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from langroute.answers import finish_reason
+from langroute.cache.asks import Ticket
 from langroute.cache.entries import new_message_id
 from langroute.cache.flights import Flight, Seat
 from langroute.cache.live import END, Awaited, Live, Plain, Retold, StreamLostError, duplicate
 from langroute.cache.replay import is_message, listened_to
-from langroute.cache.response import Ticket
 from langroute.calling import ModelHost
 from langroute.drivers import merged
 from langroute.effects import Call, Reply

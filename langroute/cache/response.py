@@ -8,100 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
+from langroute.cache.asks import Ask, Hit, Ticket
 from langroute.cache.entries import Entry, encode, storable
-from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases, Seat
+from langroute.cache.flights import GIVE_UP, NOTHING, Flights, Landed, Leases, Seat
 from langroute.cache.keys import Keys, UnkeyableError
 from langroute.cache.namespaces import Namespace, NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
-from langroute.cache.reading import Readings
-from langroute.cache.stats import CacheStats, Counts
-from langroute.cache.stores import Store, StoreStats, open_store
-from langroute.errors import ConfigurationError, DataError, DegradedWarning
-from langroute.records import Outcome, Usage
+from langroute.cache.served import Served
+from langroute.cache.stats import CacheStats
+from langroute.cache.stores import StoreStats, open_store
+from langroute.cache.taking_back import TakesBack
+from langroute.errors import ConfigurationError, DataError
+from langroute.records import Usage
 
 SCOPES = ("route", "tier")
 MODES = ("off", "no_store", "refresh")
 MODE_KEY, MAX_AGE_KEY, TAGS_KEY = "langroute_cache", "langroute_cache_max_age", "langroute_cache_tags"
 """Where a call's config speaks to the cache, under `configurable` or `metadata`."""
 
-REMEMBERED = 50_000
-"""Decisions whose entries are remembered, for outcomes and complaints."""
-
 PARENTS = 64
 """Answers in a history that an entry is tied to, the latest ones."""
 
-FIRST_REST, LONGEST_REST = 0.5, 30.0
-"""Seconds in which a store that failed is left alone, growing from the first to the longest."""
 
-
-@dataclass(slots=True)
-class Ask:
-    """One request as the cache is asked for it."""
-
-    messages: Sequence[Any]
-    kind: str
-    route: str
-    tier: str
-    made_by: bytes
-    """Digest of the route's model and its settings."""
-
-    parts: Sequence[bytes]
-    """Digests of tools and call arguments."""
-
-    settings: Mapping[str, Any]
-    model: Any
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    configurable: Mapping[str, Any] = field(default_factory=dict)
-    eligible: Mapping[str, bytes] = field(default_factory=dict)
-    """Routes whose answers may be given, each with the digest of its model."""
-
-    decision_id: str | None = None
-    task: str | None = None
-    tools_bound: bool = False
-    structured: bool = False
-    tools: frozenset[str] | None = None
-    """Names of the bound tools, where an answer in a schema was asked for."""
-
-    may_be_silent: bool = True
-    """The provider is not known to always give a finish reason."""
-
-
-@dataclass(slots=True)
-class Ticket:
-    """One request that may be answered from the cache."""
-
-    ask: Ask
-    key: str
-    space: Namespace
-    namespace: str
-    ttl: float
-    may_read: bool
-    max_age: float | None
-    tags: tuple[str, ...]
-    flight: Flight | None = None
-    owner: str | None = None
-    failures: int = 0
-    question: Any = None
-    """What the semantic cache made of the question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A stored answer that may be given."""
-
-    entry: Entry
-    how: str = "hit"
-    """`hit` or `semantic_hit`."""
-
-
-class ResponseCache:
+class ResponseCache(TakesBack):
     """Answers a request again without calling a model.
 
     Args:
@@ -152,27 +84,18 @@ class ResponseCache:
             raise ConfigurationError(f"Give isolate as a list of names: [{isolate!r}].")
         if lease_seconds <= 0 or wait_seconds <= 0:
             raise ConfigurationError("lease_seconds and wait_seconds are above zero.")
-        self.store: Store = open_store(store, clock=clock)
+        super().__init__(open_store(store, clock=clock), semantic, clock)
         self.policy = policy or CachePolicy()
         self.base: Namespace = (("app", namespace),)
         self.isolate = tuple(isolate)
         self.scope = scope
         self.single_flight = single_flight
         self.wait_seconds = wait_seconds
-        self.semantic = semantic
         self.keys = Keys()
-        self._clock = clock
         self._flights = Flights()
         self._leases = Leases(self.store, lease_seconds)
-        self._counts = Counts()
-        self._readings = Readings()
-        self._served: dict[bytes, tuple[str, float]] = {}
-        self._decisions: OrderedDict[str, tuple[str, Any]] = OrderedDict()
-        self._tasks: OrderedDict[str, set[str]] = OrderedDict()
+        self._served = Served()
         self._tasks_of_loops: set[asyncio.Task[None]] = set()
-        self._lock = Lock()
-        self._rest, self._rests_until = 0.0, 0.0
-        self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         # What was counted and who waits belong to this process; what is kept, to the store.
@@ -305,9 +228,9 @@ class ResponseCache:
 
     def _lead(self, ticket: Ticket) -> Hit | None:
         """The first to ask in this process: take the lease among processes, and look again at what came meanwhile."""
-        if self.store.shared and self._up():
+        if self.store.shared and self._tended.up:
             owner, begun, pause = self._leases.owner(), time.monotonic(), 0.01
-            while not self._try(self.store.acquire, ticket.key, owner, self._leases.seconds, otherwise=True):
+            while not self._tended.ask(self.store.acquire, ticket.key, owner, self._leases.seconds, otherwise=True):
                 if (entry := self._stored(ticket)) is not None:
                     self._counts.add("shared")
                     return Hit(entry)
@@ -326,9 +249,9 @@ class ResponseCache:
         return None
 
     async def _alead(self, ticket: Ticket) -> Hit | None:
-        if self.store.shared and self._up():
+        if self.store.shared and self._tended.up:
             owner, begun, pause = self._leases.owner(), time.monotonic(), 0.01
-            while not await self._atry(self.store.aacquire(ticket.key, owner, self._leases.seconds), otherwise=True):
+            while not await self._tended.aask(self.store.aacquire(ticket.key, owner, self._leases.seconds), otherwise=True):
                 if (entry := await self._astored(ticket)) is not None:
                     self._counts.add("shared")
                     return Hit(entry)
@@ -356,7 +279,7 @@ class ResponseCache:
         try:
             found = self.semantic.find(ticket, self.value, self.store, self.keys, self._clock())
         except Exception as error:  # noqa: BLE001 - an embedding service that is down costs no answer
-            self._failed(error)
+            self._tended.failed(error)
             return None
         return Hit(found, "semantic_hit") if found is not None and self._good(ticket, found, exact=False) else None
 
@@ -364,29 +287,29 @@ class ResponseCache:
         try:
             found = await self.semantic.afind(ticket, self.avalue, self.value, self.store, self.keys, self._clock())
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            self._tended.failed(error)
             return None
         return Hit(found, "semantic_hit") if found is not None and self._good(ticket, found, exact=False) else None
 
     def value(self, key: str) -> Entry | None:
         """The entry of a key, whoever's it is; `None` where there is none or it cannot be read."""
-        return self._decoded(key, self._try(self.store.get, key, otherwise=None))
+        return self._decoded(key, self._tended.ask(self.store.get, key, otherwise=None))
 
     async def avalue(self, key: str) -> Entry | None:
         """`value`, awaited."""
-        return self._decoded(key, await self._atry(self.store.aget(key), otherwise=None))
+        return self._decoded(key, await self._tended.aask(self.store.aget(key), otherwise=None))
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
     def _stored(self, ticket: Ticket) -> Entry | None:
-        if not ticket.may_read or not self._up():
+        if not ticket.may_read or not self._tended.up:
             return None
-        return self._fitting(ticket, self._try(self.store.get, ticket.key, otherwise=None))
+        return self._fitting(ticket, self._tended.ask(self.store.get, ticket.key, otherwise=None))
 
     async def _astored(self, ticket: Ticket) -> Entry | None:
-        if not ticket.may_read or not self._up():
+        if not ticket.may_read or not self._tended.up:
             return None
-        return self._fitting(ticket, await self._atry(self.store.aget(ticket.key), otherwise=None))
+        return self._fitting(ticket, await self._tended.aask(self.store.aget(ticket.key), otherwise=None))
 
     def _landed(self, ticket: Ticket, landed: Landed) -> Hit | None:
         """What somebody else's call came to, as a message of one's own."""
@@ -411,7 +334,7 @@ class ResponseCache:
             entry = self._readings.read(key, data)
         except DataError:
             self._counts.add("errors", "a stored answer could not be read")
-            self._try(self.store.delete, key, otherwise=0)
+            self._tended.ask(self.store.delete, key, otherwise=0)
             return None
         return entry if entry.key == key else None
 
@@ -431,9 +354,7 @@ class ResponseCache:
             made_by = ask.eligible.get(entry.route)
             if made_by is None or made_by.hex() != entry.made_by:
                 return False
-        served = self._served.get(bytes.fromhex(entry.made_by))
-        # The name a provider serves moves to another version under the same name: answers of the old one end there.
-        return served is None or entry.model is None or served[0] == entry.model or served[1] < entry.created
+        return self._served.still(entry)
 
     def _hit(self, ticket: Ticket, hit: Hit) -> Hit:
         usage = hit.entry.usage
@@ -483,7 +404,7 @@ class ResponseCache:
         served = kept.response_metadata.get("model_name") or kept.response_metadata.get("model")
         now = self._clock()
         if served:
-            self._served[ask.made_by] = (served, now)
+            self._served.note(ask.made_by.hex(), served, now)
         tags = (
             f"ns:{ticket.namespace}",
             f"route:{ask.route}",
@@ -532,8 +453,8 @@ class ResponseCache:
             self._taught(lambda: asked.embed(ticket))
             entry = asked.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
-        if entry is not None and data is not None and self._up():
-            self._try(self.store.put, entry.key, data, expires=entry.expires, tags=entry.tags, otherwise=None)
+        if entry is not None and data is not None and self._tended.up:
+            self._tended.ask(self.store.put, entry.key, data, expires=entry.expires, tags=entry.tags, otherwise=None)
             if asked is not None:
                 self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
@@ -548,11 +469,11 @@ class ResponseCache:
             try:
                 await asked.aembed(ticket)
             except Exception as error:  # noqa: BLE001
-                self._failed(error)
+                self._tended.failed(error)
             entry = asked.described(ticket, entry)
         data = self._sealed(entry) if entry is not None else None
-        if entry is not None and data is not None and self._up():
-            await self._atry(self.store.aput(entry.key, data, expires=entry.expires, tags=entry.tags), otherwise=None)
+        if entry is not None and data is not None and self._tended.up:
+            await self._tended.aask(self.store.aput(entry.key, data, expires=entry.expires, tags=entry.tags), otherwise=None)
             if asked is not None:
                 self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
@@ -570,7 +491,7 @@ class ResponseCache:
         try:
             learn()
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            self._tended.failed(error)
 
     def _stored_one(self, ticket: Ticket, entry: Entry) -> None:
         self._counts.add("stored")
@@ -598,151 +519,36 @@ class ResponseCache:
     def _let_go(self, ticket: Ticket) -> None:
         if ticket.owner is not None:
             self._leases.let_go(ticket.key)
-            self._try(self.store.release, ticket.key, ticket.owner, otherwise=None)
+            self._tended.ask(self.store.release, ticket.key, ticket.owner, otherwise=None)
             ticket.owner = None
 
     async def _alet_go(self, ticket: Ticket) -> None:
         if ticket.owner is not None:
             self._leases.let_go(ticket.key)
             owner, ticket.owner = ticket.owner, None
-            await self._atry(self.store.arelease(ticket.key, owner), otherwise=None)
-
-    def _remember(self, ticket: Ticket, key: str, hit: Hit | None) -> None:
-        ask = ticket.ask
-        with self._lock:
-            if ask.decision_id:
-                self._decisions[ask.decision_id] = (key, hit)
-                if len(self._decisions) > REMEMBERED:
-                    self._decisions.popitem(last=False)
-            if ask.task:
-                used = self._tasks.setdefault(ask.task, set())
-                if len(used) < 1000:
-                    used.add(key)
-                if len(self._tasks) > REMEMBERED // 10:
-                    self._tasks.popitem(last=False)
+            await self._tended.aask(self.store.arelease(ticket.key, owner), otherwise=None)
 
     # Plain bytes, for caches of other kinds on the same store ----------------------------------------------------------
 
     def raw(self, key: str) -> bytes | None:
         """What is stored under a key; `None` where there is nothing or the store is down."""
-        return self._try(self.store.get, key, otherwise=None) if self._up() else None
+        return self._tended.ask(self.store.get, key, otherwise=None) if self._tended.up else None
 
     async def araw(self, key: str) -> bytes | None:
         """`raw`, awaited."""
-        return await self._atry(self.store.aget(key), otherwise=None) if self._up() else None
+        return await self._tended.aask(self.store.aget(key), otherwise=None) if self._tended.up else None
 
     def put_raw(self, key: str, data: bytes, *, expires: float | None, tags: Sequence[str] = ()) -> None:
         """Store something under a key, if the store is up and it is not too large."""
-        if self._up() and len(data) <= self.policy.max_bytes:
-            self._try(self.store.put, key, data, expires=expires, tags=tags, otherwise=None)
+        if self._tended.up and len(data) <= self.policy.max_bytes:
+            self._tended.ask(self.store.put, key, data, expires=expires, tags=tags, otherwise=None)
 
     async def aput_raw(self, key: str, data: bytes, *, expires: float | None, tags: Sequence[str] = ()) -> None:
         """`put_raw`, awaited."""
-        if self._up() and len(data) <= self.policy.max_bytes:
-            await self._atry(self.store.aput(key, data, expires=expires, tags=tags), otherwise=None)
+        if self._tended.up and len(data) <= self.policy.max_bytes:
+            await self._tended.aask(self.store.aput(key, data, expires=expires, tags=tags), otherwise=None)
 
-    # Taking back -----------------------------------------------------------------------------------------------------
-
-    def withdraw(self, *keys: str) -> int:
-        """Forget answers and all that was answered with them in its history; how many there were."""
-        found: dict[str, None] = dict.fromkeys(keys)
-        waiting = list(found)
-        while waiting and len(found) < 100_000:
-            for derived in self._try(self.store.tagged, f"from:{waiting.pop()}", otherwise=()):
-                if derived not in found:
-                    found[derived] = None
-                    waiting.append(derived)
-        gone = int(self._try(self.store.delete, *found, otherwise=0)) if found else 0
-        self._readings.forget(found)
-        if self.semantic is not None:
-            self.semantic.forget(found)
-        self._counts.add("withdrawn", count=gone)
-        return gone
-
-    def report_bad_hit(self, decision: Any) -> bool:
-        """That answer was wrong: forget it, and have the semantic cache learn from it.
-
-        Args:
-            decision: The id of the decision, or the message that was answered.
-
-        Returns:
-            Whether there was anything to forget.
-        """
-        carried = getattr(decision, "response_metadata", None)
-        mark: Mapping[str, Any] = carried.get("langroute", {}) if carried is not None else {}
-        decision_id = str(mark.get("decision_id") or decision)
-        with self._lock:
-            key, hit = self._decisions.get(decision_id, (mark.get("cache_key"), None))
-        if hit is not None and hit.how == "semantic_hit" and self.semantic is not None:
-            self.semantic.learn(decision_id, right=False)
-        keys = [key] if key else self._try(self.store.tagged, f"decision:{decision_id}", otherwise=())
-        return self.withdraw(*keys) > 0
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        """Withdraw the answers of a decision or a task that turned out badly."""
-        bad = outcome.success is False or (
-            outcome.success is None and outcome.key == "success" and outcome.score is not None and outcome.score < 0.5
-        )
-        if not bad:
-            return
-        keys: set[str] = set()
-        if outcome.decision_id is not None:
-            self.report_bad_hit(outcome.decision_id)
-        if outcome.task_id is not None:
-            with self._lock:
-                keys |= self._tasks.pop(outcome.task_id, set())
-            keys.update(self._try(self.store.tagged, f"task:{outcome.task_id}", otherwise=()))
-        if keys:
-            self.withdraw(*keys)
-
-    def purge(
-        self,
-        *,
-        key: str | None = None,
-        tag: str | None = None,
-        namespace: str | None = None,
-        route: str | None = None,
-        model: str | None = None,
-        kind: str | None = None,
-        older_than_seconds: float | None = None,
-        everything: bool = False,
-    ) -> int:
-        """Forget answers; how many there were. Several conditions must all hold.
-
-        Args:
-            key: Its key.
-            tag: A tag that the call gave it.
-            namespace: Digest of its namespace, as `langroute cache show` prints it; see `namespace_id`.
-            route: The route that answered.
-            model: The model that was served.
-            kind: The kind of step.
-            older_than_seconds: Its age.
-            everything: All there is.
-
-        Raises:
-            ConfigurationError: Nothing was said.
-        """
-        wanted: list[set[str]] = []
-        if key is not None:
-            wanted.append({key})
-        named = {"tag": tag, "ns": namespace, "route": route, "model": model, "kind": kind}
-        wanted.extend(set(self.store.tagged(f"{name}:{value}")) for name, value in named.items() if value is not None)
-        if older_than_seconds is not None:
-            wanted.append(set(self.store.older(self._clock() - older_than_seconds)))
-        if not wanted:
-            if not everything:
-                raise ConfigurationError("Say what to purge: a key, tag, namespace, route, model, kind or age, or everything=True.")
-            count = self.store.stats().entries
-            self.store.clear()
-            self._readings.forget()
-            if self.semantic is not None:
-                self.semantic.clear()
-            return count
-        keys = set.intersection(*wanted)
-        self._readings.forget(keys)
-        if self.semantic is not None:
-            self.semantic.forget(keys)
-        return self.store.delete(*keys) if keys else 0
+    # About it ---------------------------------------------------------------------------------------------------------
 
     def namespace_id(self, **parts: Any) -> str:
         """What a namespace is called in the store: `namespace_id(tenant_id="acme")`."""
@@ -760,44 +566,6 @@ class ResponseCache:
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
-
-    # When the store fails --------------------------------------------------------------------------------------------
-
-    def _up(self) -> bool:
-        return self._rests_until == 0.0 or time.monotonic() >= self._rests_until
-
-    def _try(self, work: Callable[..., Any], *args: Any, otherwise: Any, **kwargs: Any) -> Any:
-        try:
-            value = work(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - every store has errors of its own, and none of them is the caller's
-            self._failed(error)
-            return otherwise
-        if self._rests_until:
-            self._rest = self._rests_until = 0.0
-        return value
-
-    async def _atry(self, work: Any, *, otherwise: Any) -> Any:
-        try:
-            value = await work
-        except Exception as error:  # noqa: BLE001
-            self._failed(error)
-            return otherwise
-        if self._rests_until:
-            self._rest = self._rests_until = 0.0
-        return value
-
-    def _failed(self, error: Exception) -> None:
-        """Leave a failing store alone for a while, and say so once."""
-        self._rest = min(LONGEST_REST, max(FIRST_REST, self._rest * 2))
-        self._rests_until = time.monotonic() + self._rest
-        self._counts.add("errors", f"{type(error).__name__}: {error}"[:200])
-        if "store" not in self._warned:
-            self._warned.add("store")
-            warnings.warn(
-                f"The response cache failed ({type(error).__name__}: {error}). Calls go on without it, and it is tried again.",
-                DegradedWarning,
-                stacklevel=2,
-            )
 
 
 def _said(metadata: Mapping[str, Any], configurable: Mapping[str, Any], name: str) -> Any:

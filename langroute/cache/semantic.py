@@ -30,7 +30,7 @@ from langroute.embeddings.hashed import HashedEmbeddings
 from langroute.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from langroute.cache.response import Ticket
+    from langroute.cache.asks import Ticket
 
 DEFAULT_KINDS = ("answer",)
 """Steps that ask one question and choose no action."""

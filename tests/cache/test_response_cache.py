@@ -808,12 +808,12 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     assert model.response_cache._flights._open == {}
 
 
-def test_a_listener_of_any_kind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_of_any_kind_is_noticed() -> None:
     """Where nobody hears of runs, none is made; whoever LangChain would tell must be seen."""
     from langchain_core.callbacks import CallbackManager, get_usage_metadata_callback
     from langchain_core.globals import set_debug
     from langchain_core.tracers.context import collect_runs
-    from langsmith.utils import get_env_var
+    from langsmith import tracing_context
 
     def told() -> bool:
         heard = bool(CallbackManager.configure(None).handlers)
@@ -830,13 +830,9 @@ def test_a_listener_of_any_kind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
         assert told()
     finally:
         set_debug(False)
-    monkeypatch.setenv("LANGSMITH_TRACING", "true")
-    get_env_var.cache_clear()
-    try:
-        assert told()
-    finally:
-        monkeypatch.undo()
-        get_env_var.cache_clear()
+    with tracing_context(enabled=True):
+        # What LangChain would make of it is a client that looks for its server.
+        assert listened_to({})
     assert not told()
 
 
@@ -856,3 +852,23 @@ def test_what_a_caller_does_to_an_answer_stays_with_him() -> None:
     assert second.response_metadata["langroute"]["cache"] == "hit"
     assert second.content == [{"type": "text", "text": "Paris.", "annotations": [{"n": 1}]}]
     assert second.response_metadata["inner"] == {"a": [1]}
+
+
+def test_another_process_learns_that_the_provider_serves_another_model(tmp_path: Path) -> None:
+    """The name stays, the model behind it changes. Who reads one answer of the new one gives none of the old one any more."""
+
+    def process(served: str) -> ChatRouter:
+        scripted = ScriptedModel(lambda messages: AIMessage(f"by {served}", response_metadata={"model_name": served}))
+        return ChatRouter({"cheap": scripted}, prices=PRICES, response_cache=tmp_path / "c.db")
+
+    old, new = process("m-2026-01"), process("m-2026-02")
+    for question in ("Why?", "How?"):
+        old.invoke(question)
+    new.invoke("What else?")
+    reader = process("m-2026-02")
+    assert reader.invoke("Why?").content == "by m-2026-01"
+
+    assert reader.invoke("What else?").response_metadata["langroute"]["cache"] == "hit"
+
+    assert reader.invoke("How?").content == "by m-2026-02"
+    assert reader.invoke("Why?").content == "by m-2026-02"

@@ -83,7 +83,7 @@ def test_a_locked_database_costs_no_answer(tmp_path: Path) -> None:
     assert [one.category for one in warned if one.category is not ResourceWarning] == [DegradedWarning]
     assert any("response cache failed" in str(one.message) for one in warned)
     lock.execute("ROLLBACK")
-    cache._rests_until = 1e-9
+    cache._tended._rests_until = 1e-9
     assert said(model.invoke("New again?")) == "miss"
     assert said(model.invoke("New again?")) == "hit"
 
@@ -106,10 +106,10 @@ with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
     for number in range(60):
         assert model.invoke(f"New {number} {'y' * 4000}?").content
-        cache._rests_until = 1e-9 if cache._rests_until else 0.0
+        cache._tended._rests_until = 1e-9 if cache._tended._rests_until else 0.0
     full = [str(one.message) for one in warned if "response cache failed" in str(one.message)]
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    cache._rests_until = 1e-9
+    cache._tended._rests_until = 1e-9
     model.invoke("Healed?")
     before = len(scripted.calls)
     model.invoke("Healed?")
