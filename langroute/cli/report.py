@@ -17,7 +17,7 @@ from langroute.errors import InputError
 from langroute.reports.build import build_report
 from langroute.reports.chargeback import to_focus
 from langroute.reports.formats import to_csv, to_json
-from langroute.reports.model import CALL_DIMENSIONS, DIMENSIONS, Report
+from langroute.reports.model import CALL_DIMENSIONS, DIMENSIONS, Line, Report
 from langroute.reports.stats import Range
 from langroute.reports.window import Window
 from langroute.reports.words import count, money, named, percent, rate, seconds, span, usd
@@ -150,7 +150,7 @@ def _lines(made: Report) -> Table:
         ("spend", lambda line: money(line.spend)),
         ("tasks" if own_tasks else "tasks that used it", lambda line: count(line.tasks)),
         ("success (95 %)", lambda line: rate(line.success)),
-        ("per success", lambda line: money(line.per_success)),
+        ("per success", _per_success),
         ("calls", lambda line: count(line.calls)),
         ("errors", lambda line: count(line.errors)),
         ("escalated", lambda line: percent(line.escalation_rate, 1) if line.decisions else ""),
@@ -165,6 +165,13 @@ def _lines(made: Report) -> Table:
     for line in made.lines:
         table.add_row(named(line.key), *(read(line) for _, read in columns))
     return table
+
+
+def _per_success(line: Line) -> str:
+    """Unknown is for prices: where nothing has succeeded there is nothing to divide by."""
+    if line.success.hits:
+        return money(line.per_success)
+    return "none succeeded" if line.success.of else ""
 
 
 def _savings(made: Report) -> list[str]:

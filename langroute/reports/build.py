@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from langroute.errors import InputError
+from langroute.ledger import schema
 from langroute.ledger.schema import BUCKET_NAMES, BUCKETS, labels, places
 from langroute.reports.footprint import footprint_of
 from langroute.reports.model import (
@@ -130,6 +131,12 @@ def _report(source: Source, by: str, hourly_usd: Range | None, footprint: bool) 
     notes = []
     if source.raw:
         notes.append("Read from raw rows.")
+    free = _told_without_calls(source)
+    if free:
+        notes.append(
+            f"Of {free:,} {'task' if free == 1 else 'tasks'} an outcome is known and no call: a mistyped id, work done without a model, or "
+            "calls that were not recorded. They count, at no cost, and make a success look cheaper."
+        )
     ordered = sorted(lines, key=_chronological if by == "day" else _dearest_first)
     if by == "user":
         rest = _rest(total, ordered)
@@ -386,6 +393,20 @@ def _by_model(source: Source) -> dict[tuple[str | None, str | None], Sums]:
     keys = {"provider": places.c.provider, "model": places.c.model}
     found = _sums(source, source.calls, ("calls", "output_tokens", "latency_s", "cache_hits"), keys, _paid(source))
     return {(provider, model): sums for (provider, model), sums in found.items()}
+
+
+def _told_without_calls(source: Source) -> int:
+    """Tasks that count for success and cannot count for cost."""
+    t = schema.tasks.c
+    query = select(func.count()).where(
+        t.day.between(source.window.first_day, source.window.last_day),
+        t.started_at >= (source.window.start or 0.0),
+        t.started_at < source.window.end,
+        t.success.is_not(None),
+        t.calls == 0,
+        t.decisions == 0,
+    )
+    return int(source.connection.execute(query).scalar_one())
 
 
 def _metrics(source: Source) -> dict[str, Rate]:

@@ -287,7 +287,7 @@ class Report:
         total = self.total
         told = f"{percent(total.success.share)} of {total.success.of:,} successful" if total.success.of else "no outcome was told"
         each = f", {money(total.per_success)} per successful task" if total.per_success.usd is not None else ""
-        rest = f"spend {money(total.spend)}, {total.tasks:,} tasks, {told}{each}"
+        rest = f"spend {money(total.spend)}, {total.tasks:,} {'task' if total.tasks == 1 else 'tasks'}, {told}{each}"
         if not total.spend.unknown:
             return rest[0].upper() + rest[1:] + "."
         names = sorted({one.model or one.route or "unnamed" for one in self.unknown_prices})

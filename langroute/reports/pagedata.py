@@ -65,7 +65,7 @@ def page_data(
         users = _users(source)
         lists, chosen = _lists(source)
         shown = timelines_of(source.connection, chosen)
-    keep = ("first_line", "window", "savings", "worth", "unknown_prices", "footprint", "metrics", "total", "source")
+    keep = ("first_line", "window", "savings", "worth", "unknown_prices", "footprint", "metrics", "total", "source", "notes")
     return {
         **{name: report[name] for name in keep},
         "made_at": int(time.time()),

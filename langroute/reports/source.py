@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, func, literal, select
 
+from langroute.errors import InputError
 from langroute.ledger import rollup, schema
-from langroute.reports.window import Window
+from langroute.reports.window import Window, day_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ def open_source(ledger: Any, window: Window, *, raw: bool = False, dimension: st
         raw: Read raw rows in any case.
         dimension: What tasks are told apart by in `parts` (`route`, `model`, …), where that is asked for: from raw rows it takes
             as long as all the rest.
+
+    Raises:
+        InputError: Raw rows are asked for of days whose rows were let go.
     """
     if window.whole_days and not raw:
         ledger.rollup()
@@ -74,9 +78,23 @@ def open_source(ledger: Any, window: Window, *, raw: bool = False, dimension: st
             )
         return
     with ledger.reading() as connection:
+        _refuse_gaps(connection, window)
         yield _summed(connection, window, dimension)
         # Temporary tables go with the transaction they were made in.
         connection.rollback()
+
+
+def _refuse_gaps(connection: Connection, window: Window) -> None:
+    """Rows that were let go would be missing from every sum, and nothing in it would show."""
+    kept = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "raw_since")).scalar()
+    if kept is None or int(kept) <= window.first_day:
+        return
+    day = schema.daily_calls.c.day
+    gone = select(func.count()).where(day >= window.first_day, day < min(int(kept), window.last_day + 1))
+    if connection.execute(gone).scalar_one():
+        raise InputError(
+            f"Calls before {day_name(int(kept))} were let go (raw_days); their daily sums were kept. Ask for whole days, not for raw rows."
+        )
 
 
 def _temporary(connection: Connection, table: Table) -> Table:

@@ -90,6 +90,18 @@ def test_a_ledger_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None
     assert not (tmp_path / "typo.db").exists()
 
 
+def test_what_has_no_success_has_no_price_for_one(ledger: Any) -> None:
+    """`unknown` says that a price is missing, which is another matter."""
+    for name, success in (("lost", False), ("open", None)):
+        with task(name, kind=name):
+            ledger.record(decided(name, tried("small", 0.25)))
+        if success is not None:
+            ledger.record_outcome(Outcome(success=success, task_id=name, at=NOW))
+    done = run(ledger)
+    assert "unknown" not in done.output
+    assert re.search(r"│ lost +│.*│ none succeeded │", done.output)
+
+
 @pytest.mark.parametrize("by", ["team", "model", "node"])
 def test_names_are_shown_as_they_are(ledger: Any, by: str) -> None:
     """Square brackets are no markup, colons no pictures, and a name gives the terminal no orders."""

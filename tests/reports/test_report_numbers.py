@@ -273,6 +273,36 @@ class TestWindow:
         report = build_report(golden, Window.since("24h", now=NOW))
         assert (report.source, report.total.spend.usd) == ("raw rows", pytest.approx(1.4))
 
+    @pytest.mark.parametrize(("since", "raw"), [("2000h", False), ("all", True), ("84d", True)])
+    def test_rows_that_were_let_go_are_not_left_out_in_silence(self, tmp_path: Path, since: str, raw: bool) -> None:
+        """A spend read from what is left of the rows is too low, and looks like any other."""
+        with open_ledger(tmp_path / "l.db", raw_days=30) as ledger:
+            for ago in (0, 60):
+                with task(f"t{ago}"):
+                    ledger.record(decided(f"d{ago}", tried("small", 1.0), day=TODAY - ago))
+            ledger.purge(now=NOW)
+            assert build_report(ledger, Window.since("84d", now=NOW)).total.spend.usd == pytest.approx(2.0)
+            with pytest.raises(InputError, match="were let go"):
+                build_report(ledger, Window.since(since, now=NOW), raw=raw)
+            assert build_report(ledger, Window.since("24h", now=NOW)).total.spend.usd == pytest.approx(1.0)
+
+    def test_where_no_row_was_let_go_all_can_be_read(self, tmp_path: Path) -> None:
+        with open_ledger(tmp_path / "l.db", raw_days=30) as ledger:
+            with task("t1"):
+                ledger.record(decided("d1", tried("small", 1.0)))
+            ledger.purge(now=NOW)
+            assert build_report(ledger, Window.since("all", now=NOW), raw=True).total.spend.usd == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("raw", [False, True])
+    def test_successes_that_cost_nothing_are_said(self, golden: Any, raw: bool) -> None:
+        golden.record_outcome(Outcome(success=True, task_id="tikcet-1", at=NOW))
+        report = build_report(golden, WEEK, raw=raw)
+        assert report.total.success.of == 4
+        assert any(note.startswith("Of 1 task an outcome is known and no call") for note in report.notes)
+
+    def test_tasks_with_calls_are_no_reason_for_a_note(self, golden: Any) -> None:
+        assert build_report(golden, WEEK).notes == ()
+
     @pytest.mark.parametrize("wrong", ["yesterday", "7", "7x", "2026-13-01", ""])
     def test_what_is_no_time_is_refused(self, wrong: str) -> None:
         with pytest.raises(InputError, match="7d, 2w, 36h or a date"):

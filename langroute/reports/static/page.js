@@ -331,6 +331,7 @@
     if (w.return_share) put("Return", `${d3.format("+,.1f")(w.return_share.low)} to ${d3.format("+,.1f")(w.return_share.high)} USD for each USD spent.`);
     if (data.footprint) put("Energy and CO2", data.footprint.energy_kwh ? `${d3.format(".3~g")(data.footprint.energy_kwh.low)} to ${d3.format(".3~g")(data.footprint.energy_kwh.high)} kWh, ${d3.format(".3~g")(data.footprint.co2e_kg.low)} to ${d3.format(".3~g")(data.footprint.co2e_kg.high)} kg CO2e, for ${percent(data.footprint.covered)} of the output tokens. ${data.footprint.method}` : "No model is known to the method.");
     for (const one of data.unknown_prices) put("Unknown price", `${one.model || NONE} on route ${one.route || NONE}: ${plural(one.calls, "call")}, ${plural(one.tokens, "token")}`);
+    for (const note of data.notes) put("Mind", note);
     card("worth", "Was it worth it", "Of the whole time, whatever the filters say.", rows.length ? el("dl", {}, ...rows) : empty("Nothing to compare with yet."));
   }
 
