@@ -36,19 +36,27 @@ class Arm:
         """Mean score so far."""
         return self.total / self.count if self.count else 0.0
 
-    def radius(self, alpha: float) -> float:
-        """Half the width of an interval that holds at every moment, however often one looks.
+    @property
+    def variance(self) -> float:
+        """Of one outcome."""
+        # Made-up outcomes, two of each kind, keep a short run of luck from looking certain.
+        mean = (self.total + 2) / (self.count + 4)
+        return max((self.squares + 2) / (self.count + 4) - mean * mean, 1e-6)
 
-        Source: Waudby-Smith et al., Time-uniform central limit theory and asymptotic confidence sequences (2024), theorem 2.2.
-        """
-        if self.count < 2:
-            return inf
-        # Two made-up outcomes, one of each kind, keep a short run of luck from looking certain.
-        mean = (self.total + 1) / (self.count + 2)
-        variance = max((self.squares + 1) / (self.count + 2) - mean * mean, 1e-6)
-        # Narrowest at about 300 outcomes.
-        scale = 0.03 * self.count + 1
-        return sqrt(variance * 2 * scale / (self.count * self.count * 0.03) * log(sqrt(scale) / alpha))
+
+def radius(old: Arm, new: Arm, alpha: float) -> float:
+    """Half the width of an interval for the difference of means that holds at every moment, however often one looks.
+
+    Source: Waudby-Smith et al., Time-uniform central limit theory and asymptotic confidence sequences (2024), theorem 2.2 and section
+    3, for tasks that are shared out at random.
+    """
+    if old.count < 2 or new.count < 2:
+        return inf
+    count = old.count + new.count
+    # Narrowest at about 800 tasks.
+    scale = 0.01 * count + 1
+    variance = old.variance / old.count + new.variance / new.count
+    return sqrt(variance * 2 * scale / (0.01 * count) * log(sqrt(scale) / alpha))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,7 @@ class Canary:
 
     def _judge(self, kind: str) -> CanaryVerdict:
         old, new = self._arms.get(kind, (Arm(), Arm()))
-        wide = old.radius(self.alpha / 2) + new.radius(self.alpha / 2)
+        wide = radius(old, new, self.alpha)
         difference = new.mean - old.mean
         state = RUNNING
         if difference + wide < 0:

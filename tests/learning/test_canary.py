@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage
@@ -45,15 +47,32 @@ def test_a_policy_that_is_as_good_is_a_success() -> None:
     assert canary.select(Request((HumanMessage("Hi."),), Step(task="later"), ROUTES), ()).route == "new"
 
 
-def test_looking_after_every_outcome_does_not_make_it_wrong() -> None:
-    """Both policies are the same; harm would be a false alarm."""
-    wrong = 0
-    for seed in range(40):
-        canary = made(margin=0.0)
-        run(canary, {"old": 0.8, "new": 0.8}, 600, 100 + seed)
-        wrong += canary.state == HARM
+def verdicts(chances: dict[str, float], share: float, canaries: int, tasks: int) -> Counter[str]:
+    """What many canaries come to that are looked at after every outcome."""
+    found: Counter[str] = Counter()
+    for seed in range(canaries):
+        random, canary = np.random.default_rng(seed), made(share=share, margin=0.02)
+        for number, luck in enumerate(random.random(tasks)):
+            step = Step(task=f"{seed}/{number}")
+            route = "new" if canary.takes_part(step.task) else "old"
+            canary.on_decision(Decision(step.task, step, route, ()))
+            canary.on_outcome(Outcome(success=bool(luck < chances[route]), task_id=step.task))
+            if canary.state != RUNNING:
+                break
+        found[canary.state] += 1
+    return found
 
-    assert wrong <= 4
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_looking_after_every_outcome_does_not_make_it_wrong(share: float) -> None:
+    """Harm where both policies are the same, or success where the new one is worse by the margin, would be a false alarm."""
+    assert verdicts({"old": 0.8, "new": 0.8}, share, 100, 800)[HARM] <= 5
+    assert verdicts({"old": 0.8, "new": 0.78}, share, 100, 800)[SUCCESS] <= 5
+
+
+@pytest.mark.parametrize(("share", "tasks"), [(0.1, 1500), (0.5, 500)])
+def test_a_fifth_worse_is_found_before_many_tasks_are_lost(share: float, tasks: int) -> None:
+    assert verdicts({"old": 0.8, "new": 0.6}, share, 30, tasks)[HARM] >= 27
 
 
 def test_without_outcomes_it_keeps_running_and_says_how_little_it_knows() -> None:
