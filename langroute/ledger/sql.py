@@ -516,7 +516,7 @@ def _url(where: str | Path | URL) -> URL:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return create_engine(url, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
         except ImportError as error:
             raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error
     path = Path(str(url.database))
@@ -525,7 +525,9 @@ def _engine(url: URL) -> Engine:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise LedgerError(f"The ledger {str(path)!r} cannot be opened: {error.strerror}.") from error
-    engine = create_engine(url, connect_args={"timeout": 60, "check_same_thread": False}, poolclass=QueuePool)
+    # What is kept stands in a statement's parameters; what a warning says of it ends in some log.
+    connect = {"timeout": 60, "check_same_thread": False}
+    engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:

@@ -225,6 +225,16 @@ def test_a_record_that_cannot_be_written_does_not_take_others_with_it(tmp_path: 
 # Opening -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_warning_says_nothing_of_what_could_not_be_kept(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "l.db", level="full") as ledger:
+        with pytest.warns(DegradedWarning) as warned:
+            ledger.record_outcome(Outcome(key=None, success=True, task_id="t1", comment="canary"))  # type: ignore[arg-type]
+            ledger.flush()
+        assert ledger.dropped == 1
+    assert "could not keep a Outcome" in str(warned[0].message)
+    assert "canary" not in str(warned[0].message)
+
+
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     with open_ledger(path) as ledger:
