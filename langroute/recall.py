@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from copy import copy
 from dataclasses import replace
 from typing import Any, cast
-from uuid import uuid4
 from weakref import WeakKeyDictionary
-
-from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 
 from langroute.answers import finish_reason
 from langroute.binding import BoundTools
-from langroute.cache.asks import Ask, Hit, Ticket
-from langroute.cache.entries import chunks, fresh
+from langroute.cache.asks import Ask, Ticket
 from langroute.cache.flights import Seat
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
-from langroute.cache.replay import Heard, Mismatch, Replay, is_message, listened_to
+from langroute.cache.replay import Heard, Replay, listened_to
 from langroute.cache.response import ResponseCache
 from langroute.calling import GenerateHost, ModelHost, Models
-from langroute.drivers import merged
 from langroute.effects import Call, Effect, Reply, Settle
-from langroute.pricing import usage_of
 from langroute.records import Request, Stored
+from langroute.retelling import Retelling
 from langroute.router import Result, Router
 from langroute.routes import BuiltRoute
 from langroute.runs import Run
+from langroute.settling import Settling
 from langroute.sharing import Sharing
 from langroute.structured import StructuredHost
 
@@ -88,7 +83,7 @@ class Recall:
         return found
 
 
-class _Replaying:
+class Replaying:
     """The models of a host that replays: every route's is the one that says the stored answer."""
 
     def __init__(self, models: Models, replay: Replay) -> None:
@@ -191,12 +186,12 @@ class CachingHost:
             raise
         if self.tickets:
             if self.streaming == "":
-                yield Settle(self)
+                yield Settle(Settling(self))
             elif self.streaming == "awaited" and self.cache.store.shared:
                 # The last chunk is on its way and nobody may ever ask for more, so this does not wait for it.
-                self.cache.later(self.asettle())
+                self.cache.later(Settling(self).asettle())
             else:
-                self.settle()
+                Settling(self).settle()
         return self.result
 
     def _annotate(self, call: Call, reply: Reply) -> None:
@@ -297,7 +292,7 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return self.host.call(call)  # type: ignore[no-any-return]
-        if (hit := self.cache.recall(ticket)) is not None and (reply := self._serve(call, hit)) is not None:
+        if (hit := self.cache.recall(ticket)) is not None and (reply := Retelling(self, call, hit).reply()) is not None:
             return reply
         if not isinstance(self.host, ModelHost):
             self._listen()
@@ -309,6 +304,11 @@ class CachingHost:
             return reply
         finally:
             self.ended(call)
+
+    def _listen(self) -> None:
+        """Hear what the model is asked in the end: an agent's middleware further in may still change it."""
+        self.heard = Heard(self.cache.keys)
+        self.host.config = self.heard.under(self.given)
 
     def ended(self, call: Call) -> None:
         """A model is no longer out for a call: if that lost a race, nobody waits for its answer any more."""
@@ -335,7 +335,9 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return await self.host.acall(call)  # type: ignore[no-any-return]
-        if (hit := await self.cache.arecall(ticket)) is not None and (reply := await self._aserve(call, hit)) is not None:
+        if (hit := await self.cache.arecall(ticket)) is not None and (
+            reply := await Retelling(self, call, hit).areply()
+        ) is not None:
             return reply
         if not isinstance(self.host, ModelHost):
             self._listen()
@@ -363,8 +365,8 @@ class CachingHost:
                 return
             ticket.failures += 1
             found = self.cache.listen(ticket)
-        if found is not None and (message := self._fresh(call, found)) is not None:
-            yield from self._chunks(call, message, found)
+        if found is not None and (retelling := Retelling(self, call, found)).fits():
+            yield from retelling.chunks()
         elif sharing.leads:
             yield from sharing.lead()
         else:
@@ -394,8 +396,8 @@ class CachingHost:
                         return
                     ticket.failures += 1
                     found = await self.cache.alisten(ticket)
-                if found is not None and (message := self._fresh(call, found)) is not None:
-                    source = self._achunks(call, message, found)
+                if found is not None and (retelling := Retelling(self, call, found)).fits():
+                    source = retelling.achunks()
                 elif sharing.leads:
                     source = sharing.alead()
                 else:
@@ -407,236 +409,23 @@ class CachingHost:
             if (close := getattr(source, "aclose", None)) is not None:
                 await close()
 
-    # A stored answer -----------------------------------------------------------------------------------------------------
-
-    def _fresh(self, call: Call, hit: Hit) -> Any:
-        """The stored answer as a new message; `None` where it does not fit what was asked."""
-        entry = hit.entry
-        if entry.structured:
-            try:
-                self._parsed(entry.parsed)
-            except Exception:  # noqa: BLE001 - a schema may raise anything; what does not fit is asked again
-                self.cache.refuse(self.tickets[call.index], hit)
-                return None
-        self._said(call, hit, fresh(entry.message))
-        return self.served
-
-    def _parsed(self, value: Any) -> Any:
-        schema = self.host.structured.schema_
-        if isinstance(schema, type) and hasattr(schema, "model_validate"):
-            return schema.model_validate(value)
-        return value
-
-    def _structured(self, message: Any, hit: Hit) -> Reply:
-        parsed = self._parsed(hit.entry.parsed)
-        raw = self.host.structured.so_kwargs.get("include_raw")
-        output = {"raw": message, "parsed": parsed, "parsing_error": None} if raw else parsed
-        return Reply(message, parsed=parsed, output=output)
-
-    def _twin(self, call: Call, message: Any) -> tuple[Any, Call]:
-        """A host of the same kind that says the stored answer, where somebody listens."""
-        route = self.router.routes[self.notes[call.index][1].route]  # type: ignore[union-attr]
-        host, replay = self.host, self.recall.replay(route).saying(message)
-        kind = ModelHost if isinstance(host, StructuredHost) else type(host)
-        self.twin = kind(cast("Models", _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
-        return self.twin, replace(call, route=route)
-
-    def twin_listening(self, call: Call, route: BuiltRoute, told: Iterator[Any]) -> Iterator[Any]:
-        """Another's stream as a run of this call, where somebody listens."""
-        return cast("Iterator[Any]", self._listener(route, told).stream(replace(call, route=route)))
-
-    def atwin_listening(self, call: Call, route: BuiltRoute, told: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """The same, awaited."""
-        return cast("AsyncIterator[Any]", self._listener(route, told).astream(replace(call, route=route)))
-
-    def _listener(self, route: BuiltRoute, told: Any) -> Any:
-        host, replay = self.host, self.recall.replay(route).listening(told)
-        self.twin = type(host)(cast("Models", _Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
-        return self.twin
-
-    def _serve(self, call: Call, hit: Hit) -> Reply | None:
-        if not isinstance(self.host, ModelHost):
-            return self._serve_agent(call, hit)
-        message = self._fresh(call, hit)
-        if message is None:
-            return None
-        reply = Reply(message)
-        if listened_to(self.host.config) or self.host.own:
-            twin, call = self._twin(call, message)
-            reply = twin.call(call)
-        elif isinstance(self.host, GenerateHost):
-            reply.output = _result(message)
-        return self._structured(message, hit) if hit.entry.structured else reply
-
-    async def _aserve(self, call: Call, hit: Hit) -> Reply | None:
-        if not isinstance(self.host, ModelHost):
-            return await self._aserve_agent(call, hit)
-        message = self._fresh(call, hit)
-        if message is None:
-            return None
-        reply = Reply(message)
-        if listened_to(self.host.config) or self.host.own:
-            twin, call = self._twin(call, message)
-            reply = await twin.acall(call)
-        elif isinstance(self.host, GenerateHost):
-            reply.output = _result(message)
-        return self._structured(message, hit) if hit.entry.structured else reply
-
-    def _chunks(self, call: Call, message: Any, hit: Hit) -> Iterator[Any]:
-        structured = hit.entry.structured
-        if self.streams == "events" or listened_to(self.host.config) or self.host.own:
-            twin, call = self._twin(call, message)
-            for chunk in twin.stream(call):
-                if not structured:
-                    yield chunk
-        elif not structured:
-            yield from chunks(message)
-        if structured:
-            yield self._structured(message, hit).output
-
-    async def _achunks(self, call: Call, message: Any, hit: Hit) -> AsyncIterator[Any]:
-        structured = hit.entry.structured
-        if self.streams == "events" or listened_to(self.host.config) or self.host.own:
-            twin, call = self._twin(call, message)
-            async for chunk in twin.astream(call):
-                if not structured:
-                    yield chunk
-        elif not structured:
-            for chunk in chunks(message):
-                yield chunk
-        if structured:
-            yield self._structured(message, hit).output
-
-    # An agent's middleware -----------------------------------------------------------------------------------------------
-
-    def _listen(self) -> Heard:
-        """Hear what the model is asked in the end: middleware further in may still change it."""
-        heard = Heard(self.cache.keys)
-        self.host.config = heard.under(self.given)
-        self.heard = heard
-        return heard
-
-    def _agent_twin(self, call: Call, hit: Hit) -> tuple[Any, Call, Any]:
-        entry = hit.entry
-        route, message = self.router.routes[entry.route], fresh(entry.message)
-        replay = self.recall.replay(route).saying(message, expects=entry.sent, digest=self.cache.keys.digest)
-        host = self.host
-        twin = copy(host)
-        twin.models, twin.config = _Replaying(host.models, replay), self.given
-        return twin, replace(call, route=route), message
-
-    def _said(self, call: Call, hit: Hit, message: Any) -> None:
-        entry = hit.entry
-        self.notes[call.index] = (hit.how, Stored(entry.route, entry.usage, entry.cost_usd, entry.score), entry.key)
-        del self.tickets[call.index]
+    def said(self, call: Call, stored: Stored, how: str, key: str, message: Any = None) -> None:
+        """The call was answered without a model."""
+        self.notes[call.index] = (how, stored, key)
+        self.tickets.pop(call.index, None)
         self.served = message
 
-    def _serve_agent(self, call: Call, hit: Hit) -> Reply | None:
-        twin, replayed, message = self._agent_twin(call, hit)
-        try:
-            reply = twin.call(replayed)
-        except Mismatch:
-            self.cache.refuse(self.tickets[call.index], hit)
-            return None
-        self._said(call, hit, message)
-        return reply  # type: ignore[no-any-return]
+    def listener(self, call: Call, route: BuiltRoute, replay: Replay) -> tuple[Any, Call]:
+        """A host of the same kind whose model says what is known already, and the call as that model's own."""
+        host = self.host
+        kind = ModelHost if isinstance(host, StructuredHost) else type(host)
+        self.twin = kind(cast("Models", Replaying(self.recall.models, replay)), host.config, {}, None, host.own, None)
+        return self.twin, replace(call, route=route)
 
-    async def _aserve_agent(self, call: Call, hit: Hit) -> Reply | None:
-        twin, replayed, message = self._agent_twin(call, hit)
-        try:
-            reply = await twin.acall(replayed)
-        except Mismatch:
-            self.cache.refuse(self.tickets[call.index], hit)
-            return None
-        self._said(call, hit, message)
-        return reply  # type: ignore[no-any-return]
-
-    # The end -------------------------------------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Keep the accepted answer; let others try what was not answered."""
-        for ticket, kept in self._ends():
-            if kept is None:
-                self.cache.fail(ticket)
-            else:
-                self.cache.keep(ticket, kept[0])
-                if kept[0] is not None and (alias := self._alias(ticket, kept[0])) is not None:
-                    self.cache.keep(alias[0], alias[1])
-
-    async def asettle(self) -> None:
-        """The same, awaited."""
-        ends = self._ends()
-        try:
-            for ticket, kept in ends:
-                if kept is None:
-                    await self.cache.afail(ticket)
-                else:
-                    await self.cache.akeep(ticket, kept[0])
-                    if kept[0] is not None and (alias := self._alias(ticket, kept[0])) is not None:
-                        await self.cache.akeep(alias[0], alias[1])
-        except BaseException:
-            # Cancelled in between: nobody may wait for what will not come.
-            for ticket, _ in ends:
-                self.cache.fail(ticket)
-            raise
-
-    def _ends(self) -> list[tuple[Ticket, tuple[Any] | None]]:
-        """Every request of the plan with the entry to keep of it: `(None,)` where the answer may not be kept, `None` without one."""
-        tickets, self.tickets = self.tickets, {}
-        result = self.result
-        ends: list[tuple[Ticket, tuple[Any] | None]] = []
-        for index, ticket in tickets.items():
-            reply = self.replies.get(index)
-            if reply is None or reply.error is not None or result is None:
-                ends.append((ticket, None))
-            elif result.index != self.places[index]:
-                # Another answer was kept, so this one was rejected.
-                ends.append((ticket, (None,)))
-            else:
-                ends.append((ticket, (self._entry(index, ticket, reply, result),)))
-        # What is kept last may stand in for what was rejected before it.
-        return sorted(ends, key=lambda end: end[1] is not None and end[1][0] is not None)
-
-    def _entry(self, index: int, ticket: Ticket, reply: Reply, result: Result) -> Any:
-        message, parsed = reply.message, reply.parsed
-        parts = self.parts.get(index)
-        if parts and is_message(parts[0]):
-            message = merged(parts)
-        if message is None or not hasattr(message, "response_metadata"):
-            return None
-        if ticket.ask.structured:
-            if isinstance(parsed, Mapping) and self.host.structured.so_kwargs.get("include_raw") and "parsed" in parsed:
-                parsed = parsed["parsed"]
-            if parsed is None:
-                return None
-            parsed = parsed.model_dump(mode="json") if hasattr(parsed, "model_dump") else parsed
-        attempt = result.decision.attempts[self.places[index]]
-        if attempt is not result.decision.attempts[-1]:
-            # The policy went on and came back to it: it was not what was hoped for.
-            return None
-        sent = None
-        if not isinstance(self.host, ModelHost):
-            sent = self.heard.digest() if self.heard is not None else None
-            if sent is None:
-                return None
-        return self.cache.entry(
-            ticket,
-            message,
-            sent=sent,
-            finish_reason=finish_reason(message.response_metadata),
-            usage=usage_of(message),
-            cost_usd=attempt.cost_usd,
-            score=attempt.score,
-            parsed=parsed if ticket.ask.structured else None,
-        )
-
-    def _alias(self, ticket: Ticket, entry: Any) -> tuple[Ticket, Any] | None:
-        """The answer under the first route's key too, where that route's own answer was rejected: next time nobody asks it in vain."""
-        first = self.first
-        if first is None or first is ticket or (reply := self.replies.get(0)) is None or reply.error is not None:
-            return None
-        alias = replace(first, flight=None, owner=None)
-        return alias, replace(entry, key=first.key)
+    @property
+    def is_heard(self) -> bool:
+        """Somebody listens to runs of this call."""
+        return bool(self.host.own) or listened_to(self.host.config)
 
     def _abandon(self) -> None:
         tickets, self.tickets = self.tickets, {}
@@ -670,10 +459,6 @@ class _Eligible(Mapping[str, bytes]):
 
 def _names(tools: Any) -> frozenset[str]:
     return frozenset(str((tool.get("function") or tool).get("name")) for tool in tools)
-
-
-def _result(message: Any) -> LLMResult:
-    return LLMResult(generations=[[ChatGeneration(message=message)]], llm_output={}, run=[RunInfo(run_id=uuid4())])
 
 
 __all__ = ["CachingHost", "Recall"]

@@ -16,7 +16,7 @@ from langroute.cache.asks import Ticket
 from langroute.cache.entries import new_message_id
 from langroute.cache.flights import Flight, Seat
 from langroute.cache.live import END, Awaited, Live, Plain, Retold, StreamLostError, duplicate
-from langroute.cache.replay import is_message, listened_to
+from langroute.cache.replay import is_message
 from langroute.calling import ModelHost
 from langroute.drivers import merged
 from langroute.effects import Call, Reply
@@ -195,10 +195,10 @@ class Sharing:
                 flight.lost(live)
                 return
             session, told = self.session, self._told(live)
-            if listened_to(session.given) or session.host.own:
-                yield from session.twin_listening(self.call, live.route, told)
-            else:
-                yield from told
+            if session.is_heard:
+                twin, call = session.listener(self.call, live.route, session.recall.replay(live.route).listening(told))
+                told = twin.stream(call)
+            yield from told
         finally:
             flight.leave()
 
@@ -211,8 +211,9 @@ class Sharing:
                 flight.lost(live)
                 return
             session, source = self.session, self._atold(live)
-            if listened_to(session.given) or session.host.own:
-                source = session.atwin_listening(self.call, live.route, source)
+            if session.is_heard:
+                twin, call = session.listener(self.call, live.route, session.recall.replay(live.route).listening(source))
+                source = twin.astream(call)
             async for chunk in source:
                 yield chunk
         finally:
@@ -257,9 +258,8 @@ class Sharing:
         attempt = self._attempt(live)
         if attempt.error is not None:
             raise attempt.error
-        session, ticket = self.session, self.ticket
-        session.notes[self.call.index] = ("hit", Stored(live.route.name, attempt.usage, attempt.cost_usd), ticket.key)
-        session.tickets.pop(self.call.index, None)
+        ticket = self.ticket
+        self.session.said(self.call, Stored(live.route.name, attempt.usage, attempt.cost_usd), "hit", ticket.key)
         self.cache.shared(ticket, attempt.usage, attempt.cost_usd)
 
 

@@ -872,3 +872,21 @@ def test_another_process_learns_that_the_provider_serves_another_model(tmp_path:
 
     assert reader.invoke("How?").content == "by m-2026-02"
     assert reader.invoke("Why?").content == "by m-2026-02"
+
+
+def test_what_a_caller_does_to_structured_output_stays_with_him() -> None:
+    """A dictionary that was parsed once is handed out as a copy."""
+    schema = {
+        "title": "City",
+        "description": "A city.",
+        "type": "object",
+        "properties": {"names": {"type": "array", "items": {"type": "string"}}},
+    }
+    call = {"name": "City", "args": {"names": ["Paris"]}, "id": "c", "type": "tool_call"}
+    model, scripted = router(ScriptedModel(AIMessage("", tool_calls=[call])))
+    structured = model.with_structured_output(schema)
+    for _ in range(3):
+        found = structured.invoke("Which city?")
+        assert found == {"names": ["Paris"]}
+        found["names"].append("spoiled")
+    assert len(scripted.calls) == 1
