@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.table import Table
 
 from langroute.cli.ledgers import ledger_option, open_existing
@@ -91,12 +92,12 @@ def report(
         _write(to_csv(made), output)
     elif output is not None:
         written = io.StringIO()
-        show(made, Terminal(file=written, width=160))
+        show(made, Terminal(file=written, width=200))
         _write(written.getvalue(), output)
     else:
         console = Terminal()
         # Piped into a file or a program, a table is not cut to 80 columns.
-        show(made, console if console.is_terminal else Terminal(width=160))
+        show(made, console if console.is_terminal else Terminal(width=200))
 
 
 @click.command()
@@ -137,13 +138,23 @@ def show(made: Report, console: Terminal) -> None:
     """Write a report for people."""
     console.print(made.first_line, style="bold red" if made.total.spend.unknown else "bold", soft_wrap=True)
     console.print(f"{made.window}; read from {made.source}.", style="dim")
-    console.print(_lines(made))
+    table, left_out = _lines(made, console.width)
+    console.print(table)
+    if left_out:
+        console.print(f"No room for {', '.join(left_out)}: widen the terminal, or take --format csv.", style="dim", soft_wrap=True)
     for text in (*_savings(made), *_worth(made), *_tiers(made), *_prices(made), *_footprint(made), *made.notes):
         console.print(text, soft_wrap=True)
 
 
-def _lines(made: Report) -> Table:
-    table = Table(title=f"By {made.by.replace('_', ' ')}", title_justify="left", show_footer=True)
+DISPENSABLE = ("p50", "errors", "p95", "escalated", "calls", "hours saved", "saved")
+"""Columns that a narrow terminal goes without, the first one first: better none than half a number."""
+
+NAME_WIDTH = 16
+"""Longer names go on in the next line where room is short."""
+
+
+def _lines(made: Report, width: int) -> tuple[Table, list[str]]:
+    """The table as far as there is room, and the names of the columns that were left out."""
     total = made.total
     own_tasks = made.by not in CALL_DIMENSIONS
     columns: list[tuple[str, Callable[[Any], str]]] = [
@@ -159,12 +170,28 @@ def _lines(made: Report) -> Table:
         ("saved", lambda line: "" if line.saved_usd is None else usd(line.saved_usd, sign=True)),
         ("hours saved", lambda line: "" if line.hours_saved is None else f"{line.hours_saved:,.1f}"),
     ]
-    table.add_column(made.by.replace("_", " "), footer="total", overflow="fold")
-    for name, read in columns:
-        table.add_column(name, footer=read(total), justify="right")
-    for line in made.lines:
-        table.add_row(named(line.key), *(read(line) for _, read in columns))
-    return table
+    first = made.by.replace("_", " ")
+    names = [named(line.key) for line in made.lines]
+    cells = {name: [read(line) for line in (*made.lines, total)] for name, read in columns}
+    room = width - 4 - min(NAME_WIDTH, max(cell_len(name) for name in (first, "total", *names)))
+
+    def needed() -> int:
+        return sum(3 + max(cell_len(part) for text in (name, *shown) for part in text.split("\n")) for name, shown in cells.items())
+
+    if needed() > room:
+        cells = {name: [text.replace("at least ", "at least\n") for text in shown] for name, shown in cells.items()}
+    left_out = []
+    for name in DISPENSABLE:
+        if needed() > room:
+            left_out.append(name)
+            del cells[name]
+    table = Table(title=f"By {first}", title_justify="left", show_footer=True)
+    table.add_column(first, footer="total", overflow="fold")
+    for name, shown in cells.items():
+        table.add_column(name, footer=shown[-1], justify="right", no_wrap=needed() <= room)
+    for place, name in enumerate(names):
+        table.add_row(name, *(shown[place] for shown in cells.values()))
+    return table, left_out
 
 
 def _per_success(line: Line) -> str:

@@ -20,11 +20,16 @@ import pytest
 from by_hand import NOW, decided, tried
 from click.testing import CliRunner
 
-from langroute.cli.report import dashboard, report
+from langroute.cli.report import dashboard, report, show
+from langroute.cli.terminal import Terminal
 from langroute.context import task
 from langroute.errors import InputError, LedgerError
 from langroute.records import Outcome, Step
+from langroute.reports.build import build_report
 from langroute.reports.model import DIMENSIONS
+from langroute.reports.window import Window
+
+WEEK = Window.since("2026-05-20", "2026-05-27")
 
 
 def run(ledger: Any, *more: str) -> Any:
@@ -88,6 +93,23 @@ def test_a_ledger_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None
         done = CliRunner().invoke(command, ["--ledger", str(tmp_path / "typo.db")])
         assert isinstance(done.exception, LedgerError)
     assert not (tmp_path / "typo.db").exists()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(ledger: Any, width: int) -> None:
+    """`1,7…` calls for `6…` USD are worse than no number."""
+    for number in range(3):
+        with task(f"t{number}", team=f"a-team-with-a-name-that-goes-on-{number}"):
+            ledger.record(decided(f"d{number}", tried("small", None if number else 1234.5), baseline=4321.0))
+        ledger.record_outcome(Outcome(success=True, task_id=f"t{number}", at=NOW, baseline_minutes=900, human_minutes=3))
+    written = io.StringIO()
+    show(build_report(ledger, WEEK, by="team"), Terminal(file=written, width=width))
+    text = written.getvalue()
+    assert "…" not in text
+    assert all(len(line) <= width for line in text.splitlines() if line.startswith(("│", "┃")))
+    for whole in ("1,234.50", "success", "USD"):
+        assert whole in text
+    assert ("No room for p50" in text) == (width < 150)
 
 
 def test_what_has_no_success_has_no_price_for_one(ledger: Any) -> None:
