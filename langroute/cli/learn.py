@@ -56,6 +56,7 @@ def fit(
     from langroute.learning.fit import fit_files
     from langroute.learning.prices import read_prices
 
+    _writable(Path(output))
     policy = fit_files(files, prices=read_prices(prices) if prices else None, routes=routes, targets=targets, seed=seed)
     policy = save_policy(policy, output, card_of(policy))
     console = Terminal()
@@ -74,6 +75,13 @@ def fit(
             )
         console.print(table)
     click.echo(f"Policy {policy.version} is in {output}; read {Path(output) / 'CARD.md'}.")
+
+
+def _writable(folder: Path) -> None:
+    """Say so before minutes of fitting where nothing can be written afterwards."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: nothing can be written there.")
 
 
 @click.command()

@@ -25,7 +25,9 @@ def read_prices(path: str | Path) -> dict[str, Price]:
         import tomli as tomllib
     try:
         table: Mapping[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:
         raise DataError(f"{path}: cannot be read as TOML: {error}.") from error
     prices = table.get("prices")
     if not isinstance(prices, Mapping) or not prices:

@@ -29,6 +29,8 @@ LONGEST = 64 << 20
 
 MOST_TOKENS = 10**12
 
+_NO_CONTENT = object()
+
 
 class Recorded(NamedTuple):
     """What one route made of a request. A tuple, because millions of them are made."""
@@ -82,7 +84,7 @@ def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
     """
     for path in map(Path, paths):
         if not path.is_file():
-            raise DataError(f"{path}: there is no such file.")
+            raise DataError(f"{path}: {'this is a folder; name the files in it' if path.is_dir() else 'there is no such file'}.")
         rows = _parquet(path) if path.suffix == ".parquet" else _lines(path)
         seen: set[int] = set()
         for number, row in rows:
@@ -118,8 +120,13 @@ def _loads(line: bytes, path: Path, number: int) -> Any:
         # The standard library takes what is not quite JSON, and says in other words what is none at all.
         try:
             return json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not a JSON object: {error}.") from None
+        except json.JSONDecodeError as error:
+            said = f"{error.msg} at column {error.colno}; each line holds one whole object"
+        except UnicodeDecodeError as error:
+            said = f"the text is no UTF-8 ({error})"
+        except RecursionError:
+            said = "it is nested too deeply"
+        raise DataError(f"{path}:{number}: not a JSON object: {said}.") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
@@ -129,12 +136,17 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
         raise MissingExtraError("pyarrow", "learn", "Reading Parquet") from error
     number = 0
     try:
-        for batch in parquet.ParquetFile(path).iter_batches(1000):
+        file = parquet.ParquetFile(path)
+        missing = [name for name in ("id", "messages", "outcomes") if name not in file.schema_arrow.names]
+        if missing:
+            there = ", ".join(file.schema_arrow.names)
+            raise DataError(f"{path}: there is no column {' and no column '.join(missing)}. There are: {there}.")
+        for batch in file.iter_batches(1000):
             for row in batch.to_pylist():
                 number += 1
                 yield number, {name: _decoded(value) for name, value in row.items() if value is not None}
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {error}.") from error
+        raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
 
 
 def _decoded(value: Any) -> Any:
@@ -167,10 +179,12 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
         raise DataError(f"{where}: `id` {said}; give each request its own text.")
     messages = get("messages")
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
-        raise DataError(f"{where}: `messages` is a list of at least one object with `role` and `content`.")
+        raise DataError(
+            f"{where}: `messages` is a list of at least one object with `role`, and `content` that is text, a list of blocks or null."
+        )
     tools = get("tools") or ()
-    if not isinstance(tools, (list, tuple)):
-        raise DataError(f"{where}: `tools` is a list of function definitions.")
+    if not isinstance(tools, (list, tuple)) or (tools and not all(map(_is_tool, tools))):
+        raise DataError(f"{where}: `tools` is a list of function definitions, each an object.")
     outcomes = get("outcomes")
     if not isinstance(outcomes, (dict, Mapping)) or not outcomes:
         raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
@@ -187,7 +201,15 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
 
 
 def _is_message(message: Any) -> bool:
-    return isinstance(message, (dict, Mapping)) and "role" in message
+    if not isinstance(message, (dict, Mapping)) or "role" not in message:
+        return False
+    content = message.get("content", _NO_CONTENT)
+    # A message that only calls tools may have none.
+    return isinstance(content, (str, list)) or content is None or (content is _NO_CONTENT and bool(message.get("tool_calls")))
+
+
+def _is_tool(tool: Any) -> bool:
+    return isinstance(tool, str) or (isinstance(tool, (dict, Mapping)) and isinstance(tool.get("function", tool), (dict, Mapping)))
 
 
 def _recorded(outcome: Any, where: str, route: str) -> Recorded:
@@ -204,6 +226,8 @@ def _recorded(outcome: Any, where: str, route: str) -> Recorded:
     answer, latency, propensity = get("answer"), get("latency_s"), get("propensity")
     if latency is not None and not (_is_number(latency) and 0 <= latency < inf):
         raise DataError(f"{where}: outcomes.{route}.latency_s is {latency!r}; give seconds from 0 up.")
+    if "cost_usd" in outcome and not ((paid := get("cost_usd")) is None or (_is_number(paid) and 0 <= paid < inf)):
+        raise DataError(f"{where}: outcomes.{route}.cost_usd is {paid!r}; give USD from 0 up, or leave it out.")
     if propensity is not None and not (_is_number(propensity) and 0 < propensity <= 1):
         raise DataError(f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
     return Recorded(

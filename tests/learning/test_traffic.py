@@ -11,6 +11,7 @@ import pytest
 from made_traffic import made_traffic, write
 
 from langroute.errors import DataError
+from langroute.learning import traffic
 from langroute.learning.traffic import read_traffic
 
 
@@ -54,6 +55,17 @@ def test_plain_gzip_and_parquet_read_the_same(tmp_path: Path) -> None:
         (broken(outcomes=outcome(output_tokens=None)), "outcomes.small.output_tokens is None"),
         (broken(outcomes=outcome(latency_s=-2)), "outcomes.small.latency_s is -2"),
         (broken(tools="add"), "`tools`"),
+        (broken(tools=[{"function": 5}]), "`tools`"),
+        (broken(messages=[{"role": "user"}]), "`messages`"),
+        (broken(messages=[{"role": "user", "content": 5}]), "`messages`"),
+        (broken(outcomes=outcome(input_tokens=12.5)), "outcomes.small.input_tokens is 12.5"),
+        (broken(outcomes=outcome(input_tokens=10**30)), "give whole tokens"),
+        (broken(outcomes=outcome(cost_usd=-1)), "outcomes.small.cost_usd is -1"),
+        (broken(outcomes=outcome(cost_usd=float("inf"))), "outcomes.small.cost_usd is inf"),
+        (broken(outcomes=outcome(propensity=0)), "a propensity is above 0"),
+        (broken(outcomes=outcome(latency_s=float("inf"))), "give seconds from 0 up"),
+        (broken(id=1.5), "`id` is 1.5"),
+        (broken(step="answer"), "`step`"),
     ],
 )
 def test_a_wrong_line_is_named_with_what_is_wrong(tmp_path: Path, row: Any, said: str) -> None:
@@ -72,6 +84,68 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r":2: not a JSON object"):
         list(read_traffic([path]))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (json.dumps(made_traffic(1)[0], indent=2).encode(), ":1: not a JSON object: .*each line holds one whole object"),
+        (b'{"id": "\xc4"}', ":1: not a JSON object: the text is no UTF-8"),
+        (b'{"id": "1", "messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", ":1: not a JSON object: it is nested too deeply"),
+        (b"[{}]", ":1: a line holds one JSON object, not a list"),
+    ],
+)
+def test_what_is_no_line_of_json_is_said_in_words(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "traffic.jsonl"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=said):
+        list(read_traffic([path]))
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    rows = made_traffic(3)
+    plain = list(read_traffic([write(tmp_path / "plain.jsonl", rows)]))
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + "".join(json.dumps(row) + "\r\n" for row in rows).encode())
+
+    assert [(one.id, one.outcomes) for one in read_traffic([path])] == [(one.id, one.outcomes) for one in plain]
+
+
+def test_a_line_without_end_is_said_and_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "LONGEST", 1 << 20)
+    path = tmp_path / "traffic.jsonl"
+    path.write_bytes(json.dumps(made_traffic(1)[0]).encode() + b"\n" + b"a" * (3 << 20))
+
+    with pytest.raises(DataError, match=r":2: longer than 1 MB"):
+        list(read_traffic([path]))
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="this is a folder"):
+        list(read_traffic([tmp_path]))
+
+
+def test_parquet_without_the_columns_or_cut_off_is_said(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    path = tmp_path / "wrong.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([{"id": "1", "prompt": "Hi."}]), path)
+    with pytest.raises(DataError, match="no column messages and no column outcomes. There are: id, prompt"):
+        list(read_traffic([path]))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match="cut off or damaged"):
+        list(read_traffic([path]))
+
+
+def test_the_quick_reader_and_the_standard_one_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every machine has the quick one."""
+    path = write(tmp_path / "traffic.jsonl", made_traffic(20))
+    quick = list(read_traffic([path]))
+    monkeypatch.setattr(traffic, "quick_loads", json.loads)
+
+    assert list(read_traffic([path])) == quick
 
 
 def test_an_id_that_comes_twice_is_named(tmp_path: Path) -> None:
