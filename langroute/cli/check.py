@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import select
 
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.terminal import printable
-from langroute.errors import ConfigurationError
+from langroute.errors import ConfigurationError, InputError
 from langroute.estimators.store import load_policy_file
 from langroute.learning.drift import UNKNOWN
+from langroute.ledger.schema import labels
 from langroute.reports.alerts import PERIODS, Alert, BudgetBurn, ModelChanged, PriceUnknown, Rule, SuccessDrop
 from langroute.reports.alerts import check as ask
+from langroute.reports.build import build_report
 from langroute.reports.drift import PolicyDrift
 from langroute.reports.model import TASK_DIMENSIONS
+from langroute.reports.window import Window
 
 KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed", "drift")
 
@@ -74,13 +78,16 @@ def check(
     asked = [rule for kind, rule in rules.items() if kind not in ignore]
     listeners = [_named(name) for name in hooks]
     with open_existing(ledger) as opened:
+        if team is not None:
+            _known_team(opened, team)
+        quiet = _quiet(opened, days)
         alerts = ask(opened, asked, hooks=listeners)
         if drift is not None and "drift" not in ignore:
             for verdict in drift.verdicts(opened, time.time()):
                 if verdict.state == UNKNOWN:
                     # Said beside the alerts: too little to tell is not the same as all is well.
                     click.echo(f"drift: cannot tell{f' of {verdict.route}' if verdict.route else ''}: {verdict.reason}", err=True)
-    _say(alerts, form)
+    _say(alerts, form, quiet)
     sys.exit(1 if alerts else 0)
 
 
@@ -88,14 +95,30 @@ def _drift(policy: Path | None) -> PolicyDrift | None:
     return None if policy is None else PolicyDrift(load_policy_file(policy))
 
 
-def _say(alerts: list[Alert], form: str) -> None:
+def _known_team(ledger: Any, team: str) -> None:
+    """A budget of a team that is never heard of would never be spent."""
+    with ledger.reading() as connection:
+        teams = sorted(connection.execute(select(labels.c.team).where(labels.c.team.is_not(None)).distinct()).scalars())
+    if team not in teams:
+        raise InputError(f"Nothing was recorded of team {team!r} yet. Known teams: {', '.join(teams) or 'none'}.")
+
+
+def _quiet(ledger: Any, days: int) -> bool:
+    """Nothing was recorded lately: whoever stopped recording has no alerts either."""
+    total = build_report(ledger, Window.since(f"{days}d")).total
+    return not (total.calls or total.tasks)
+
+
+def _say(alerts: list[Alert], form: str, quiet: bool) -> None:
+    if quiet:
+        click.echo("Nothing was recorded in the latest days: is the ledger still written to?", err=True)
     if form == "json":
         click.echo(json.dumps([asdict(alert) for alert in alerts], indent=2))
         return
     for alert in alerts:
         click.echo(printable(f"{alert.kind}: {alert.message}"))
     if not alerts:
-        click.echo("All is well.")
+        click.echo("Nothing to tell of." if quiet else "All is well.")
 
 
 def _named(name: str) -> Any:

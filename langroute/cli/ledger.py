@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.errors import InputError
 from langroute.ledger.export import export_traffic
 from langroute.reports.window import Window
 
@@ -36,4 +37,7 @@ def export(ledger: str, since: str, output: Path | None) -> None:
 
 def _private(path: Path) -> TextIO:
     """A file that only its owner may read: it may hold what people wrote."""
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+    try:
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written: {error.strerror}.") from error

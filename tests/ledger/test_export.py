@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from langroute import ChatRouter
 from langroute.cli.ledger import export
 from langroute.context import task
+from langroute.errors import InputError
 from langroute.learning.traffic import read_traffic
 from langroute.ledger import open_ledger
 from langroute.ledger.export import export_traffic
@@ -72,6 +73,14 @@ def test_a_long_ledger_is_exported_page_by_page(tmp_path: Path) -> None:
             ledger.record(Decision(f"d{number}", Step(), "small", (tried,), started_at=float(number)))
         assert [line["id"] for line in export_traffic(ledger)] == [f"d{number}" for number in range(2500)]
         assert [line["id"] for line in export_traffic(ledger, since=10, until=12)] == ["d10", "d11"]
+
+
+def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "l.db"):
+        pass
+    done = CliRunner().invoke(export, ["--ledger", str(tmp_path / "l.db"), "-o", str(tmp_path / "nowhere" / "traffic.jsonl")])
+    assert isinstance(done.exception, InputError)
+    assert "cannot be written: No such file" in str(done.exception)
 
 
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path) -> None:

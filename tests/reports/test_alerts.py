@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from langroute.cli.check import check as command
 from langroute.context import task
-from langroute.errors import ConfigurationError, DegradedWarning
+from langroute.errors import ConfigurationError, DegradedWarning, InputError
 from langroute.hooks.logs import LogHook
 from langroute.ledger import open_ledger
 from langroute.records import Outcome
@@ -159,8 +160,6 @@ class TestCommand:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         """A ledger as of now, with one call of unknown price today."""
-        import time
-
         today = int(time.time() // DAY)
         path = tmp_path / "now.db"
         with open_ledger(path) as ledger:
@@ -192,6 +191,21 @@ class TestCommand:
         )
         assert self.run(path, "--hook", "my_pager:Pager").exit_code == 1
         assert (tmp_path / "paged.txt").read_text() == "price_unknown"
+
+    def test_a_mistyped_team_is_no_team_within_its_budget(self, path: Path) -> None:
+        done = self.run(path, "--team", "serach", "--budget-usd", "1", "--ignore", "price_unknown")
+        assert isinstance(done.exception, InputError)
+        assert "team 'serach' yet. Known teams: search." in str(done.exception)
+        assert self.run(path, "--team", "search", "--budget-usd", "1", "--ignore", "price_unknown").exit_code == 1
+
+    def test_silence_is_not_called_well(self, tmp_path: Path) -> None:
+        """Recording that has stopped raises no alert."""
+        with open_ledger(tmp_path / "old.db") as ledger:
+            spend(ledger, 5.0, day=int(time.time() // DAY) - 40)
+        done = self.run(tmp_path / "old.db")
+        assert done.exit_code == 0
+        assert "All is well" not in done.output
+        assert "is the ledger still written to?" in done.output
 
     def test_a_mistyped_ledger_is_not_made(self, tmp_path: Path) -> None:
         done = self.run(tmp_path / "typo.db")
