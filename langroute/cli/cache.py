@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,8 +16,10 @@ from rich.table import Table
 
 from langroute.cache.entries import Entry, decode
 from langroute.cache.response import ResponseCache
+from langroute.cache.stores.sqlite import TABLES, tables_of
 from langroute.cli.terminal import Terminal, printable
-from langroute.errors import DataError, InputError
+from langroute.errors import CacheError, DataError, InputError, LangrouteError
+from langroute.reports.words import usd
 
 SAMPLE = 10_000
 """Entries that `stats` looks into; the latest ones."""
@@ -38,9 +41,20 @@ def _open(where: str | None, namespace: str) -> ResponseCache:
     where = where or os.environ.get("LANGROUTE_CACHE")
     if not where:
         raise InputError("Say which cache: a path or URL with --cache, or in LANGROUTE_CACHE.")
-    if "://" not in where and not os.path.exists(where):  # noqa: PTH110 - a URL is no path
-        raise InputError(f"There is no cache {where}.")
-    return ResponseCache(where, namespace=namespace)
+    if "://" not in where:
+        path = Path(where).expanduser()
+        # Looking at another program's database must not make it a cache.
+        if not path.exists() or ((tables := tables_of(path)) and not tables >= TABLES):
+            raise InputError(f"There is no cache {where}.")
+    try:
+        opened = ResponseCache(where, namespace=namespace)
+        opened.size()
+    except LangrouteError:
+        raise
+    except Exception as error:
+        # Each kind of store has errors of its own.
+        raise CacheError(f"The cache cannot be reached: {error}") from error
+    return opened
 
 
 def _entries(cache: ResponseCache, limit: int) -> Iterator[tuple[str, int, Entry | None]]:
@@ -72,24 +86,24 @@ def stats(given: tuple[str | None, str], form: str) -> None:
     opened = _open(*given)
     size = opened.size()
     counts: dict[str, Counter[str]] = {"kind": Counter(), "route": Counter(), "model": Counter(), "namespace": Counter()}
-    usd = tokens = 0.0
+    worth = tokens = 0.0
     for _, _, entry in _entries(opened, SAMPLE):
         counts["kind"][entry.kind if entry else "other"] += 1
         if entry is not None:
             counts["route"][entry.route] += 1
             counts["model"][entry.model or "unknown"] += 1
             counts["namespace"][entry.namespace] += 1
-            usd += entry.cost_usd or 0.0
+            worth += entry.cost_usd or 0.0
             tokens += entry.usage.total_tokens if entry.usage else 0
     if form == "json":
         shown = {name: dict(found) for name, found in counts.items()}
         click.echo(
-            json.dumps({"entries": size.entries, "bytes": size.bytes, "worth_usd": usd, "worth_tokens": int(tokens), **shown})
+            json.dumps({"entries": size.entries, "bytes": size.bytes, "worth_usd": worth, "worth_tokens": int(tokens), **shown})
         )
         return
     of = f" of at most {size.max_entries:,}" if size.max_entries else ""
     click.echo(f"{size.entries:,} entries{of}" + (f", {size.bytes:,} bytes" if size.bytes is not None else ""))
-    click.echo(f"To answer them once took {int(tokens):,} tokens and {usd:.4f} USD, as far as that is known.")
+    click.echo(f"To answer them once took {int(tokens):,} tokens and {usd(worth)}, as far as that is known.")
     table = Table("", "", "entries", box=None, pad_edge=False)
     for name, found in counts.items():
         for value, count in found.most_common(10):
@@ -154,6 +168,10 @@ def purge(
 ) -> None:
     """Forget entries; several conditions must all hold."""
     opened = _open(*given)
+    if not (key or tag or tenant or route or model or kind or older_than is not None or everything):
+        raise click.UsageError("Say what to forget: --key, --tag, --of, --route, --model, --kind, --older-than, or --all.")
+    if wrong := [part for part in tenant if "=" not in part]:
+        raise click.BadParameter(f"{wrong[0]!r} has no '=': give NAME=VALUE, such as tenant_id=acme", param_hint="--of")
     parts = dict(part.partition("=")[::2] for part in tenant)
     space = opened.namespace_id(**parts) if parts else None
     if everything and not yes:

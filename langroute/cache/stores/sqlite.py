@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from weakref import WeakSet
 
@@ -37,6 +37,9 @@ CREATE TRIGGER IF NOT EXISTS entry_gone AFTER DELETE ON entries BEGIN
 END;
 """
 
+TABLES = frozenset({"entries", "tags", "leases", "totals"})
+"""What a cache has, and another program may have of the same name."""
+
 ACQUIRE = """
 INSERT INTO leases VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until
@@ -62,6 +65,17 @@ class _Held:
                 self.connection.close()
 
     __del__ = close
+
+
+def tables_of(path: Path) -> set[str]:
+    """The tables of a file; none where it is no database, or does not say. Looking changes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+            return {name for (name,) in found}
+    except sqlite3.Error:
+        # There is no such file yet, or it is damaged or locked: opening it says so.
+        return set()
 
 
 class SqliteStore(Store):
@@ -108,6 +122,12 @@ class SqliteStore(Store):
         self._opened: WeakSet[_Held] = WeakSet()
         self._lock = threading.Lock()
         self._touched: dict[str, float] = {}
+        taken = TABLES & tables_of(self.path)
+        if taken and taken != TABLES:
+            # A ledger has `tags`, too.
+            raise CacheError(
+                f"{self.path} belongs to another program: it has {', '.join(sorted(taken))} and is no cache. Name another file."
+            )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
