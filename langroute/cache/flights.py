@@ -101,6 +101,8 @@ class Flight:
 
     def wait(self, seconds: float, *, live: bool = False) -> Landed | Live:
         """Wait for it to land, or with `live` for a stream to listen to; after too long, give up."""
+        if live and (under_way := self.live) is not None and not under_way.stands_still:
+            return under_way
         if self.would_wait_for_itself(awaited=False):
             return GIVE_UP
         try:
@@ -112,6 +114,8 @@ class Flight:
 
     async def await_(self, seconds: float, *, live: bool = False) -> Landed | Live:
         """`wait`, awaited."""
+        if live and (under_way := self.live) is not None:
+            return under_way
         if self.would_wait_for_itself(awaited=True):
             return GIVE_UP
         try:

@@ -339,6 +339,8 @@ def settings_digest(settings: Mapping[str, Any]) -> bytes:
         >>> settings_digest({"temperature": 0, "timeout": 5}) == settings_digest({"temperature": 0.0})
         True
     """
+    if not settings:
+        return b""
     kept = {
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in settings.items()

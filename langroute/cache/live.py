@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from threading import Condition
+from threading import Condition, get_ident
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
@@ -43,6 +43,11 @@ class Live:
         self.ended = False
         self.error: BaseException | None = None
         """Why it broke off."""
+
+    @property
+    def stands_still(self) -> bool:
+        """It cannot go on while this thread waits for it."""
+        return False
 
     def at(self, place: int, seconds: float | None = None) -> Any:
         """A chunk, waited for; `END` behind the last one.
@@ -167,8 +172,14 @@ class Awaited(Live):
     def __init__(self, source: AsyncIterator[Any], route: Any, selection: Any) -> None:
         super().__init__(route, selection)
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._more = asyncio.Event()
         self._task = self._loop.create_task(self._read(source))
+
+    @property
+    def stands_still(self) -> bool:
+        """In the thread of its event loop nobody may wait."""
+        return self._thread == get_ident()
 
     async def _read(self, source: AsyncIterator[Any]) -> None:
         try:

@@ -614,6 +614,7 @@ def test_one_thread_that_reads_two_streams_at_once_does_not_wait_for_itself() ->
     router = routed(model)
     pairs = list(zip(router.stream("Count."), router.stream("Count."), strict=True))
     assert "".join(one.content for one, _ in pairs) == "".join(other.content for _, other in pairs) == TEXT
+    assert len(model.calls) == 1
     held = router.stream("Again.")
     next(held)
     assert router.invoke("Again.").content == TEXT
@@ -626,7 +627,24 @@ async def test_one_task_that_reads_two_streams_at_once_does_not_wait_for_itself(
     await held.__anext__()
     assert (await router.ainvoke("Count.")).content == TEXT
     assert router.invoke("Count.").content == TEXT
+    assert "".join(chunk.content for chunk in router.stream("Count.")) == TEXT
     await held.aclose()
+
+
+async def test_one_task_that_reads_two_streams_in_turn_makes_one_call() -> None:
+    model = Stepped(free=True)
+    router = routed(model)
+    one, other = router.astream("Count."), router.astream("Count.")
+    words: list[str] = []
+    async for chunk in one:
+        words.append(chunk.content)
+        words.append((await other.__anext__()).content)
+    assert "".join(words[::2]) == "".join(words[1::2]) == TEXT
+    assert len(model.calls) == 1
+    again = router.astream("Again.")
+    first = await again.__anext__()
+    assert "".join(chunk.content for chunk in router.stream("Again.")) == TEXT
+    assert first.content + "".join([chunk.content async for chunk in again]) == TEXT
 
 
 def test_what_is_heard_is_in_the_ledger_with_what_it_saved() -> None:
