@@ -1,10 +1,11 @@
 """How often does the semantic cache answer another question, and how often the same one? Beside similarity alone.
 
-    python benchmarks/semantic_cache.py [--pairs ../shared/pairs/sick_train.jsonl.gz]
+    python benchmarks/semantic_cache.py [--pairs ../shared/pairs/sick_train.jsonl.gz] [--vectors 100000]
 
 Two sets of pairs: those that `tests/cache/question_pairs.py` generates, and, where the file is there, pairs that people judged. For each, what
 the guard makes of them, and what a bare limit on the cosine would. The embeddings are the
-hashed words that ship.
+hashed words that ship. With `--vectors`, how long the indexes of vectors take instead, at 1,000 and at that many questions that differ in
+nothing else; sqlite-vec, which is not used, beside them where it is installed and this Python's sqlite3 can load it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
+import sqlite3
 import sys
+import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,7 +28,9 @@ from question_pairs import all_pairs
 
 from langroute.cache.calibration import Calibration
 from langroute.cache.guard import SAME, judge
+from langroute.cache.vectors import ApproximateIndex, ExactIndex, unit
 from langroute.embeddings import HashedEmbeddings
+from langroute.errors import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,11 +85,72 @@ def streams(max_error: float = 0.01, runs: int = 100, length: int = 20_000) -> N
     )
 
 
+class SqliteVec:
+    """What sqlite-vec would be as an index: a table in a file, searched from end to end."""
+
+    def __init__(self) -> None:
+        import sqlite_vec
+
+        self._file = Path(tempfile.mkdtemp()) / "vectors.db"
+        self._connection = sqlite3.connect(self._file, isolation_level=None)
+        self._connection.enable_load_extension(True)
+        sqlite_vec.load(self._connection)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("CREATE VIRTUAL TABLE vectors USING vec0(vector float[256] distance_metric=cosine)")
+
+    def add(self, key: str, vector: Any) -> None:
+        self._connection.execute("INSERT INTO vectors (rowid, vector) VALUES (?, ?)", (int(key), vector.tobytes()))
+
+    def near(self, vector: Any, count: int) -> list[tuple[str, float]]:
+        found = self._connection.execute(
+            "SELECT rowid, distance FROM vectors WHERE vector MATCH ? AND k = ?", (vector.tobytes(), count)
+        )
+        return [(str(row), 1 - distance) for row, distance in found]
+
+
+def vectors(most: int) -> None:
+    """How long each index takes to find the nearest three, and how often it finds the very nearest."""
+    chance, embeddings = random.Random(1), HashedEmbeddings()
+    words = ["".join(chance.choices("abcdefghiklmnoprstu", k=chance.randint(4, 9))) for _ in range(3000)]
+
+    def question() -> str:
+        return f"what is the {chance.choice(words)} of the {chance.choice(words)} {chance.choice(words)} in {chance.choice(words)}"
+
+    for count in (1000, most):
+        texts = [question() for _ in range(count)]
+        known = np.asarray(embeddings.embed_documents(texts), dtype=np.float32)
+        asked = [unit(embeddings.embed_query(texts[chance.randrange(count)] + " please")) for _ in range(200)]
+        nearest = [str(int((known @ vector).argmax())) for vector in asked]
+        print(f"\n{count:,} questions, 256 dimensions{'':10}{'lookup':>12}{'to add one':>14}{'nearest found':>16}")
+        for name, make in (("numpy", ExactIndex), ("usearch", ApproximateIndex), ("sqlite-vec", SqliteVec)):
+            try:
+                index = make()
+            except (ImportError, MissingExtraError, AttributeError) as error:
+                print(f"  {name:38}not here: {error}")
+                continue
+            begun = perf_counter()
+            for place, vector in enumerate(known):
+                index.add(str(place), vector)
+            added = (perf_counter() - begun) / count * 1e6
+            times, right = [], 0
+            for vector, best in zip(asked, nearest, strict=True):
+                begun = perf_counter()
+                found = index.near(vector, 3)
+                times.append((perf_counter() - begun) * 1e6)
+                right += found[0][0] == best
+            print(f"  {name:38}{np.median(times):9.0f} µs{added:11.1f} µs{100 * right / len(asked):14.1f} %")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=Path, default=ROOT.parent / "shared" / "pairs" / "sick_train.jsonl.gz")
+    parser.add_argument("--vectors", type=int, metavar="COUNT", help="Measure the indexes of vectors instead.")
     given = parser.parse_args()
+    if given.vectors:
+        vectors(given.vectors)
+        return
     measure("Generated pairs (targets: at least 35 %, at most 0.5 %)", [(pair.a, pair.b, pair.same) for pair in all_pairs()])
     if given.pairs.is_file():
         with gzip.open(given.pairs, "rt") as lines:
