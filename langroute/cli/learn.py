@@ -12,6 +12,7 @@ from rich.table import Table
 
 from langroute.cli.terminal import Terminal
 from langroute.errors import DataError
+from langroute.reports.words import usd
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 PRICES = click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
@@ -63,7 +64,7 @@ def fit(
     for group in policy.groups:
         table = Table(title=f"{group.facts['requests']} requests, {len(group.routes)} routes, best single: {group.frontier}")
         for name in ("target", "policy", "quality", "of the best", "cost of the best's"):
-            table.add_column(name, justify="left" if name == "policy" else "right")
+            table.add_column(name, justify="left" if name == "policy" else "right", overflow="fold")
         for point in group.points:
             said = point.promised
             table.add_row(
@@ -146,12 +147,12 @@ def _show(result: dict[str, Any]) -> None:
     console = Terminal()
     best = result["frontier"]
     table = Table(title=f"{result['requests']} requests; compared with {best['route']}")
-    for name in ("", "quality", "95 %", "cost, USD", "of the best's", "calls"):
-        table.add_column(name, justify="left" if not name else "right")
+    for name in ("", "quality", "95 %", "cost", "of the best's", "calls"):
+        table.add_column(name, justify="left" if not name else "right", overflow="fold")
 
     def row(name: str, one: dict[str, Any], span: str = "", calls: str = "") -> None:
         ratio = f"{one['cost_usd'] / best['cost_usd']:.1%}" if best["cost_usd"] else "–"
-        table.add_row(name, f"{one['quality']:.1%}", span, f"{one['cost_usd']:.4g}", ratio, calls)
+        table.add_row(name, f"{one['quality']:.1%}", span, usd(one["cost_usd"]), ratio, calls)
 
     for one in result["targets"]:
         name = "the policy" if one["target"] is None else f"target {one['target']:g}"
@@ -189,9 +190,9 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
     if as_json:
         click.echo(json.dumps(result))
         return
-    table = Table(title=f"{result['requests']} requests, {result['cost_usd']:.4g} USD: high volume and low difficulty first")
-    for name in ("group", "requests", "spend", "candidate", "also right", "saving, USD", "95 %"):
-        table.add_column(name, justify="left" if name in ("group", "candidate") else "right")
+    table = Table(title=f"{result['requests']} requests, {usd(result['cost_usd'])}: high volume and low difficulty first")
+    for name in ("group", "requests", "spend", "candidate", "also right", "saving", "95 %"):
+        table.add_column(name, justify="left" if name in ("group", "candidate") else "right", overflow="fold")
     for one in result["groups"][:top]:
         table.add_row(
             f"{one['by']}: {one['name']}",
@@ -199,7 +200,7 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
             f"{one['cost_share']:.1%}",
             one["candidate"] or "–",
             f"{one['kept']:.1%}" if one["candidate"] else "–",
-            f"{one['saving_usd']:.3g}",
-            f"{one['saving_low_usd']:.3g} to {one['saving_high_usd']:.3g}",
+            usd(one["saving_usd"]),
+            f"{usd(one['saving_low_usd'])} to {usd(one['saving_high_usd'])}",
         )
     Terminal().print(table)

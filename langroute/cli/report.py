@@ -92,12 +92,10 @@ def report(
         _write(to_csv(made), output)
     elif output is not None:
         written = io.StringIO()
-        show(made, Terminal(file=written, width=200))
+        show(made, Terminal(file=written))
         _write(written.getvalue(), output)
     else:
-        console = Terminal()
-        # Piped into a file or a program, a table is not cut to 80 columns.
-        show(made, console if console.is_terminal else Terminal(width=200))
+        show(made, Terminal())
 
 
 @click.command()

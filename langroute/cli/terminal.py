@@ -23,11 +23,15 @@ def printable(text: str) -> str:
     return _ORDERS.sub("", text)
 
 
+PIPED_WIDTH = 200
+"""Into a file or a program, a table is not cut to the 80 columns of a terminal that is not there."""
+
+
 class Terminal(Console):
     r"""A console that takes square brackets and colons in a text for what they are, and shows no text that gives orders.
 
     Args:
-        options: As for rich's `Console`.
+        options: As for rich's `Console`; where it is no terminal and no width is given, it is a wide one.
 
     Example:
         >>> Terminal(width=40).print("[/team] :key: \x1b[2J")
@@ -36,6 +40,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if "width" not in options and not self.is_terminal:
+            self.width = PIPED_WIDTH
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Segments of what is shown; rich's own orders are segments of their own and stay."""

@@ -49,6 +49,21 @@ def test_steps_nodes_and_teams_are_groups_too(traffic: Path, prices_file: Path) 
     assert "task: sums" in table.stdout
 
 
+def test_money_is_written_as_money_and_whole(tmp_path: Path, prices_file: Path) -> None:
+    """No `1.23e+04`, and no cell cut to the 80 columns of a terminal that is not there."""
+    rows = made_traffic(100)
+    for row in rows:
+        row["task"] = "a-kind-of-task-with-a-rather-long-name"
+        for outcome in row["outcomes"].values():
+            outcome["input_tokens"], outcome["score"] = 50_000_000, 1.0
+    traffic = write(tmp_path / "dear.jsonl", rows)
+    table = CliRunner().invoke(cli, ["analyze", str(traffic), "--prices", str(prices_file), "--by", "task"], catch_exceptions=False)
+    assert "task: a-kind-of-task-with-a-rather-long-name" in table.stdout
+    assert "e+" not in table.stdout
+    assert "…" not in table.stdout
+    assert " USD" in table.stdout.splitlines()[-2]
+
+
 def test_a_few_lucky_requests_are_no_evidence(tmp_path: Path, prices_file: Path) -> None:
     rows = [row for row in made_traffic(60) if row["task"] == "sums"][:25]
     for row in rows:
