@@ -252,16 +252,20 @@ def _amount(value: Any, where: str) -> float | None:
 # LangSmith -----------------------------------------------------------------------------------------------------------
 
 
-def from_langsmith(feedback: Any) -> Outcome:
-    """A LangSmith feedback as an outcome.
+def from_langsmith(feedback: Any, *, metrics: Iterable[Metric] = ()) -> Outcome:
+    """A LangSmith feedback as an outcome. A score of 1 or 0 is a success or none, unless a metric of that key says otherwise.
 
     Args:
         feedback: A `langsmith.schemas.Feedback`, or a mapping with its fields.
+        metrics: Keys whose values mean something declared.
 
     Example:
         >>> told = from_langsmith({"run_id": "r1", "key": "thumbs", "score": 1, "feedback_source": {"type": "app"}})
         >>> told.success, told.source
         (True, 'langsmith:app')
+        >>> invented = {"run_id": "r1", "key": "hallucinated", "score": 1}
+        >>> from_langsmith(invented, metrics=[Metric("hallucinated", higher_is_better=False)]).success
+        False
     """
 
     def read(name: str, source: Any = feedback) -> Any:
@@ -271,6 +275,14 @@ def from_langsmith(feedback: Any) -> Outcome:
     number = float(score) if isinstance(score, (bool, int, float)) else None
     if number is None and isinstance(value, (bool, int, float)):
         number = float(value)
+    success = None if number not in (0.0, 1.0) else number == 1.0
+    declared = next((metric for metric in metrics if metric.name == read("key")), None)
+    if declared is not None and number is not None:
+        try:
+            success, number = declared.read(number)
+        except InputError:
+            # One feedback of another kind is no reason to lose all those after it.
+            success = None
     kind = str(read("type", origin) or "api") if origin is not None else "api"
     created = read("created_at")
     # What a model said of it in LangSmith is an evaluator's word here too.
@@ -278,7 +290,7 @@ def from_langsmith(feedback: Any) -> Outcome:
     return Outcome(
         key=str(read("key")),
         score=number,
-        success=None if number not in (0.0, 1.0) else number == 1.0,
+        success=success,
         run_id=str(read("run_id")) if read("run_id") is not None else None,
         source=source,
         comment=read("comment"),
@@ -310,18 +322,19 @@ def to_langsmith(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def pull_langsmith(client: Any, run_ids: Iterable[Any], to: Any) -> int:
+def pull_langsmith(client: Any, run_ids: Iterable[Any], to: Any, *, metrics: Iterable[Metric] = ()) -> int:
     """Record what people and programs said of some runs in LangSmith; return how much that was.
 
     Args:
         client: A `langsmith.Client`.
         run_ids: Root runs, or models'.
         to: A ledger, `Router`, `ChatRouter` or `OutcomeTracker`.
+        metrics: Keys whose values mean something declared; of a key where less is better, 1 is no success.
     """
-    tell = _sink(to)
+    tell, declared = _sink(to), list(metrics)
     told = 0
     for feedback in client.list_feedback(run_ids=list(run_ids)):
-        tell(from_langsmith(feedback))
+        tell(from_langsmith(feedback, metrics=declared))
         told += 1
     return told
 

@@ -13,7 +13,7 @@ from langroute.callbacks import OutcomeTracker, track
 from langroute.errors import ConfigurationError, InputError
 from langroute.ledger.facts import boil
 from langroute.ledger.memory import MemoryLedger
-from langroute.outcomes import Metric, Outcomes, from_langsmith, to_langsmith
+from langroute.outcomes import Metric, Outcomes, from_langsmith, pull_langsmith, to_langsmith
 from langroute.policies.fixed import Fixed
 from langroute.records import Outcome, Selection
 from langroute.testing import ScriptedModel
@@ -165,6 +165,28 @@ def test_langsmith_feedback_goes_there_and_back() -> None:
     assert (sent["run_id"], sent["key"], sent["score"], sent["source_info"]["human_minutes"]) == ("r1", "resolved", 1.0, 3)
     back = from_langsmith({**sent, "feedback_source": {"type": "api"}})
     assert (back.key, back.success, back.run_id) == ("resolved", True, "r1")
+
+
+def test_feedback_of_which_less_is_better_is_no_success() -> None:
+    """An evaluator that finds an invention in every answer must not make every task a success."""
+
+    class Client:
+        def list_feedback(self, run_ids: Any) -> list[dict[str, Any]]:
+            return [
+                {"run_id": "r1", "key": "hallucinated", "score": 1},
+                {"run_id": "r2", "key": "edits", "score": 3},
+                {"run_id": "r3", "key": "hallucinated", "score": 0.5},
+                {"run_id": "r4", "key": "thumbs", "score": 1},
+            ]
+
+    told: list[Outcome] = []
+
+    class Ledger:
+        record_outcome = staticmethod(told.append)
+
+    declared = [Metric("hallucinated", higher_is_better=False), Metric("edits", kind="number", higher_is_better=False, threshold=5)]
+    assert pull_langsmith(Client(), ["r1"], Ledger(), metrics=declared) == 4
+    assert [outcome.success for outcome in told] == [False, True, None, True]
 
 
 def test_a_message_that_says_nothing_of_its_run_is_refused() -> None:
