@@ -159,6 +159,10 @@ class SqlLedger:
         return self.privacy.thread_task(thread)
 
     def _put(self, entry: Entry) -> None:
+        if self._closed:
+            self.dropped += 1
+            self._warn("The ledger is closed: what is recorded now is lost. Close it when the program is done.")
+            return
         if len(self._queue) >= self.max_queue and not self._room():
             return
         self._append(entry)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -225,11 +226,33 @@ def test_a_record_that_cannot_be_written_does_not_take_others_with_it(tmp_path: 
 # Opening -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_closed_ledger_says_that_it_keeps_nothing(tmp_path: Path) -> None:
+    """A router that outlives the `with` of its ledger would otherwise go unrecorded in silence."""
+    with open_ledger(tmp_path / "l.db", max_queue=3, max_wait_s=30) as ledger:
+        ledger.record(decision("d1"))
+    begun = time.monotonic()
+    with pytest.warns(DegradedWarning, match="is closed: what is recorded now is lost"):
+        ledger.record(decision("late-0"))
+    with warnings.catch_warnings():
+        # Said once.
+        warnings.simplefilter("error")
+        for number in range(1, 10):
+            ledger.record(decision(f"late-{number}"))
+    assert ledger.dropped == 10
+    assert time.monotonic() - begun < 30
+    with open_ledger(tmp_path / "l.db") as again:
+        assert again.get("late-0") is None
+
+
 def test_a_warning_says_nothing_of_what_could_not_be_kept(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "l.db", level="full") as ledger:
-        with pytest.warns(DegradedWarning) as warned:
+
+        def tell() -> None:
             ledger.record_outcome(Outcome(key=None, success=True, task_id="t1", comment="canary"))  # type: ignore[arg-type]
             ledger.flush()
+
+        with pytest.warns(DegradedWarning) as warned:
+            tell()
         assert ledger.dropped == 1
     assert "could not keep a Outcome" in str(warned[0].message)
     assert "canary" not in str(warned[0].message)
