@@ -112,9 +112,10 @@ class TestNumbers:
     def test_routing_that_cost_more_is_not_called_a_saving(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
         with task("t1"):
             ledger.record(decided("d1", tried("small", 3.0), baseline=1.0))
+            ledger.record(decided("d2", tried("small", 3.0), baseline=None))
         page = browse(saved(ledger, tmp_path))
         assert value(page, "f-saved") == "−$2.00"
-        assert page.locator("#f-saved .note").inner_text() == "it cost more than large alone"
+        assert page.locator("#f-saved .note").inner_text() == "it cost more than large alone; known for 1 of 2 decisions"
 
     def test_many_teams_become_others_and_no_money_is_lost(self, ledger: Any, tmp_path: Path) -> None:
         for number in range(40):

@@ -108,20 +108,22 @@
   const total = (rows, index) => d3.sum(rows, (row) => row[index]);
 
   // The parts of the page -----------------------------------------------------------------------------------------------
-  function figures(tasks, calls, saving) {
+  function figures(tasks, calls, saving, decided) {
     const spend = total(calls, 5), unknown = total(calls, 6), made = total(calls, 4);
     const won = total(tasks, 4), told = won + total(tasks, 5), [low, high] = wilson(won, told);
     const known = total(tasks, 7), gone = total(tasks, 8);
     const compared = total(saving, 3), saved = total(saving, 4) - total(saving, 5) - total(saving, 6);
     const hours = total(tasks, 9) / 60, baselines = total(tasks, 10), all = total(tasks, 3);
     const one = (id, name, value, note) => el("div", { class: "figure", id }, el("h2", {}, name), el("p", { class: "value" }, value), el("p", { class: "note" }, note));
+    // Where baselines are known for some decisions only, those may be the ones that could not save.
+    const part = compared && compared < decided ? `; known for ${count(compared)} of ${count(decided)} decisions` : "";
     const nothingKnown = unknown && unknown >= made && !spend;
     $("figures").replaceChildren(
       one("f-spend", "Spend", nothingKnown ? "unknown" : atLeast(spend, unknown), unknown ? `${plural(unknown, "call")} without a known price` : `${plural(made, "model call")}`),
       one("f-tasks", "Tasks", count(all), `${count(told)} with an outcome`),
       one("f-success", "Success", told ? percent(won / told) : "not told", told ? `95 % interval ${(low * 100).toFixed(0)}–${percent(high)}` : "no outcome yet"),
       one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", won ? "with failures and retries" : "nothing has succeeded yet"),
-      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `${saved < 0 ? "it cost more than" : "against"} ${data.savings.baselines.join(" or ") || "the baseline"} alone` : "nothing to compare with"),
+      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `${saved < 0 ? "it cost more than" : "against"} ${data.savings.baselines.join(" or ") || "the baseline"} alone${part}` : "nothing to compare with"),
       one("f-hours", "Hours saved", baselines ? d3.format(",.1f")(hours) : "not declared", baselines ? `${plural(baselines, "task")} with a baseline` : "no baseline was declared"),
     );
   }
@@ -339,7 +341,7 @@
   function render() {
     const { from, keep } = passing();
     const tasks = data.tasks.filter(keep), calls = data.calls.filter(keep), decisions = data.decisions.filter(keep);
-    figures(tasks, calls, data.saving.filter(keep));
+    figures(tasks, calls, data.saving.filter(keep), data.decisions_timeless && chosen().time ? 0 : total(decisions, 5));
     spendOverTime(calls, from); successOverTime(tasks, from); quality(tasks); whereStepsGo(decisions); spenders(calls);
     taskLists(); timeline(); worth();
   }
