@@ -242,6 +242,16 @@ class TestEverybody:
         page = browse(saved(golden, tmp_path), width=width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
+    @pytest.mark.parametrize("width", [320, 390, 1100])
+    def test_a_minus_stays_with_its_number(self, ledger: Any, browse: Any, tmp_path: Path, width: int) -> None:
+        with task("t1"):
+            ledger.record(decided("d1", tried("small", 0.000345), baseline=0.000173))
+        page = browse(saved(ledger, tmp_path), width=width)
+        shown = page.locator("#f-saved .value")
+        assert shown.inner_text() == "−$0.000172"
+        assert shown.evaluate("node => node.getBoundingClientRect().height < 1.5 * parseFloat(getComputedStyle(node).lineHeight)")
+        assert shown.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
     @pytest.mark.parametrize("width", [390, 1280])
     def test_long_names_stay_in_their_cards(self, ledger: Any, browse: Any, tmp_path: Path, width: int) -> None:
         long = "a-name-that-goes-on-and-on-and-on-for-no-reason-at-all"

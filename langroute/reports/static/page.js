@@ -114,7 +114,7 @@
     const known = total(tasks, 7), gone = total(tasks, 8);
     const compared = total(saving, 3), saved = total(saving, 4) - total(saving, 5) - total(saving, 6);
     const hours = total(tasks, 9) / 60, baselines = total(tasks, 10), all = total(tasks, 3);
-    const one = (id, name, value, note) => el("div", { class: "figure", id }, el("h2", {}, name), el("p", { class: "value" }, value), el("p", { class: "note" }, note));
+    const one = (id, name, value, note) => el("div", { class: "figure", id }, el("h2", {}, name), el("p", { class: /^[a-z]/.test(value) ? "value" : "value number" }, value), el("p", { class: "note" }, note));
     // Where baselines are known for some decisions only, those may be the ones that could not save.
     const part = compared && compared < decided ? `; known for ${count(compared)} of ${count(decided)} decisions` : "";
     const nothingKnown = unknown && unknown >= made && !spend;
