@@ -99,13 +99,25 @@ class Replaying:
 class CachingHost:
     """A host whose calls may be answered from the cache."""
 
+    heard: Heard | None = None
+    """Hears what an agent's model is asked in the end."""
+
+    served: Any = None
+    """The message that was said last, where it came from the cache."""
+
+    twin: Any = None
+    streaming = ""
+    """How the latest call's chunks are handed on, if they are: the plan then ends before the last of them is out, and asks for nothing more."""
+
+    first: Ticket | None = None
+    result: Result | None = None
+
     def __init__(self, recall: Recall, host: Any, request: Request, run: Run | None, router: Router) -> None:
         self.recall, self.cache, self.host, self.request, self.run, self.router = recall, recall.cache, host, request, run, router
         self.streams = getattr(host, "streams", "messages")
         self.given = host.config
         """The host's config as it was given."""
 
-        self.heard: Heard | None = None
         self.tickets: dict[int, Ticket] = {}
         """Attempt → its request, while an answer to it is awaited or may still be kept."""
 
@@ -123,19 +135,8 @@ class CachingHost:
         self.notes: dict[int, tuple[str, Stored | None, str | None]] = {}
         """Attempt → what the cache said, the stored answer, the key."""
 
-        self.served: Any = None
-        """The message that was said last, where it came from the cache."""
-
-        self.twin: Any = None
         self.asked: set[str] = set()
         """Keys that were looked up in this step."""
-
-        self.streaming = ""
-        """How the latest call's chunks are handed on, if they are: the plan then ends before the last of them is out, and asks for nothing
-        more."""
-
-        self.first: Ticket | None = None
-        self.result: Result | None = None
 
     # The host's own attributes -----------------------------------------------------------------------------------------
 
@@ -207,7 +208,8 @@ class CachingHost:
     # Asking ------------------------------------------------------------------------------------------------------------
 
     def _open(self, call: Call) -> Ticket | None:
-        self.served = self.twin = None
+        if self.asked:
+            self.served = self.twin = None
         if call.route.name not in self.router.routes:
             # The last words of a budget that is used up are nobody's answer.
             self.notes[call.index] = ("bypass: no route was called", None, None)

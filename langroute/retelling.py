@@ -40,13 +40,14 @@ class Retelling:
 
     def fits(self) -> bool:
         """The answer is one to what was asked; if it is not, the model is asked."""
-        if self.entry.structured:
+        entry = self.entry
+        if entry.structured:
             try:
                 self._parsed()
             except Exception:  # noqa: BLE001 - a schema may raise anything; what does not fit is asked again
                 self._refuse()
                 return False
-        self.message = fresh(self.entry.message)
+        self.message = fresh(entry.message)
         self._said()
         return True
 
