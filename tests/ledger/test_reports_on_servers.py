@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, inspect
 
+from langroute.cli.report import report
 from langroute.context import task
 from langroute.ledger import open_ledger
 from langroute.records import Attempt, Decision, Outcome, Selection, Step, Usage
@@ -86,3 +89,23 @@ def test_reports_are_the_same_on_postgresql_and_sqlite(postgres: str, tmp_path: 
         assert check(there, rules, now=NOW) == check(here, rules, now=NOW)
         with pytest.raises(Exception, match="level='full'"):
             candidates(there, WEEK)
+
+
+@pytest.mark.server
+def test_a_report_makes_no_ledger_in_a_database_without_one(postgres: str) -> None:
+    """The wrong database's name is as easily written as the wrong path."""
+    done = CliRunner().invoke(report, ["--ledger", postgres])
+    assert "There is no ledger at 'postgresql" in str(done.exception)
+    with create_engine(postgres.replace("postgresql://", "postgresql+psycopg://")).connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    with open_ledger(postgres):
+        pass
+    assert CliRunner().invoke(report, ["--ledger", postgres]).exit_code == 0
+
+
+def test_a_server_that_is_away_is_said_without_its_password() -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
+    done = CliRunner().invoke(report, ["--ledger", "postgresql://me:secret@127.0.0.1:9/langroute"])
+    assert "Connection refused" in str(done.exception)
+    assert "secret" not in str(done.exception)
+    assert "sqlalche.me" not in str(done.exception)
