@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -28,11 +28,23 @@ def export(ledger: str, since: str, output: Path | None) -> None:
     """
     window = Window.since(since)
     count = 0
-    with open_existing(ledger) as opened, nullcontext(sys.stdout) if output is None else _private(output) as stream:
+    with open_existing(ledger) as opened, _stream(output) as stream:
         for line in export_traffic(opened, since=window.start or 0.0, until=window.end):
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
     click.echo(f"{count} requests", err=True)
+
+
+def _stream(output: Path | None) -> AbstractContextManager[TextIO]:
+    return _piped() if output is None else _private(output)
+
+
+@contextmanager
+def _piped() -> Iterator[TextIO]:
+    """Standard output as UTF-8, as JSON is, whatever the terminal speaks."""
+    stream = click.get_text_stream("stdout", encoding="utf-8", errors="strict")
+    yield stream
+    stream.flush()
 
 
 def _private(path: Path) -> TextIO:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,20 @@ def test_a_long_ledger_is_exported_page_by_page(tmp_path: Path) -> None:
             ledger.record(Decision(f"d{number}", Step(), "small", (tried,), started_at=float(number)))
         assert [line["id"] for line in export_traffic(ledger)] == [f"d{number}" for number in range(2500)]
         assert [line["id"] for line in export_traffic(ledger, since=10, until=12)] == ["d10", "d11"]
+
+
+def test_no_letter_is_lost_on_the_way_into_a_pipe(tmp_path: Path) -> None:
+    """A program in a plain locale gets the same bytes as a file."""
+    with open_ledger(tmp_path / "l.db", level="full") as ledger:
+        ChatRouter({"small": ScriptedModel("é")}, prices={"scripted": {"input": 1, "output": 1}}, ledger=ledger).invoke(
+            "Prüfe 検索"
+        )
+    command = [sys.executable, "-c", "from langroute.cli import main; main()", "export", "--ledger", str(tmp_path / "l.db")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    piped = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout
+    subprocess.run([*command, "-o", str(tmp_path / "f.jsonl")], env=environment, capture_output=True, check=True, timeout=60)
+    assert "Prüfe 検索" in piped.decode()
+    assert piped == (tmp_path / "f.jsonl").read_bytes()
 
 
 def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
