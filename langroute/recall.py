@@ -17,10 +17,12 @@ from langroute.binding import BoundTools
 from langroute.cache.asks import Ask, Ticket
 from langroute.cache.flights import Seat
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
-from langroute.cache.replay import Heard, Replay, listened_to
+from langroute.cache.replay import Heard, Replay, is_message, listened_to
 from langroute.cache.response import ResponseCache
 from langroute.calling import GenerateHost, ModelHost, Models
+from langroute.drivers import merged
 from langroute.effects import Call, Effect, Reply, Settle
+from langroute.gate import shows_tokens
 from langroute.records import Request, Stored
 from langroute.retelling import Retelling
 from langroute.router import Result, Router
@@ -294,10 +296,15 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return self.host.call(call)  # type: ignore[no-any-return]
+        if self._is_shown and (sharing := Sharing(self, call, ticket)).listens:
+            return self._shown(sharing)
         if (hit := self.cache.recall(ticket)) is not None and (reply := Retelling(self, call, hit).reply()) is not None:
             return reply
         if not isinstance(self.host, ModelHost):
             self._listen()
+        return self._called(call, ticket)
+
+    def _called(self, call: Call, ticket: Ticket) -> Reply:
         self.out.add(call.index)
         try:
             reply = cast("Reply", self.host.call(call))
@@ -306,6 +313,35 @@ class CachingHost:
             return reply
         finally:
             self.ended(call)
+
+    @property
+    def _is_shown(self) -> bool:
+        """A plain call whose tokens somebody is shown as they come, such as LangGraph's stream of messages: it is a stream as any other."""
+        return type(self.host) is ModelHost and shows_tokens(self.host.config)
+
+    def _shown(self, sharing: Sharing) -> Reply:
+        call, ticket = sharing.call, sharing.ticket
+        found = self.cache.listen(ticket)
+        while isinstance(found, Seat):
+            if chunks := list(sharing.follow(found)):
+                return Reply(merged(chunks))
+            ticket.failures += 1
+            found = self.cache.listen(ticket)
+        if found is not None and (reply := Retelling(self, call, found).reply()) is not None:
+            return reply
+        return Reply(merged(list(sharing.lead()))) if sharing.leads else self._called(call, ticket)
+
+    async def _ashown(self, sharing: Sharing) -> Reply:
+        call, ticket = sharing.call, sharing.ticket
+        found = await self.cache.alisten(ticket)
+        while isinstance(found, Seat):
+            if chunks := [chunk async for chunk in sharing.afollow(found)]:
+                return Reply(merged(chunks))
+            ticket.failures += 1
+            found = await self.cache.alisten(ticket)
+        if found is not None and (reply := await Retelling(self, call, found).areply()) is not None:
+            return reply
+        return Reply(merged([chunk async for chunk in sharing.alead()])) if sharing.leads else await self._acalled(call, ticket)
 
     def _listen(self) -> None:
         """Hear what the model is asked in the end: an agent's middleware further in may still change it."""
@@ -321,7 +357,7 @@ class CachingHost:
     def _late(self, call: Call, ticket: Ticket, reply: Reply) -> None:
         """The answer of a call that was given up meanwhile: it is paid for, and others may have asked the same."""
         attempt = self.router.accounts.attempt(call.route, call.selection, reply)
-        if type(self) is not RacingHost or attempt.error is not None or call.selection.tentative:
+        if type(self) is not RacingHost or attempt.error is not None or call.selection.tentative or not is_message(attempt.answer):
             self.cache.fail(ticket)
             return
         said = attempt.answer.response_metadata
@@ -337,12 +373,17 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return await self.host.acall(call)  # type: ignore[no-any-return]
+        if self._is_shown and (sharing := Sharing(self, call, ticket)).listens:
+            return await self._ashown(sharing)
         if (hit := await self.cache.arecall(ticket)) is not None and (
             reply := await Retelling(self, call, hit).areply()
         ) is not None:
             return reply
         if not isinstance(self.host, ModelHost):
             self._listen()
+        return await self._acalled(call, ticket)
+
+    async def _acalled(self, call: Call, ticket: Ticket) -> Reply:
         try:
             return await self.host.acall(call)  # type: ignore[no-any-return]
         except asyncio.CancelledError:

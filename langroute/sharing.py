@@ -170,6 +170,8 @@ class Sharing:
 
     def _entry(self, attempt: Attempt) -> Any:
         message = attempt.answer
+        if not is_message(message):
+            return None
         return self.cache.entry(
             self.ticket,
             message,

@@ -450,6 +450,95 @@ def test_what_may_still_be_rejected_is_heard_when_it_is_accepted() -> None:
     assert len(model.calls) == 1
 
 
+# Through a graph ---------------------------------------------------------------------------------------------------------
+
+
+def graph_of(router: ChatRouter) -> Any:
+    """A graph whose node makes a plain call; LangGraph shows its tokens."""
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    def node(state: Any) -> Any:
+        return {"messages": [router.invoke("Count.")]}
+
+    async def anode(state: Any) -> Any:
+        return {"messages": [await router.ainvoke("Count.")]}
+
+    from langchain_core.runnables import RunnableLambda
+
+    built = StateGraph(MessagesState)
+    built.add_node("count", RunnableLambda(node, anode))
+    built.add_edge(START, "count")
+    return built.compile()
+
+
+def test_graphs_that_show_tokens_share_a_stream() -> None:
+    model = Stepped()
+    router = routed(model)
+    graph = graph_of(router)
+
+    def tokens() -> Iterator[Any]:
+        for chunk, _ in graph.stream({"messages": []}, stream_mode="messages"):
+            yield chunk
+
+    leader = Listener(tokens())
+    until(lambda: model.calls)
+    follower = Listener(tokens())
+    until(lambda: followers(router, 1))
+    for place in range(1, len(WORDS) + 1):
+        model.steps.release()
+        until(lambda place=place: follower.text == leader.text == "".join(WORDS[:place]))
+    leader.wait()
+    follower.wait()
+    assert leader.error is follower.error is None
+    assert follower.text == leader.text == TEXT
+    assert len(model.calls) == 1
+    assert {chunk.id for chunk in leader.chunks}.isdisjoint({chunk.id for chunk in follower.chunks})
+    later = graph.invoke({"messages": []})["messages"][-1]
+    assert (later.content, later.response_metadata["langroute"]["cache"]) == (TEXT, "hit")
+
+
+async def test_graphs_that_show_tokens_share_a_stream_awaited() -> None:
+    model = Stepped()
+    router = routed(model)
+    graph = graph_of(router)
+    heard: list[list[str]] = [[], []]
+
+    async def listen(place: int) -> None:
+        async for chunk, _ in graph.astream({"messages": []}, stream_mode="messages"):
+            heard[place].append(chunk.content)
+
+    leader = asyncio.create_task(listen(0))
+    await auntil(lambda: model.calls)
+    follower = asyncio.create_task(listen(1))
+    await auntil(lambda: followers(router, 1))
+    for place in range(1, len(WORDS) + 1):
+        model.steps.release()
+        await auntil(lambda place=place: "".join(heard[0]) == "".join(heard[1]) == "".join(WORDS[:place]))
+    await asyncio.gather(leader, follower)
+    assert len(model.calls) == 1
+
+
+def test_a_plain_call_whose_tokens_are_shown_is_whole_at_the_end() -> None:
+    """What the graph's state gets is one message with its tokens and its decision, whoever led."""
+    model = Stepped(free=True, pause=0.02)
+    router = routed(model)
+    graph = graph_of(router)
+
+    def last() -> Any:
+        return [
+            state for _, state in graph.stream({"messages": []}, stream_mode=["messages", "values"]) if isinstance(state, dict)
+        ][-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda _: last(), range(4)))
+    messages = [state["messages"][-1] for state in states]
+    assert {message.content for message in messages} == {TEXT}
+    assert {type(message) for message in messages} == {AIMessage}
+    assert sorted(message.response_metadata["langroute"]["cache"] for message in messages) == ["hit"] * 3 + ["miss"]
+    assert sorted(message.usage_metadata["total_tokens"] for message in messages) == [0, 0, 0, 12]
+    assert len({message.id for message in messages}) == 4
+
+
 # When somebody goes ------------------------------------------------------------------------------------------------------
 
 
