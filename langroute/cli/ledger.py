@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -42,9 +44,12 @@ def _stream(output: Path | None) -> AbstractContextManager[TextIO]:
 @contextmanager
 def _piped() -> Iterator[TextIO]:
     """Standard output as UTF-8, as JSON is, whatever the terminal speaks."""
-    stream = click.get_text_stream("stdout", encoding="utf-8", errors="strict")
-    yield stream
-    stream.flush()
+    stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+    try:
+        yield stream
+    finally:
+        # Written out, and standard output left open.
+        stream.detach()
 
 
 def _private(path: Path) -> TextIO:
