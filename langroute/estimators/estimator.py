@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from langroute.estimators.documents import Document
 from langroute.estimators.features import Batch, Floats, Vocabulary, featurize
+from langroute.estimators.letters import Letters
 from langroute.estimators.linear import Linear, Weighting, weighted_sums
 from langroute.estimators.trees import Forest
 
@@ -114,16 +115,17 @@ class Estimator:
 
     forest: Forest | None
     blend: Blend
+    letters: Letters | None
     tokens: Tokens
     kin: Kin | None = None
     """For the last of the routes, where some were placed after the fit."""
 
     def estimate(self, documents: Sequence[Document]) -> Estimate:
         """Estimate several requests at once."""
-        return self.of(featurize(documents, self.vocabulary))
+        return self.of(featurize(documents, self.vocabulary), documents)
 
-    def of(self, batch: Batch) -> Estimate:
-        """Estimate what was turned into numbers already."""
+    def of(self, batch: Batch, documents: Sequence[Document]) -> Estimate:
+        """Estimate what was turned into numbers already; `documents` are those that `batch` was made of."""
         values = self.weighting.weigh(batch)
         linear = self.linear.logits(batch, values)
         features = self.features(batch, values)
@@ -131,6 +133,8 @@ class Estimator:
         if self.forest is not None:
             parts.append(logit(self.forest.predict(np.concatenate([features, linear], 1))))
         success = self.blend(parts)
+        if self.letters is not None:
+            success = self.letters.correct(documents, success)
         if self.kin is not None:
             success = np.concatenate([success, probability(logit(success) @ self.kin.weights + self.kin.shift)], 1)
         logs = self.tokens.logs(features)
@@ -164,6 +168,8 @@ class Estimator:
             found |= {"kin.weights": self.kin.weights, "kin.shift": self.kin.shift}
         if self.forest is not None:
             found |= {f"forest.{name}": array for name, array in self.forest.arrays().items()}
+        if self.letters is not None:
+            found |= {f"letters.{name}": array for name, array in self.letters.arrays().items()}
         return found
 
     @classmethod
@@ -174,19 +180,20 @@ class Estimator:
             KeyError: Something is missing.
         """
         vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"], int(arrays["bits"]))
-        forest = None
-        if "forest.roots" in arrays:
-            forest = Forest.from_arrays(
-                {name.removeprefix("forest."): array for name, array in arrays.items() if name.startswith("forest.")}
-            )
+        shapes, pairs = _under("forest.", arrays), _under("letters.", arrays)
         return cls(
             tuple(routes),
             vocabulary,
             Weighting(arrays["rarity"], len(vocabulary)),
             Linear(arrays["linear.weights"].astype(np.float32), arrays["linear.bias"]),
             arrays["projection"].astype(np.float32),
-            forest,
+            Forest.from_arrays(shapes) if shapes else None,
             Blend(arrays["blend.weights"], arrays["blend.shift"]),
+            Letters.from_arrays(pairs) if pairs else None,
             Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling", "usual"))),
             Kin(arrays["kin.weights"], arrays["kin.shift"]) if "kin.weights" in arrays else None,
         )
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -24,7 +24,7 @@ from langroute.estimators.estimator import Estimator
 from langroute.estimators.plan import Plan, Stage
 from langroute.records import Price
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an older langroute could not read what is written."""
 
 

@@ -14,9 +14,11 @@ import numpy as np
 from langroute.estimators.documents import Document
 from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, probability
 from langroute.estimators.features import Floats, Ints, featurize
+from langroute.estimators.letters import LEAST
 from langroute.estimators.linear import Linear
 from langroute.learning.training import (
     fit_forest,
+    fit_letters,
     fit_linear,
     fit_projection,
     folds,
@@ -110,11 +112,14 @@ def fit_estimator(
         rows = fold != part
         own = fit_blend([words[rows], shapes[rows]], scores[rows])
         success[~rows] = own([words[~rows], shapes[~rows]])
+    letters, added = fit_letters(documents, scores - success)
+    if letters is not None:
+        success = np.clip(success + added, LEAST, 1 - LEAST)
 
     tokens = fit_tokens(features, np.hstack([input_tokens, output_tokens]))
     logs = tokens.logs(features)
     counts = np.expm1(logs) * tokens.factor
-    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, tokens)
+    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, letters, tokens)
     half = len(routes)
     return Fitted(estimator, success, counts[:, :half], counts[:, half:], np.broadcast_to(tokens.usual[half:], success.shape), fold)
 

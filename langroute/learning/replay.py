@@ -184,8 +184,9 @@ class _FittedRunner:
         names, rows = part.names, np.arange(len(part))
         first = _policy_for(next(iter(self.curve.values()))[0], names)
         estimator = first.group.estimator
-        batch, hashes, owners = featurize_and_hash(part.documents(), estimator.vocabulary)
-        estimate = estimator.of(batch)
+        documents = part.documents()
+        batch, hashes, owners = featurize_and_hash(documents, estimator.vocabulary)
+        estimate = estimator.of(batch, documents)
         index = {name: place for place, name in enumerate(names)}
         # Places among the group's routes → columns of what was recorded.
         columns = np.array([index.get(name, -1) for name in estimator.routes])

@@ -87,10 +87,11 @@ def _judge(request: Request) -> Difficulty | None:
     if step.signals.language not in (None, "en"):
         return None
     estimator = default_estimator()
-    batch = featurize([document_of(request.messages, request.tools)], estimator.vocabulary)
+    document = document_of(request.messages, request.tools)
+    batch = featurize([document], estimator.vocabulary)
     if len(batch.buckets) < LEAST_WORDS:
         return None
-    success = estimator.of(batch).success[0]
+    success = estimator.of(batch, [document]).success[0]
     return Difficulty(float(success[0]), float(success[1]))
 
 
