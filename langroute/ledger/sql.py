@@ -40,6 +40,10 @@ MAINTENANCE_S = 3600.0
 """How often sums are made and old rows let go, while something is written."""
 
 
+CONNECT_TIMEOUT_S = 10
+"""How long PostgreSQL may take to answer, where the URL says nothing (`?connect_timeout=3`): by itself libpq waits for minutes."""
+
+
 class SqlLedger:
     """Keeps decisions, calls, tasks and outcomes in SQLite or PostgreSQL.
 
@@ -520,6 +524,8 @@ def _url(where: str | Path | URL) -> URL:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
+            if "connect_timeout" not in url.query:
+                url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
             return create_engine(url, pool_pre_ping=True, hide_parameters=True)
         except ImportError as error:
             raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error

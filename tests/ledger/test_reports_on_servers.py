@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import create_engine, inspect
 
 from langroute.cli.report import report
 from langroute.context import task
+from langroute.errors import LedgerError
 from langroute.ledger import open_ledger
 from langroute.records import Attempt, Decision, Outcome, Selection, Step, Usage
 from langroute.reports.alerts import BudgetBurn, ModelChanged, PriceUnknown, SuccessDrop, check
@@ -101,6 +104,18 @@ def test_a_report_makes_no_ledger_in_a_database_without_one(postgres: str) -> No
     with open_ledger(postgres):
         pass
     assert CliRunner().invoke(report, ["--ledger", postgres]).exit_code == 0
+
+
+def test_a_server_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall that drops what comes is no refusal; a program must not wait for minutes to find that out."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
+    monkeypatch.setattr("langroute.ledger.sql.CONNECT_TIMEOUT_S", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        begun = time.monotonic()
+        with pytest.raises(LedgerError, match="timeout"):
+            open_ledger(f"postgresql://me@127.0.0.1:{port}/langroute")
+        assert time.monotonic() - begun < 20
 
 
 def test_a_server_that_is_away_is_said_without_its_password() -> None:
