@@ -7,7 +7,7 @@ is offered to the cache. A router without a cache has none of this in its way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -233,6 +233,9 @@ class CachingHost:
 
     def _take_over(self, ticket: Ticket) -> None:
         """The same request a second time within one step: the answer that was there did not do, and whoever waits goes on waiting."""
+        if not self.asked:
+            self.asked.add(ticket.key)
+            return
         if ticket.key in self.asked:
             ticket.may_read = False
         self.asked.add(ticket.key)
@@ -280,7 +283,7 @@ class CachingHost:
             model=route.model,
             metadata=request.metadata,
             configurable=host.config.get("configurable") or {},
-            eligible=_Eligible(self.recall, self.router, request),
+            eligible=self._eligible,
             decision_id=call.decision_id,
             task=request.step.task,
             tools_bound=bool(request.tools) or bound is not None,
@@ -288,6 +291,11 @@ class CachingHost:
             tools=None if request.response_schema is None else _names(request.tools),
             may_be_silent=info.api not in SAYS_WHY,
         )
+
+    def _eligible(self, name: str) -> bytes | None:
+        if name not in self.request.route_names:
+            return None
+        return self.recall.made_by(self.router.routes[name])
 
     # Calling -----------------------------------------------------------------------------------------------------------
 
@@ -480,24 +488,6 @@ class RacingHost(CachingHost):
     """One that may have several calls out at once, as the host it stands for."""
 
     races = True
-
-
-class _Eligible(Mapping[str, bytes]):
-    """Routes that may answer a request, each with the digest of its model; worked out only where it is asked for."""
-
-    def __init__(self, recall: Recall, router: Router, request: Request) -> None:
-        self._recall, self._router, self._request = recall, router, request
-
-    def __getitem__(self, name: str) -> bytes:
-        if name not in self._request.route_names:
-            raise KeyError(name)
-        return self._recall.made_by(self._router.routes[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._request.route_names)
-
-    def __len__(self) -> int:
-        return len(self._request.routes)
 
 
 def _names(tools: Any) -> frozenset[str]:

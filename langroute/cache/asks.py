@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langroute.cache.entries import Entry
 from langroute.cache.flights import Flight
 from langroute.cache.namespaces import Namespace
+
+
+def _nobody(_: str) -> bytes | None:
+    return None
 
 
 @dataclass(slots=True)
@@ -29,8 +33,8 @@ class Ask:
     model: Any
     metadata: Mapping[str, Any] = field(default_factory=dict)
     configurable: Mapping[str, Any] = field(default_factory=dict)
-    eligible: Mapping[str, bytes] = field(default_factory=dict)
-    """Routes whose answers may be given, each with the digest of its model."""
+    eligible: Callable[[str], bytes | None] = _nobody
+    """The digest of another route's model, if its answers may be given."""
 
     decision_id: str | None = None
     task: str | None = None

@@ -29,6 +29,8 @@ MODES = ("off", "no_store", "refresh")
 MODE_KEY, MAX_AGE_KEY, TAGS_KEY = "langroute_cache", "langroute_cache_max_age", "langroute_cache_tags"
 """Where a call's config speaks to the cache, under `configurable` or `metadata`."""
 
+SAID = (MODE_KEY, MAX_AGE_KEY, TAGS_KEY)
+
 PARENTS = 64
 """Answers in a history that an entry is tied to, the latest ones."""
 
@@ -119,11 +121,12 @@ class ResponseCache(TakesBack):
 
     def open(self, ask: Ask) -> Ticket | str:
         """A ticket for a request, or why it is not answered from the cache."""
-        reason = self._refused(ask)
+        metadata, configurable = ask.metadata, ask.configurable
+        mode, max_age, tags = _wishes(metadata, configurable)
+        reason = self._refused(ask, mode)
         if reason is not None:
             self._counts.add("bypasses", reason)
             return reason
-        metadata, configurable = ask.metadata, ask.configurable
         try:
             space = namespace_of(self.base, self.isolate, metadata, configurable)
             decides = ask.made_by if self.scope == "route" else b"tier:" + ask.tier.encode()
@@ -131,21 +134,18 @@ class ResponseCache(TakesBack):
         except (UnkeyableError, NoNamespaceError) as error:
             self._counts.add("bypasses", str(error))
             return str(error)
-        max_age = _said(metadata, configurable, MAX_AGE_KEY)
-        tags = _said(metadata, configurable, TAGS_KEY) or ()
         return Ticket(
             ask,
             key,
             space,
             self.keys.namespace(space).hex()[:32],
             self.policy.ttl_of(ask.kind),
-            _said(metadata, configurable, MODE_KEY) != "refresh",
+            mode != "refresh",
             float(max_age) if max_age is not None else None,
-            (tags,) if isinstance(tags, str) else tuple(map(str, tags)),
+            (tags,) if isinstance(tags, str) else tuple(map(str, tags or ())),
         )
 
-    def _refused(self, ask: Ask) -> str | None:
-        mode = _said(ask.metadata, ask.configurable, MODE_KEY)
+    def _refused(self, ask: Ask, mode: Any) -> str | None:
         if mode in ("off", "no_store"):
             return f"the call says {mode}"
         if mode is not None and mode not in MODES:
@@ -351,7 +351,7 @@ class ResponseCache(TakesBack):
         if entry.structured != ask.structured:
             return False
         if entry.route != ask.route:
-            made_by = ask.eligible.get(entry.route)
+            made_by = ask.eligible(entry.route)
             if made_by is None or made_by.hex() != entry.made_by:
                 return False
         return self._served.still(entry)
@@ -568,10 +568,11 @@ class ResponseCache(TakesBack):
         self.store.close()
 
 
-def _said(metadata: Mapping[str, Any], configurable: Mapping[str, Any], name: str) -> Any:
-    """What a call says about something, in its config."""
-    value = configurable.get(name)
-    return metadata.get(name) if value is None else value
+def _wishes(metadata: Mapping[str, Any], configurable: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a call says to the cache in its config: whether, how old, and under which tags."""
+    if not metadata and not configurable:
+        return None, None, None
+    return tuple([metadata.get(name) if (said := configurable.get(name)) is None else said for name in SAID])
 
 
 def _parents(messages: Sequence[Any]) -> list[str]:
