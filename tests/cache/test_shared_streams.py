@@ -14,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from pydantic import Field, SkipValidation
 
@@ -457,13 +458,12 @@ def graph_of(router: ChatRouter) -> Any:
     """A graph whose node makes a plain call; LangGraph shows its tokens."""
     from langgraph.graph import START, MessagesState, StateGraph
 
-    def node(state: Any) -> Any:
-        return {"messages": [router.invoke("Count.")]}
+    # Before Python 3.11 a coroutine has to be given the config.
+    def node(state: Any, config: Any) -> Any:
+        return {"messages": [router.invoke("Count.", config)]}
 
-    async def anode(state: Any) -> Any:
-        return {"messages": [await router.ainvoke("Count.")]}
-
-    from langchain_core.runnables import RunnableLambda
+    async def anode(state: Any, config: Any) -> Any:
+        return {"messages": [await router.ainvoke("Count.", config)]}
 
     built = StateGraph(MessagesState)
     built.add_node("count", RunnableLambda(node, anode))
