@@ -25,6 +25,7 @@ from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import read_traffic
+from langroute.learning.training import one_thread
 from langroute.policies.difficulty import looks_easy
 from langroute.records import Price
 
@@ -69,9 +70,10 @@ def pooled(paths: Sequence[str | Path], prices: Mapping[str, Price]) -> tuple[li
 
 
 def _fit(documents: Sequence[Document], scores: Floats, tokens: Floats, seed: int, parts: int = 5) -> Fitted:
-    return fit_estimator(
-        documents, ROUTES, scores, np.full(scores.shape, 100.0), tokens, seed=seed, settings=replace(SETTINGS, folds=parts)
-    )
+    with one_thread():
+        return fit_estimator(
+            documents, ROUTES, scores, np.full(scores.shape, 100.0), tokens, seed=seed, settings=replace(SETTINGS, folds=parts)
+        )
 
 
 def build_default(paths: Sequence[str | Path], prices: Mapping[str, Price], seed: int = 0) -> PolicyFile:

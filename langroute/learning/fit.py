@@ -25,7 +25,7 @@ from langroute.learning.crossfit import Fitted, Settings, fit_estimator
 from langroute.learning.grouping import Table, group, table_of
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import Exchange, known_routes, read_traffic
-from langroute.learning.training import need_sklearn
+from langroute.learning.training import need_sklearn, one_thread
 from langroute.records import Price
 
 LEAST = 100
@@ -105,7 +105,8 @@ def fit_files(
             f"{_named(paths)}: too little data. {_complete(names, members)} requests have scored outcomes of all of "
             f"{', '.join(names)}; at least {LEAST} are needed. Name fewer routes with --routes, or record more."
         )
-    fitted = tuple(fit_group(table_of(members, names, rates), rates, targets, seed, settings) for names, members in large)
+    with one_thread():
+        fitted = tuple(fit_group(table_of(members, names, rates), rates, targets, seed, settings) for names, members in large)
     return PolicyFile(fitted, seed, tuple(_described(path) for path in paths), __version__)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,17 @@ def need_sklearn() -> None:
         import sklearn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("scikit-learn", "learn", "Fitting a policy") from error
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one thread meanwhile.
+
+    The same bytes then, however many cores there are; and the matrices are small, so that threads would mostly wait for each other.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def vocabulary_of(documents: Sequence[Document], most: int = 120_000, least: int = 2) -> Vocabulary:
