@@ -6,10 +6,11 @@ import json
 import os
 import platform
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,7 @@ def demo(
     """
     console = Console(stderr=True)
     chosen = tasks(names or (QUICK if quick else None))
-    output.mkdir(parents=True, exist_ok=True)
-    ledger_file = output / "ledger.db"
-    ledger_file.unlink(missing_ok=True)
+    ledger_file = _fresh_ledger(output)
     begun = time.perf_counter()
     with _stopped_by_signals(), ExitStack() as stack:
         routes = stack.enter_context(_routes(models, threads, directory, console))
@@ -92,6 +91,34 @@ def demo(
         click.echo(json.dumps(comparison.as_dict()))
     else:
         _show(comparison, output)
+
+
+def _fresh_ledger(output: Path) -> Path:
+    """Where this demo's ledger goes: in place of an earlier demo's, and never of anything else.
+
+    Raises:
+        ConfigurationError: The directory cannot be used.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{str(output)!r} cannot be made: {error.strerror}. Name another directory with -o.") from error
+    if not os.access(output, os.W_OK):
+        raise ConfigurationError(f"{str(output)!r} cannot be written to. Name another directory with -o.")
+    found = output / "ledger.db"
+    if found.exists() and not _of_a_demo(found):
+        raise ConfigurationError(f"{str(found)!r} is not an earlier demo's, and would be lost. Name another directory with -o.")
+    found.unlink(missing_ok=True)
+    return found
+
+
+def _of_a_demo(ledger: Path) -> bool:
+    """Every task in it is one of the runs'."""
+    try:
+        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return all(name.partition("/")[0] in POLICIES for (name,) in connection.execute("SELECT id FROM tasks"))
+    except sqlite3.Error:
+        return False
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from local_models import directory_with
 
+from langroute import open_ledger, record_outcome
 from langroute.cli import cli
 from langroute.errors import ConfigurationError
 
@@ -116,6 +117,35 @@ def test_the_demo_prints_its_numbers_and_writes_page_and_ledger(directory: Path,
     decision = found["runs"][2]["tasks"][0]["decision_id"]
     told = CliRunner().invoke(cli, ["explain", decision, "--ledger", str(tmp_path / "ledger.db")], catch_exceptions=False)
     assert "edit step in node write" in told.output
+
+
+@pytest.mark.parametrize("mine", ["ledger", "letter"])
+def test_no_ledger_but_an_earlier_demos_is_replaced(tmp_path: Path, mine: str) -> None:
+    """`-o .` in a project must not cost it its `ledger.db`, which is what a ledger is called by default."""
+    path = tmp_path / "ledger.db"
+    if mine == "ledger":
+        with open_ledger(path) as ledger:
+            record_outcome(ledger, True, task_id="ticket-17")
+    else:
+        path.write_text("Dear langroute, ...")
+    before = path.read_bytes()
+    arguments = ["demo", "--quick", "--models", "openai:gpt-5-nano", "-o", str(tmp_path)]
+    with pytest.raises(ConfigurationError, match="would be lost. Name another directory"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert path.read_bytes() == before
+
+
+def test_an_earlier_demos_ledger_is_replaced(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        record_outcome(ledger, True, task_id="always cheap/add")
+    with pytest.raises(ConfigurationError, match="two names"):
+        CliRunner().invoke(cli, ["demo", "--models", "one", "-o", str(tmp_path)], catch_exceptions=False)
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_said_in_a_line() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be made: .* Name another directory with -o"):
+        CliRunner().invoke(cli, ["demo", "-o", "/dev/null/demo"], catch_exceptions=False)
 
 
 def test_one_model_is_not_enough(tmp_path: Path) -> None:
