@@ -54,8 +54,8 @@ class Flight:
         self.followers = 0
         """How many others want what it comes to."""
 
-        self._future: Future[Landed] = _uncancellable()
-        self._aired: Future[Live | None] = _uncancellable()
+        self._future: Future[Landed] = uncancellable()
+        self._aired: Future[Live | None] = uncancellable()
         self._led_by = (threading.get_ident(), _task())
 
     def air(self, live: Live) -> None:
@@ -70,7 +70,7 @@ class Flight:
         """The stream broke off before it said something. The leader may begin again: who listened waits for that."""
         with self._home.lock:
             if self.live is live:
-                self.live, self._aired = None, _uncancellable()
+                self.live, self._aired = None, uncancellable()
 
     def land(self, landed: Landed) -> None:
         """Tell all who wait; only the first time counts."""
@@ -137,7 +137,7 @@ class Flight:
             return found
 
 
-def _uncancellable() -> Future[Any]:
+def uncancellable() -> Future[Any]:
     """A future that runs cannot be cancelled: one coroutine that is cancelled while it waits must not take the others with it."""
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from threading import Condition, get_ident
+from concurrent.futures import Future, wait
+from threading import Condition, Lock, get_ident
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 
 from langroute.cache.entries import REPORTED, new_call_id
+from langroute.cache.flights import uncancellable
 from langroute.cache.keys import copied
 from langroute.gate import shows
 
@@ -174,6 +174,10 @@ class Awaited(Live):
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._more = asyncio.Event()
+        self._elsewhere: list[Future[None]] = []
+        """Threads and coroutines of other event loops wait for these, whatever becomes of this loop."""
+
+        self._lock = Lock()
         self._task = self._loop.create_task(self._read(source))
 
     @property
@@ -195,6 +199,10 @@ class Awaited(Live):
                 await close()
 
     def _tell(self) -> None:
+        with self._lock:
+            elsewhere, self._elsewhere = self._elsewhere, []
+        for waiting in elsewhere:
+            waiting.set_result(None)
         more, self._more = self._more, asyncio.Event()
         more.set()
 
@@ -203,7 +211,11 @@ class Awaited(Live):
         if place < len(self.chunks):
             return self.chunks[place]
         if asyncio.get_running_loop() is not self._loop:
-            return await asyncio.wrap_future(self._elsewhere(place, seconds))
+            while (news := self._news(place)) is not None:
+                mine = asyncio.wrap_future(news)
+                if mine not in (await asyncio.wait({mine}, timeout=seconds))[0]:
+                    raise StreamLostError(f"nothing came for {seconds:g} s")
+            return self.chunks[place] if place < len(self.chunks) else self._over()
         timer = None if seconds is None else self._loop.call_later(seconds, self._tell)
         until = float("inf") if seconds is None else self._loop.time() + seconds
         try:
@@ -220,20 +232,20 @@ class Awaited(Live):
 
     def at(self, place: int, seconds: float | None = None) -> Any:
         """`aat` for a thread."""
-        if place < len(self.chunks):
-            return self.chunks[place]
-        try:
-            return self._elsewhere(place, seconds).result(seconds)
-        except (FutureTimeout, TimeoutError, CancelledError) as error:
-            raise StreamLostError("the event loop that reads it stands still") from error
+        while (news := self._news(place)) is not None:
+            wait([news], seconds)
+            if not news.done():
+                raise StreamLostError(f"nothing came for {seconds:g} s")
+        return self.chunks[place] if place < len(self.chunks) else self._over()
 
-    def _elsewhere(self, place: int, seconds: float | None) -> Future[Any]:
-        work = self.aat(place, seconds)
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError as error:
-            work.close()
-            raise StreamLostError("the event loop that read it is closed") from error
+    def _news(self, place: int) -> Future[None] | None:
+        """What to wait for outside of the event loop; `None` where the chunk is there, or none will come."""
+        with self._lock:
+            if place < len(self.chunks) or self.ended:
+                return None
+            news = uncancellable()
+            self._elsewhere.append(news)
+            return news
 
     async def aclose(self) -> None:
         """Nobody listens any more: let the model know."""

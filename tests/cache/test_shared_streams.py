@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -685,6 +686,38 @@ async def test_when_all_are_gone_the_model_hears_of_it_awaited() -> None:
     assert not router.response_cache._flights._open
 
 
+async def test_when_the_event_loop_that_reads_it_ends_the_others_are_told() -> None:
+    model = Stepped()
+    router = routed(model)
+
+    async def lead() -> None:
+        stream = router.astream("Count.")
+        assert (await stream.__anext__()).content == "one "
+        await auntil(lambda: follower.text == "one ")
+        await auntil(lambda: heard == ["one "])
+
+    leader = threading.Thread(target=lambda: asyncio.run(lead()))
+    leader.start()
+    await auntil(lambda: model.calls)
+    follower = Listener(router.stream("Count."))
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async for chunk in router.astream("Count."):
+            heard.append(chunk.content)
+
+    task = asyncio.create_task(listen())
+    await auntil(lambda: followers(router, 2))
+    model.steps.release()
+    await asyncio.to_thread(leader.join)
+    with pytest.raises(AnswerCutOffError):
+        await task
+    await asyncio.to_thread(follower.wait)
+    assert isinstance(follower.error, AnswerCutOffError)
+    assert not router.response_cache._flights._open
+    assert router.response_cache.size().entries == 0
+
+
 def test_a_slow_listener_holds_up_nobody() -> None:
     model = Stepped(free=True)
     router = routed(model)
@@ -756,3 +789,66 @@ def test_another_s_bad_hit_is_taken_back() -> None:
     assert cache.size().entries == 1
     assert cache.report_bad_hit(whole(follower.chunks).response_metadata["langroute"]["decision_id"])
     assert cache.size().entries == 0
+
+
+def test_whatever_a_crowd_of_threads_does_nobody_waits_for_ever() -> None:
+    """Some stream, some call, some leave, and the model breaks off now and then; whoever stays to the end has the whole answer or an error."""
+    model = Stepped(free=True, pause=0.001, fails_at={call: call % 6 for call in range(0, 400, 5)})
+    router = routed(model, patience=Patience(hedge_seconds=5.0))
+
+    def visit(number: int) -> str | None:
+        chance = random.Random(number)
+        question = f"Count to {chance.randrange(6)}."
+        try:
+            if chance.random() < 0.3:
+                return str(router.invoke(question, {"configurable": {"langroute_cache": chance.choice(["refresh", None])}}).content)
+            leaves, text = chance.choice([1, 2, 99, 99]), ""
+            stream = router.stream(question, {"configurable": {"langroute_cache": chance.choice(["refresh", None, None])}})
+            for place, chunk in enumerate(stream):
+                text += chunk.content
+                if place >= leaves:
+                    stream.close()
+                    return None
+            return text
+        except (ConnectionError, AnswerCutOffError):
+            return None
+
+    with ThreadPoolExecutor(40) as pool:
+        texts = list(pool.map(visit, range(600), timeout=100))
+    assert {text for text in texts if text is not None} == {TEXT}
+    until(lambda: not router.response_cache._flights._open)
+
+
+async def test_whatever_a_crowd_of_coroutines_does_nobody_waits_for_ever() -> None:
+    model = Stepped(free=True, pause=0.001, fails_at={call: call % 6 for call in range(0, 400, 5)})
+    router = routed(model)
+
+    async def visit(number: int) -> str | None:
+        chance = random.Random(number)
+        await asyncio.sleep(chance.random() * 0.3)
+        question = f"Count to {chance.randrange(6)}."
+        config: Any = {"configurable": {"langroute_cache": chance.choice(["refresh", None, None])}}
+        try:
+            if chance.random() < 0.3:
+                return str((await router.ainvoke(question, config)).content)
+            leaves, text, place = chance.choice([1, 2, 99, 99]), "", 0
+            stream = router.astream(question, config)
+            async for chunk in stream:
+                text += chunk.content
+                place += 1
+                if place > leaves:
+                    await stream.aclose()
+                    return None
+            return text
+        except (ConnectionError, AnswerCutOffError):
+            return None
+
+    async def impatient(number: int) -> str | None:
+        try:
+            return await asyncio.wait_for(visit(number), random.Random(-number).choice([0.05, 0.2, 50, 50]))
+        except (asyncio.TimeoutError, TimeoutError):
+            return None
+
+    texts = await asyncio.wait_for(asyncio.gather(*(impatient(number) for number in range(600))), 100)
+    assert {text for text in texts if text is not None} == {TEXT}
+    await auntil(lambda: not router.response_cache._flights._open)
