@@ -26,6 +26,7 @@ LEAST = 0.005
 TOGETHER = 128
 """Documents whose pairs are counted in one pass."""
 
+_BYTE = np.uint16(8)
 _MIX = np.uint16(40503)
 _DOWN = np.uint16(6)
 
@@ -40,11 +41,7 @@ def pair_counts(texts: Sequence[str]) -> Iterator[NDArray[np.float32]]:
     for begin in range(0, len(texts), TOGETHER):
         # A zero byte closes each text, and is the last one's neighbour.
         pieces = [text.encode("utf-8", "replace").lower() for text in texts[begin : begin + TOGETHER]]
-        data = np.frombuffer(b"\0".join(pieces) + b"\0", np.uint8).astype(np.uint16)
-        slots = ((data[:-1] << np.uint16(8) | data[1:]) * _MIX) >> _DOWN
-        if len(pieces) == 1:
-            yield np.bincount(slots, minlength=SLOTS)[None].astype(np.float32)
-            continue
+        slots = _slots(b"\0".join(pieces) + b"\0")
         lengths = np.array([len(piece) for piece in pieces])
         owner = np.repeat(np.arange(len(pieces)) * SLOTS, lengths + 1)
         inside = np.ones(len(slots), np.bool_)
@@ -56,15 +53,18 @@ def pair_counts(texts: Sequence[str]) -> Iterator[NDArray[np.float32]]:
 
 def weighed(counts: NDArray[np.float32], rarity: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rare pairs count more, and a text's pairs together as much as another's, `(requests, SLOTS)`."""
-    if len(counts) == 1:
-        # Most pairs do not occur in one text.
-        there = counts[0].nonzero()[0]
-        values = (np.log(counts[0].take(there)) + np.float32(1)) * rarity.take(there)
-        out = np.zeros_like(counts)
-        out[0, there] = values / max(float(np.sqrt(values @ values)), 1e-12)
-        return out
     values = np.where(counts > 0, np.log(np.maximum(counts, 1)) + np.float32(1), np.float32(0)) * rarity
     return np.asarray(values / np.maximum(np.sqrt((values * values).sum(1, keepdims=True)), 1e-12))
+
+
+def _slots(text: bytes) -> NDArray[np.uint16]:
+    """The slot of each pair of neighbours."""
+    data = np.frombuffer(text, np.uint8).astype(np.uint16)
+    pairs = data[:-1] << _BYTE
+    pairs |= data[1:]
+    pairs *= _MIX
+    pairs >>= _DOWN
+    return pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class Letters:
 
     def correct(self, documents: Sequence[Document], success: Floats) -> Floats:
         """Probabilities with what the letters add, `(requests, routes)`."""
+        if len(documents) == 1:
+            return self._correct_one(documents[0], success)
         members = owned(documents, self.owners)
         if not members:
             return success
@@ -103,6 +105,20 @@ class Letters:
                 added[part] += weighed(counts, self.rarity[place]) @ self.weights[place] + self.bias[place]
                 at += len(counts)
         return np.minimum(np.maximum(success + added, LEAST), 1 - LEAST)
+
+    def _correct_one(self, document: Document, success: Floats) -> Floats:
+        """What `correct` says of one document, whose text lacks most pairs: a decision waits for it."""
+        places = [place for label in document.labels if (place := self.owners.get(label_hash(label))) is not None]
+        if not places:
+            return success
+        counts = np.bincount(_slots(document.text.encode("utf-8", "replace").lower() + b"\0"), minlength=SLOTS)
+        there = counts.nonzero()[0]
+        often = np.log(counts.take(there)) + 1
+        for place in places:
+            values = often * self.rarity[place].take(there)
+            values /= max(float(np.sqrt(values @ values)), 1e-12)
+            success = success + (values.astype(np.float32) @ self.weights[place].take(there, 0) + self.bias[place])
+        return np.minimum(np.maximum(success, LEAST), 1 - LEAST)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """What is stored, as small as it goes without a change."""
