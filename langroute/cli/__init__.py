@@ -57,13 +57,16 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of our own tree end in one line and exit code 2."""
+    """Run the command line; errors of our own tree, and those of files, end in one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that this terminal cannot write is a question mark in it, and no reason to show nothing.
             stream.reconfigure(errors="replace")
     try:
         cli()
-    except LangrouteError as error:
+    except (LangrouteError, OSError) as error:
+        # Exit code 1 is what `check` says of an alert: a full disk is none.
         click.echo(f"langroute: {error}", err=True)
+        # What standard output could not take it is not asked to take again at the end, which would have an exit code of its own.
+        sys.stdout = io.StringIO()
         sys.exit(2)

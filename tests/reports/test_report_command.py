@@ -200,6 +200,29 @@ def test_a_damaged_ledger_is_said_in_a_line(golden: Any, tmp_path: Path) -> None
     assert "SELECT" not in str(done.exception)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [("report", "--format", "html"), ("export",), ("check",)])
+def test_a_full_disk_is_no_alert_and_no_traceback(golden: Any, words: tuple[str, ...]) -> None:
+    golden.flush()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from langroute.cli import main; main()", *words],
+            env={
+                "LANGROUTE_LEDGER": str(golden.url.database),
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "PATH": "/usr/bin:/bin",
+            },
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "langroute: [Errno 28] No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_wrong_time_is_said_in_a_line(golden: Any) -> None:
     done = CliRunner().invoke(report, ["--ledger", str(golden.url.database), "--since", "soon"])
     assert isinstance(done.exception, InputError)
