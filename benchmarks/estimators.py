@@ -1,0 +1,177 @@
+"""Which methods are worth their place in the blend? Each alone, and what it adds, on requests it did not see.
+
+Every source is cut in four. On three parts each method is fitted, and cross-fitted for the weights of the blends; the fourth is judged.
+Beside what ships (words and shapes) stand methods from the literature that do not: pairs of letters over all requests, nearest neighbours,
+cluster means and item response. Printed: mean surprise (log loss), for the pair of RouteLLM also the APGR on MMLU and on GSM8K, and the
+weights of the blend.
+
+Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm]
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from sklearn.cluster import KMeans
+from sklearn.linear_model import Ridge
+
+from langroute.estimators.documents import document_of
+from langroute.estimators.estimator import logit, probability
+from langroute.estimators.features import featurize
+from langroute.estimators.letters import pair_counts, weighed
+from langroute.learning.crossfit import fit_blend
+from langroute.learning.frontier import apgr, gap_recovered
+from langroute.learning.grouping import group, table_of
+from langroute.learning.prices import prices_for, read_prices
+from langroute.learning.traffic import read_traffic
+from langroute.learning.training import fit_forest, fit_linear, fit_projection, folds, matrix_of, vocabulary_of, weighting_of
+
+FOLDER = Path(os.environ.get("LANGROUTE_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "outcomes"
+OUTER, INNER = 4, 3
+
+
+class Data:
+    """One source as matrices. Words and directions are taken from all requests: they know no outcome."""
+
+    def __init__(self, source: str) -> None:
+        routes, every = group(list(read_traffic([FOLDER / f"{source}.jsonl.gz"])))[0]
+        members = [one for one in every if all(name in one.outcomes for name in routes)]
+        table = table_of(members, routes, prices_for(routes, read_prices(FOLDER / "prices.toml")))
+        documents = [document_of(one.messages, one.tools, one.labels) for one in members]
+        self.routes, self.scores = routes, table.scores
+        self.gsm = np.array(["gsm8k" in one.task for one in members])
+        vocabulary = vocabulary_of(documents)
+        batch = featurize(documents, vocabulary)
+        weighting = weighting_of(batch, vocabulary)
+        self.words = matrix_of(batch, weighting.weigh(batch), len(weighting.rarity))
+        labels = self.words[:, len(vocabulary) :]
+        directions = self.words @ fit_projection(self.words, len(vocabulary), 64, 0)
+        self.dense = np.hstack([batch.dense, directions[:, :32]])
+        counts = np.concatenate(list(pair_counts([one.text for one in documents])))
+        rarity = np.log((1 + len(counts)) / (1 + (counts > 0).sum(0))) + 1
+        self.letters = hstack([csr_matrix(weighed(counts, rarity.astype(np.float32)).astype(float)), labels]).tocsr()
+        shape = np.clip((batch.dense - batch.dense.mean(0)) / (batch.dense.std(0) + 1e-6), -4, 4)
+        self.whole = hstack([self.words, self.letters, csr_matrix(0.05 * shape)]).tocsr()
+        lengths = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
+        near = np.hstack([directions / lengths, 0.03 * shape, 0.5 * labels.toarray()])
+        self.near = near / np.linalg.norm(near, axis=1, keepdims=True)
+
+
+def words(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """TF-IDF and logistic regression, as `langroute fit` has it."""
+    model = fit_linear(data.words[seen], data.scores[seen])
+    return data.words[unseen] @ model.weights + model.bias
+
+
+def letters(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Logistic regression on pairs of letters, for all requests at once."""
+    model = fit_linear(data.letters[seen], data.scores[seen])
+    return data.letters[unseen] @ model.weights + model.bias
+
+
+def neighbours(data: Data, seen: np.ndarray, unseen: np.ndarray, near: int = 40) -> np.ndarray:
+    """Mean score of the nearest requests, nearer ones counting more. Source: Hu et al., RouterBench (2024), section 4."""
+    out, mean = np.zeros((len(unseen), data.scores.shape[1])), data.scores[seen].mean(0)
+    for begin in range(0, len(unseen), 1000):
+        likeness = data.near[unseen[begin : begin + 1000]] @ data.near[seen].T
+        found = np.argpartition(-likeness, near, axis=1)[:, :near]
+        weights = np.exp(10 * (np.take_along_axis(likeness, found, 1) - 1))[:, :, None]
+        held = 2 * weights.mean()
+        out[begin : begin + 1000] = ((weights * data.scores[seen][found]).sum(1) + held * mean) / (weights.sum(1) + held)
+    return logit(out)
+
+
+def clusters(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Mean score of each cluster, held at the mean of all. Source: Zhang et al., Avengers-Pro (2025); Jitkrittum et al., UniRoute (2025)."""
+    count = max(8, min(64, len(seen) // 60))
+    model = KMeans(count, n_init=1, random_state=0, max_iter=30).fit(data.near[seen])
+    total = np.zeros((count, data.scores.shape[1]))
+    np.add.at(total, model.labels_, data.scores[seen])
+    means = (total + 10 * data.scores[seen].mean(0)) / (np.bincount(model.labels_, minlength=count)[:, None] + 10)
+    share = np.exp(-8 * model.transform(data.near[unseen]) ** 2)
+    return logit(share / share.sum(1, keepdims=True) @ means)
+
+
+def responses(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Item response with two parameters; easiness by ridge regression. Source: Birnbaum (1968); Polo et al., tinyBenchmarks (2024)."""
+    scores = data.scores[seen]
+    easy, slope = np.zeros(len(seen)), np.ones(scores.shape[1])
+    level = np.log((scores.mean(0) + 0.01) / (1.01 - scores.mean(0)))
+    for _ in range(30):
+        for _ in range(2):
+            guess = probability(easy[:, None] * slope + level)
+            step = (((scores - guess) * slope).sum(1) - easy) / ((guess * (1 - guess) * slope**2).sum(1) + 1)
+            easy = easy + np.clip(step, -1, 1)
+        easy = (easy - easy.mean()) / max(float(easy.std()), 1e-6)
+        rows = np.column_stack([easy, np.ones(len(easy))])
+        for route in range(len(slope)):
+            for _ in range(3):
+                now = np.array([slope[route], level[route]])
+                guess = probability(rows @ now)
+                pull = np.array([2 * (now[0] - 1), 0.0])
+                curve = (rows * (guess * (1 - guess))[:, None]).T @ rows + np.diag([2.0, 0.01])
+                slope[route], level[route] = now - np.linalg.solve(curve, rows.T @ (guess - scores[:, route]) + pull)
+    model = Ridge(alpha=3.0, solver="sparse_cg", tol=1e-3).fit(data.whole[seen], easy)
+    return model.predict(data.whole[unseen])[:, None] * slope + level
+
+
+METHODS = (words, letters, neighbours, clusters, responses)
+
+
+def shapes(data: Data, seen: np.ndarray, unseen: np.ndarray, said: np.ndarray, says: np.ndarray) -> np.ndarray:
+    """Randomised trees on structure, directions and the words' verdict, as `langroute fit` has it."""
+    leaf = min(max(len(seen) // 500, 8), 20)
+    model = fit_forest(np.hstack([data.dense[seen], said]), data.scores[seen], trees=60, leaf=leaf, depth=12, seed=0)
+    return logit(model.predict(np.hstack([data.dense[unseen], says])))
+
+
+def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
+    """Print what each blend says of requests that were not seen."""
+    count = len(data.scores)
+    outer = folds(count, OUTER, seed)
+    success = {names: np.zeros(data.scores.shape) for names in map(tuple, blends)}
+    weights = {names: np.zeros(len(names)) for names in success}
+    for part in range(OUTER):
+        seen, unseen = np.flatnonzero(outer != part), np.flatnonzero(outer == part)
+        inner = folds(len(seen), INNER, seed + 99)
+        within, beyond = {}, {}
+        for method in METHODS:
+            within[method.__name__] = np.zeros((len(seen), data.scores.shape[1]))
+            for fold in range(INNER):
+                within[method.__name__][inner == fold] = method(data, seen[inner != fold], seen[inner == fold])
+            beyond[method.__name__] = method(data, seen, unseen)
+        said = within["words"]
+        within["shapes"] = np.zeros(said.shape)
+        for fold in range(INNER):
+            some, rest = inner != fold, inner == fold
+            within["shapes"][rest] = shapes(data, seen[some], seen[rest], said[some], said[rest])
+        beyond["shapes"] = shapes(data, seen, unseen, said, beyond["words"])
+        for names, guess in success.items():
+            blend = fit_blend([within[name] for name in names], data.scores[seen])
+            guess[unseen] = blend([beyond[name] for name in names])
+            weights[names] += blend.weights / OUTER
+    for names, guess in success.items():
+        held = np.clip(guess, 1e-4, 1 - 1e-4)
+        surprise = -(data.scores * np.log(held) + (1 - data.scores) * np.log(1 - held)).mean()
+        line = f"  {' + '.join(names):46s} surprise {surprise:.4f}"
+        if len(data.routes) == 2:
+            strong = int(data.scores.mean(0).argmax())
+            gain, preference = (array[:, strong] - array[:, 1 - strong] for array in (data.scores, guess))
+            for name, rows in (("MMLU", ~data.gsm), ("GSM8K", data.gsm)):
+                line += f"  APGR {name} {apgr(gap_recovered(gain[rows], preference[rows])):.4f}"
+        print(f"{line}  weights {np.round(weights[names], 2).tolist()}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="bfcl,zeroeval,routellm")
+    given = parser.parse_args()
+    shipped = ["words", "shapes"]
+    tried = ["letters", "neighbours", "clusters", "responses"]
+    for source in given.only.split(","):
+        print(source)
+        judge(Data(source), given.seed, [*([name] for name in shipped + tried), shipped, *([*shipped, name] for name in tried)])
