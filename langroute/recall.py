@@ -113,6 +113,8 @@ class CachingHost:
 
     first: Ticket | None = None
     result: Result | None = None
+    over = False
+    """The plan has ended."""
 
     def __init__(self, recall: Recall, host: Any, request: Request, run: Run | None, router: Router) -> None:
         self.recall, self.cache, self.host, self.request, self.run, self.router = recall, recall.cache, host, request, run, router
@@ -124,10 +126,13 @@ class CachingHost:
         """Attempt → its request, while an answer to it is awaited or may still be kept."""
 
         self.out: set[int] = set()
-        """Calls that a model is out for."""
+        """Calls that are being carried out, perhaps in a thread that nobody waits for any more."""
 
-        self.lost: dict[int, Ticket] = {}
-        """Calls that lost a race, with their requests: the plan goes on without them. One that is out is ended by whoever carries it out."""
+        self.lost: set[int] = set()
+        """Calls that lost a race: the plan goes on without them."""
+
+        self.left: set[int] = set()
+        """Calls that were left to others who listen to them: theirs to end."""
 
         self.replies: dict[int, Reply] = {}
         self.places: dict[int, int] = {}
@@ -183,8 +188,9 @@ class CachingHost:
                     self._annotate(effect, value)
                 effect = plan.send(value)
         except StopIteration as stop:
-            self.result = stop.value
+            self.result, self.over = stop.value, True
         except BaseException:
+            self.over = True
             self._abandon()
             raise
         if self.tickets:
@@ -199,10 +205,9 @@ class CachingHost:
 
     def _annotate(self, call: Call, reply: Reply) -> None:
         for lost, _ in reply.also:
-            if (ticket := self.tickets.pop(lost.index, None)) is not None:
-                self.lost[lost.index] = ticket
-                if lost.index not in self.out:
-                    self.cache.fail(ticket)
+            self.lost.add(lost.index)
+            if (ticket := self.tickets.pop(lost.index, None)) is not None and lost.index not in self.out:
+                self.cache.fail(ticket)
         index = call.index if reply.call is None else reply.call.index
         reply.cache, reply.stored, reply.cache_key = self.notes.get(index, (None, None, None))
         self.replies[index], self.places[index] = reply, call.index + len(reply.also)
@@ -304,6 +309,16 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return self.host.call(call)  # type: ignore[no-any-return]
+        self.out.add(call.index)
+        try:
+            return self._looked_up(call, ticket)
+        except BaseException:
+            self._failed(call, ticket)
+            raise
+        finally:
+            self._ended(call, ticket)
+
+    def _looked_up(self, call: Call, ticket: Ticket) -> Reply:
         if self._is_shown and (sharing := Sharing(self, call, ticket)).listens:
             return self._shown(sharing)
         if (hit := self.cache.recall(ticket)) is not None and (reply := Retelling(self, call, hit).reply()) is not None:
@@ -313,14 +328,10 @@ class CachingHost:
         return self._called(call, ticket)
 
     def _called(self, call: Call, ticket: Ticket) -> Reply:
-        self.out.add(call.index)
-        try:
-            reply = cast("Reply", self.host.call(call))
-            if call.gate is not None and call.gate.closed:
-                self._late(call, ticket, reply)
-            return reply
-        finally:
-            self.ended(call)
+        reply = cast("Reply", self.host.call(call))
+        if call.gate is not None and call.gate.closed:
+            self._late(call, ticket, reply)
+        return reply
 
     @property
     def _is_shown(self) -> bool:
@@ -356,10 +367,18 @@ class CachingHost:
         self.heard = Heard(self.cache.keys)
         self.host.config = self.heard.under(self.given)
 
-    def ended(self, call: Call) -> None:
-        """A model is no longer out for a call: if that lost a race, nobody waits for its answer any more."""
-        self.out.discard(call.index)
-        if (ticket := self.lost.get(call.index)) is not None:
+    def _failed(self, call: Call, ticket: Ticket) -> None:
+        """A call failed. While another races it, the plan hears of neither, and two plans could wait for each other's failed calls."""
+        if len(self.out) > 1 and call.index not in self.left:
+            self.tickets.pop(call.index, None)
+            self.cache.fail(ticket)
+
+    def _ended(self, call: Call, ticket: Ticket) -> None:
+        """A call is carried out. If the plan went on or ended without it, nobody else lets those know who wait for its answer."""
+        index = call.index
+        self.out.discard(index)
+        if index not in self.left and (index in self.lost or (self.over and index not in self.replies)):
+            self.tickets.pop(index, None)
             self.cache.fail(ticket)
 
     def _late(self, call: Call, ticket: Ticket, reply: Reply) -> None:
@@ -381,6 +400,16 @@ class CachingHost:
         ticket, self.streaming = self._open(call), ""
         if ticket is None:
             return await self.host.acall(call)  # type: ignore[no-any-return]
+        self.out.add(call.index)
+        try:
+            return await self._alooked_up(call, ticket)
+        except BaseException:
+            self._failed(call, ticket)
+            raise
+        finally:
+            self._ended(call, ticket)
+
+    async def _alooked_up(self, call: Call, ticket: Ticket) -> Reply:
         if self._is_shown and (sharing := Sharing(self, call, ticket)).listens:
             return await self._ashown(sharing)
         if (hit := await self.cache.arecall(ticket)) is not None and (
@@ -406,6 +435,16 @@ class CachingHost:
         if ticket is None:
             yield from self.host.stream(call)
             return
+        self.out.add(call.index)
+        try:
+            yield from self._streamed(call, ticket)
+        except BaseException:
+            self._failed(call, ticket)
+            raise
+        finally:
+            self._ended(call, ticket)
+
+    def _streamed(self, call: Call, ticket: Ticket) -> Iterator[Any]:
         sharing = Sharing(self, call, ticket)
         found, shown = self.cache.listen(ticket, live=sharing.listens), False
         while isinstance(found, Seat):
@@ -436,6 +475,7 @@ class CachingHost:
             if ticket is None:
                 source = self.host.astream(call)
             else:
+                self.out.add(call.index)
                 sharing = Sharing(self, call, ticket)
                 found, shown = await self.cache.alisten(ticket, live=sharing.listens), False
                 while isinstance(found, Seat):
@@ -456,9 +496,15 @@ class CachingHost:
             async for chunk in source:
                 parts.append(chunk)
                 yield chunk
+        except BaseException:
+            if ticket is not None:
+                self._failed(call, ticket)
+            raise
         finally:
             if (close := getattr(source, "aclose", None)) is not None:
                 await close()
+            if ticket is not None:
+                self._ended(call, ticket)
 
     def said(self, call: Call, stored: Stored, how: str, key: str, message: Any = None) -> None:
         """The call was answered without a model."""

@@ -62,7 +62,6 @@ class Sharing:
         session, call = self.session, self.call
         live = Plain(iter(session.host.stream(call)), call.route, call.selection)
         session.parts[call.index] = live.chunks
-        session.out.add(call.index)
         place, flight = 0, self.ticket.flight
         try:
             while (chunk := live.at(place)) is not END:
@@ -77,14 +76,12 @@ class Sharing:
         finally:
             if not live.ended:
                 self._left(live)
-            session.ended(call)
 
     async def alead(self) -> AsyncIterator[Any]:
         """The same, awaited."""
         session, call = self.session, self.call
         live = Awaited(session.host.astream(call), call.route, call.selection)
         session.parts[call.index] = live.chunks
-        session.out.add(call.index)
         place, flight = 0, self.ticket.flight
         try:
             while (chunk := await live.aat(place)) is not END:
@@ -99,7 +96,6 @@ class Sharing:
         finally:
             if not live.ended:
                 await self._aleft(live)
-            session.ended(call)
 
     def _left(self, live: Plain) -> None:
         """The caller went before the end: whoever else wants the answer gets it all the same."""
@@ -161,11 +157,11 @@ class Sharing:
         """The flight that others still wait for, whose ticket is then nobody's to end but ours; `None` if there is none."""
         session, index = self.session, self.call.index
         flight = self.ticket.flight
-        over = session.result is not None and index not in session.lost
-        if flight is None or over or flight.given_up():
+        kept = session.result is not None and index not in session.lost
+        if flight is None or kept or flight.given_up():
             return None
         session.tickets.pop(index, None)
-        session.lost.pop(index, None)
+        session.left.add(index)
         return flight
 
     def _entry(self, attempt: Attempt) -> Any:
