@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,22 @@ def test_same_input_and_seed_same_bytes(tmp_path: Path, prices_file: Path) -> No
 
     assert written[0] == written[1]
     assert set(written[0]) == {"policy.json", "arrays.npz", "CARD.md"}
+
+
+def test_a_directory_of_the_first_format_is_read(fitted: Path, tmp_path: Path) -> None:
+    stored = load_policy_file(fitted)
+    # The first format had no weights of a label's own.
+    old = replace(stored, groups=tuple(replace(g, estimator=replace(g.estimator, letters=None)) for g in stored.groups))
+    save_policy(old, tmp_path / "old", "card")
+    described = tmp_path / "old" / "policy.json"
+    described.write_text(described.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'), encoding="utf-8")
+
+    read = load_policy_file(tmp_path / "old")
+
+    documents = [document_of([{"role": "user", "content": "Add 3 and 4."}], labels=("task=sums",))]
+    np.testing.assert_array_equal(
+        read.groups[0].estimator.estimate(documents).success, old.groups[0].estimator.estimate(documents).success
+    )
 
 
 def test_files_are_the_users_alone_and_hold_no_text(fitted: Path) -> None:
