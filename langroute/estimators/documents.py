@@ -19,6 +19,10 @@ SHAPES = ("messages", "turns", "answers", "tool_results", "media", "has_system",
 """What `Document.shape` holds, in this order; counts as `log(1 + n)`."""
 
 
+FAILED = "result=failed"
+"""The label of a step whose latest tool result is an error; told from the messages, so that traffic and a live step have it alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One request as an estimator reads it.
@@ -38,7 +42,7 @@ class Document:
     """Names and schemas of the bound tools."""
 
     labels: tuple[str, ...] = ()
-    """`task=…`, `kind=…`, `node=…`: what the caller named."""
+    """`task=…`, `kind=…`, `node=…`: what the caller named; and `FAILED`."""
 
     shape: tuple[float, ...] = (0.0,) * len(SHAPES)
 
@@ -49,7 +53,7 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
     Args:
         messages: LangChain messages, or mappings with `role` and `content`.
         tools: Function definitions in any provider's form.
-        labels: See `Document.labels`.
+        labels: What the caller named; see `Document.labels`.
     """
     turns = answers = results = media = system = 0
     text, after = "", 0
@@ -71,6 +75,8 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
     if observing:
         seen, _ = _text(messages[last])
         seen = seen[-TAIL:]
+        if _failed(messages[last]):
+            labels = (*labels, FAILED)
     return Document(
         text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}",
         seen,
@@ -132,6 +138,13 @@ def _role(message: Any) -> str:
         if role == "chat":
             role = getattr(message, "role", "user")
     return _ROLES.get(str(role), str(role))
+
+
+def _failed(message: Any) -> bool:
+    if _role(message) != "tool":
+        return False
+    status = message.get("status") if isinstance(message, (dict, Mapping)) else getattr(message, "status", None)
+    return status == "error"
 
 
 def _text(message: Any) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langroute.estimators.documents import Document, document_of
+from langroute.estimators.documents import FAILED, Document, document_of
 from langroute.estimators.features import DENSE, Vocabulary, featurize, word_hashes
 
 TEXTS = [
@@ -101,3 +101,20 @@ def test_choices_on_lines_of_their_own_are_counted() -> None:
     dense = featurize([Document(TEXTS[1])], Vocabulary(word_hashes([Document("")])[0])).dense[0]
 
     assert dense[DENSE.index("options")] == 3
+
+
+def test_a_failed_tool_result_is_a_label_alike_in_traffic_and_in_a_live_step() -> None:
+    call = {"name": "run", "args": {}, "id": "1"}
+    live = [HumanMessage("Run it."), AIMessage("", tool_calls=[call]), ToolMessage("No.", tool_call_id="1", status="error")]
+    recorded = [
+        {"role": "user", "content": "Run it."},
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "content": "No.", "status": "error"},
+    ]
+    fine = [*recorded[:2], {"role": "tool", "content": "Yes."}]
+
+    assert document_of(live, labels=("task=ops",)) == document_of(recorded, labels=("task=ops",))
+    assert document_of(live, labels=("task=ops",)).labels == ("task=ops", FAILED)
+    assert document_of(fine).labels == ()
+    # Once it was answered, the failure is history.
+    assert document_of([*recorded, {"role": "user", "content": "Again."}]).labels == ()
