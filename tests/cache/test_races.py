@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from pydantic import Field, SkipValidation
+from test_shared_streams import TEXT, Stepped
 
 from langroute.cache import ResponseCache
 from langroute.chat_model import ChatRouter
+from langroute.errors import LangrouteError
 from langroute.patience import Patience
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
@@ -174,3 +178,39 @@ def test_the_last_chunk_of_a_timed_stream_comes_whole() -> None:
         assert whole.content == "one two three"
         assert whole.usage_metadata["total_tokens"] > 0
         assert model.invoke(f"Question {question}?").response_metadata["langroute"]["cache"] == "hit"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_a_racing_crowd_does_nobody_waits_for_ever(seed: int) -> None:
+    """Calls fail, are raced, left and shared all at once; two plans must not wait for each other's failed calls."""
+    chance = random.Random(seed)
+    cheap = Stepped(free=True, pause=0.002, fails_at={call: chance.randrange(6) for call in range(3000) if chance.random() < 0.3})
+    other = Stepped(free=True, pause=0.001)
+    model = ChatRouter(
+        {"cheap": cheap, "other": other},
+        policy=Fallback(Fixed("cheap"), retries=0),
+        prices={"cheap": {"input": 1, "output": 1}, "other": {"input": 1, "output": 1}},
+        response_cache=True,
+        patience=Patience(hedge_seconds=0.004),
+    )
+
+    def visit(number: int) -> str | None:
+        dice = random.Random(number * 1000 + seed)
+        question, config = f"Question {dice.randrange(4)}?", {"configurable": {"langroute_cache": dice.choice(["refresh", None])}}
+        try:
+            if dice.random() < 0.3:
+                return str(model.invoke(question, config).content)
+            leaves, text, stream = dice.choice([1, 2, 99]), "", model.stream(question, config)
+            for place, chunk in enumerate(stream):
+                text += chunk.content
+                if place >= leaves:
+                    stream.close()
+                    return None
+            return text
+        except (ConnectionError, LangrouteError):
+            return None
+
+    with ThreadPoolExecutor(25) as pool:
+        texts = list(pool.map(visit, range(200), timeout=60))
+    assert {text for text in texts if text is not None} == {TEXT}
+    until(lambda: not model.response_cache._flights._open)
