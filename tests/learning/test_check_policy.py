@@ -17,7 +17,7 @@ def test_a_policy_without_decisions_is_no_alert_and_no_all_clear(fitted: Path, t
     done = CliRunner().invoke(check, ["--ledger", str(tmp_path / "ledger.db"), "--policy", str(fitted)])
 
     assert done.exit_code == 0, done.output
-    assert done.stdout == "All is well.\n"
+    assert done.stdout == "Nothing to tell of.\n"
     assert f"drift: cannot tell: no decision of policy version {load_policy_file(fitted).version}" in done.stderr
 
 
