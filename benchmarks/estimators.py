@@ -5,12 +5,15 @@ Beside what ships (words and shapes) stand methods from the literature that do n
 cluster means and item response. Printed: mean surprise (log loss), for the pair of RouteLLM also the APGR on MMLU and on GSM8K, and the
 weights of the blend.
 
-Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm]
+With --own: what weights of a label's own do for RouteLLM's pair, in whole estimators with and without them.
+
+Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm] [--own]
 """
 
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,7 @@ from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import logit, probability
 from langroute.estimators.features import featurize
 from langroute.estimators.letters import pair_counts, weighed
-from langroute.learning.crossfit import fit_blend
+from langroute.learning.crossfit import fit_blend, fit_estimator
 from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
 from langroute.learning.prices import prices_for, read_prices
@@ -41,7 +44,7 @@ class Data:
         members = [one for one in every if all(name in one.outcomes for name in routes)]
         table = table_of(members, routes, prices_for(routes, read_prices(FOLDER / "prices.toml")))
         documents = [document_of(one.messages, one.tools, one.labels) for one in members]
-        self.routes, self.scores = routes, table.scores
+        self.routes, self.scores, self.table, self.documents = routes, table.scores, table, documents
         self.gsm = np.array(["gsm8k" in one.task for one in members])
         vocabulary = vocabulary_of(documents)
         batch = featurize(documents, vocabulary)
@@ -128,6 +131,29 @@ def shapes(data: Data, seen: np.ndarray, unseen: np.ndarray, said: np.ndarray, s
     return logit(model.predict(np.hstack([data.dense[unseen], says])))
 
 
+def apgrs(data: Data, guess: np.ndarray) -> str:
+    """Of a pair of routes, on either part."""
+    strong = int(data.scores.mean(0).argmax())
+    gain, preference = (array[:, strong] - array[:, 1 - strong] for array in (data.scores, guess))
+    parts = (("MMLU", ~data.gsm), ("GSM8K", data.gsm))
+    return "".join(f"  APGR {name} {apgr(gap_recovered(gain[rows], preference[rows])):.4f}" for name, rows in parts)
+
+
+def own_weights(data: Data, seed: int) -> None:
+    """Print what whole estimators say, with weights of a label's own and without."""
+    outer, table = folds(len(data.scores), OUTER, seed), data.table
+    success = {"without": np.zeros(data.scores.shape), "with": np.zeros(data.scores.shape)}
+    for part in range(OUTER):
+        seen, unseen = np.flatnonzero(outer != part), np.flatnonzero(outer == part)
+        arrays = [one[seen] for one in (table.scores, table.input_tokens, table.output_tokens)]
+        model = fit_estimator([data.documents[row] for row in seen], data.routes, *arrays, seed=0).estimator
+        documents = [data.documents[row] for row in unseen]
+        success["with"][unseen] = model.estimate(documents).success
+        success["without"][unseen] = replace(model, letters=None).estimate(documents).success
+    for name, guess in success.items():
+        print(f"  {name} weights of a label's own:{apgrs(data, guess)}", flush=True)
+
+
 def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
     """Print what each blend says of requests that were not seen."""
     count = len(data.scores)
@@ -138,7 +164,7 @@ def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
         seen, unseen = np.flatnonzero(outer != part), np.flatnonzero(outer == part)
         inner = folds(len(seen), INNER, seed + 99)
         within, beyond = {}, {}
-        for method in METHODS:
+        for method in [one for one in METHODS if any(one.__name__ in names for names in success)]:
             within[method.__name__] = np.zeros((len(seen), data.scores.shape[1]))
             for fold in range(INNER):
                 within[method.__name__][inner == fold] = method(data, seen[inner != fold], seen[inner == fold])
@@ -156,12 +182,7 @@ def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
     for names, guess in success.items():
         held = np.clip(guess, 1e-4, 1 - 1e-4)
         surprise = -(data.scores * np.log(held) + (1 - data.scores) * np.log(1 - held)).mean()
-        line = f"  {' + '.join(names):46s} surprise {surprise:.4f}"
-        if len(data.routes) == 2:
-            strong = int(data.scores.mean(0).argmax())
-            gain, preference = (array[:, strong] - array[:, 1 - strong] for array in (data.scores, guess))
-            for name, rows in (("MMLU", ~data.gsm), ("GSM8K", data.gsm)):
-                line += f"  APGR {name} {apgr(gap_recovered(gain[rows], preference[rows])):.4f}"
+        line = f"  {' + '.join(names):46s} surprise {surprise:.4f}{apgrs(data, guess) if len(data.routes) == 2 else ''}"
         print(f"{line}  weights {np.round(weights[names], 2).tolist()}", flush=True)
 
 
@@ -169,9 +190,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="bfcl,zeroeval,routellm")
+    parser.add_argument("--own", action="store_true")
     given = parser.parse_args()
+    if given.own:
+        own_weights(Data("routellm"), given.seed)
+        raise SystemExit
     shipped = ["words", "shapes"]
     tried = ["letters", "neighbours", "clusters", "responses"]
     for source in given.only.split(","):
         print(source)
-        judge(Data(source), given.seed, [*([name] for name in shipped + tried), shipped, *([*shipped, name] for name in tried)])
+        data = Data(source)
+        # Two routes do not tell an easy request from an able route.
+        more = tried if len(data.routes) > 2 else tried[:-1]
+        judge(data, given.seed, [*([name] for name in shipped + more), shipped, *([*shipped, name] for name in more)])
