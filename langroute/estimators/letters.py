@@ -26,6 +26,9 @@ LEAST = 0.005
 TOGETHER = 128
 """Documents whose pairs are counted in one pass."""
 
+_OFTEN = np.concatenate([np.zeros(1), np.log(np.arange(1, 1 << 15)) + 1]).astype(np.float32)
+"""What a count weighs; longer texts than this has room for are cut."""
+
 _BYTE = np.uint16(8)
 _MIX = np.uint16(40503)
 _DOWN = np.uint16(6)
@@ -53,7 +56,7 @@ def pair_counts(texts: Sequence[str]) -> Iterator[NDArray[np.float32]]:
 
 def weighed(counts: NDArray[np.float32], rarity: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rare pairs count more, and a text's pairs together as much as another's, `(requests, SLOTS)`."""
-    values = np.where(counts > 0, np.log(np.maximum(counts, 1)) + np.float32(1), np.float32(0)) * rarity
+    values = _OFTEN.take(counts.astype(np.int64), mode="clip") * rarity
     return np.asarray(values / np.maximum(np.sqrt((values * values).sum(1, keepdims=True)), 1e-12))
 
 
@@ -107,17 +110,16 @@ class Letters:
         return np.minimum(np.maximum(success + added, LEAST), 1 - LEAST)
 
     def _correct_one(self, document: Document, success: Floats) -> Floats:
-        """What `correct` says of one document, whose text lacks most pairs: a decision waits for it."""
+        """What `correct` says of one document, in fewer steps: a decision waits for it."""
         places = [place for label in document.labels if (place := self.owners.get(label_hash(label))) is not None]
         if not places:
             return success
         counts = np.bincount(_slots(document.text.encode("utf-8", "replace").lower() + b"\0"), minlength=SLOTS)
-        there = counts.nonzero()[0]
-        often = np.log(counts.take(there)) + 1
+        often = _OFTEN.take(counts, mode="clip")
         for place in places:
-            values = often * self.rarity[place].take(there)
-            values /= max(float(np.sqrt(values @ values)), 1e-12)
-            success = success + (values.astype(np.float32) @ self.weights[place].take(there, 0) + self.bias[place])
+            values = often * self.rarity[place]
+            values /= max(float(values @ values) ** 0.5, 1e-12)
+            success = success + (values @ self.weights[place] + self.bias[place])
         return np.minimum(np.maximum(success, LEAST), 1 - LEAST)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
