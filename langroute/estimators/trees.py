@@ -42,10 +42,10 @@ class Forest:
         if len(rows) == 1:
             # Few nodes are visited, but asking all of them at once costs less than asking level by level.
             # Places are in range; "wrap" saves looking for that.
-            follows = self.left + (rows[0].take(self.feature, mode="wrap") > self.threshold)
+            right = rows[0].take(self.feature, mode="wrap") > self.threshold
             at = self.roots
             for _ in range(self.depth):
-                at = follows[at]
+                at = self.left[at] + right[at]
             return np.asarray(self.value.take(at, 0).mean(0, dtype=np.float64)[None])
         out = np.empty((len(rows), self.value.shape[1]))
         for begin in range(0, len(rows), 256):
