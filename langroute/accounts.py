@@ -37,6 +37,7 @@ class Accounts:
         ledger: Keeps the decisions.
         listeners: Each is called with every decision.
         notices: Says what is wrong with prices, the ledger and the listeners.
+        checks: The router's verifiers.
     """
 
     def __init__(
@@ -48,8 +49,14 @@ class Accounts:
         ledger: Any,
         listeners: Sequence[Any],
         notices: Notices,
+        checks: Sequence[Any] = (),
     ) -> None:
         self.routes, self.baseline, self.ledger = routes, baseline, ledger
+        # Routers that are routes or judges here and keep their decisions in the same ledger.
+        self._told_inside = frozenset(name for name, route in routes.items() if _records_in(route.model, ledger))
+        self._checked_inside = frozenset(
+            str(getattr(check, "name", None)) for check in checks if _records_in(getattr(check, "model", None), ledger)
+        )
         self.policy_name, self.policy_version = policy
         # What nobody asked to keep is let go here, before anybody hears of the decision.
         self._keeps_text = bool(getattr(ledger, "keeps_text", False))
@@ -189,7 +196,7 @@ class Accounts:
             messages=tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
         )
         try:
-            self.ledger.record(decision)
+            self.ledger.record(self._counted_once(decision) if self._told_inside or self._checked_inside else decision)
         except Exception as error:  # noqa: BLE001 - a ledger that is down costs no answer
             failed: list[str] = []
             self._notices.degraded(f"ledger failed: {type(error).__name__}: {error}", failed, f"ledger:{type(error).__name__}")
@@ -200,6 +207,25 @@ class Accounts:
             except Exception as error:  # noqa: BLE001, PERF203
                 self._notices.warn(f"hook:{hear!r}", DegradedWarning, f"A hook failed: {type(error).__name__}: {error}")
         return decision
+
+    def _counted_once(self, decision: Decision) -> Decision:
+        """As it is recorded where routers inside this one recorded theirs already: what their models took is counted there."""
+        attempts, costs = [], []
+        for attempt in decision.attempts:
+            verdicts = tuple([replace(v, cost_usd=0.0) if v.verifier in self._checked_inside else v for v in attempt.verdicts])
+            if attempt.route in self._told_inside:
+                attempt = replace(attempt, usage=None, cost_usd=0.0)
+            attempts.append(replace(attempt, verdicts=verdicts))
+            costs += [attempt.cost_usd, attempt.selection.cost_usd, *(verdict.cost_usd for verdict in verdicts)]
+        # Nor is anything saved here that is saved there.
+        outside = self._told_inside.isdisjoint([attempt.route for attempt in attempts])
+        baseline = decision.baseline_cost_usd if outside else None
+        spent = None if None in costs else sum(costs)  # type: ignore[arg-type]
+        return replace(decision, attempts=tuple(attempts), cost_usd=spent, baseline_cost_usd=baseline)
+
+
+def _records_in(model: Any, ledger: Any) -> bool:
+    return getattr(model, "_llm_type", None) == "langroute" and getattr(model, "ledger", None) is ledger
 
 
 def _cached_by_langchain(message: Any) -> bool:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from os import urandom
+from os import PathLike, urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +191,7 @@ class Router:
             ledger=self.ledger,
             listeners=[hear for hook in self._hearing() if callable(hear := getattr(hook, "on_decision", None))],
             notices=self.notices,
+            checks=self.verifiers,
         )
 
     def _hearing(self) -> tuple[Any, ...]:
@@ -521,9 +522,18 @@ def _check_parts(policy: Any, ledger: Any, hooks: Any, inspector: Any) -> None:
         )
 
 
+_FROM_TEXT = {
+    "ledger": "A ledger is an object, not text: write open_ledger({0!r}), from langroute.ledger.",
+    "policy": "A policy is an object, not text: write Fixed({0!r}) for a route, from langroute.policies, "
+    "or load_policy({0!r}) for a directory that `langroute fit` wrote, from langroute.policies.learned.",
+}
+
+
 def _check_part(role: str, part: Any, methods: Sequence[str]) -> None:
     if inspect.isclass(part):
         raise ConfigurationError(f"A {role} is an object, not the class {part.__name__}: write {part.__name__}().")
+    if isinstance(part, (str, PathLike)) and role in _FROM_TEXT:
+        raise ConfigurationError(_FROM_TEXT[role].format(str(part)))
     if not any(callable(getattr(part, method, None)) for method in methods):
         raise ConfigurationError(f"A {role} has a method {' or '.join(map(repr, methods))}; {type(part).__name__} has none.")
 

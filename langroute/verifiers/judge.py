@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from langroute.answers import text_of
+from langroute.marks import KEY
 from langroute.pricing import cost, price_from, usage_of
 from langroute.records import Attempt, Request, Usage, Verdict
 from langroute.routes import identity, resolve
@@ -49,8 +51,10 @@ class Judge:
 
         self.model = resolve(model, "judge")
         self.instructions, self.max_chars = instructions, max_chars
-        provider, name = identity(self.model)
-        self.price = price_from(price, "Judge: price") or price_of(name, provider)
+        self.price = price_from(price, "Judge: price")
+        if self.price is None and getattr(self.model, "_llm_type", None) != "langroute":
+            provider, name = identity(self.model)
+            self.price = price_of(name, provider)
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
         """Ask the judge."""
@@ -62,13 +66,17 @@ class Judge:
 
     def worst_cost_usd(self, request: Request, attempt: Attempt) -> float | None:
         """The most that a check can cost, for budgets: the whole prompt unread, and as many tokens to think in as the model may use."""
+        prices = [self.price]
         if self.price is None:
-            return None
+            # A router as a judge: its dearest route.
+            routes = getattr(self.model, "routes", None)
+            prices = [route.info.price for route in routes.values()] if isinstance(routes, Mapping) else []
         limits = (getattr(self.model, name, None) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
         answer = next((limit for limit in limits if isinstance(limit, int) and limit > 0), 4096)
         shown = min(self.max_chars, sum(len(text_of(message)) + 10 for message in request.messages))
         tokens = (len(self.instructions) + shown + len(text_of(attempt.answer)) + 1000) // 2
-        return cost(self.price, Usage(tokens, answer))
+        costs = [cost(price, Usage(tokens, answer)) for price in prices]
+        return None if not costs or None in costs else max(costs)  # type: ignore[type-var]
 
     def _prompt(self, request: Request, attempt: Attempt) -> list[Any]:
         lines = [f"{message.type}: {text_of(message)}" for message in request.messages]
@@ -86,7 +94,9 @@ class Judge:
         ]
 
     def _verdict(self, message: Any) -> Verdict:
-        spent = cost(self.price, usage_of(message))
+        told = message.response_metadata.get(KEY)
+        # A router as a judge has worked out itself what its models cost.
+        spent = told["cost_usd"] if told is not None and self.price is None else cost(self.price, usage_of(message))
         text = text_of(message)
         found = _SCORE.findall(text)
         if not found:

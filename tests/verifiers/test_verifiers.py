@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from langroute import ChatRouter, Route
 from langroute.answers import canonical
 from langroute.errors import ConfigurationError
-from langroute.policies import Cascade
-from langroute.records import Attempt, Request, Selection, Verdict
+from langroute.policies import Cascade, Fixed
+from langroute.records import Attempt, Price, Request, Selection, Verdict
 from langroute.testing import ScriptedModel
 from langroute.verifiers import Agreement, Check, CodeCompiles, Judge, LogProb, NotEmpty, Structured, ToolCalls, run, score_of
 
@@ -427,6 +427,29 @@ def test_a_judge_without_a_score_rejects_nothing_and_is_reported(said: str) -> N
     answer = router.invoke("6 * 7?")
     assert answer.content == "42"
     assert "judge" in answer.response_metadata["langroute"]["problems"][0]
+
+
+def test_a_router_as_a_judge_costs_what_its_models_cost() -> None:
+    cheap, dear = Price(input=1, output=2), Price(input=100, output=200)
+    routes = {
+        "mini": Route(ScriptedModel("SCORE: 9", model="gpt-5-mini", provider="openai"), price=cheap),
+        "opus": Route(ScriptedModel("SCORE: 1", model="claude-opus-4-6", provider="anthropic"), price=dear),
+    }
+    inner = ChatRouter(routes, policy=Fixed("mini"))
+    judge = Judge(inner)
+    router = ChatRouter(
+        {"small": Route(ScriptedModel("42"), price=cheap), "large": Route(ScriptedModel("x"), price=cheap)},
+        policy=Cascade(),
+        verifier=judge,
+    )
+    router.invoke("6 * 7?")
+    decision, judged = router.ledger.latest(), inner.ledger.latest()
+    assert decision.route == "small"
+    assert decision.attempts[0].verdicts[0].cost_usd == judged.cost_usd > 0
+    assert decision.cost_usd == decision.attempts[0].cost_usd + judged.cost_usd
+    assert judge.worst_cost_usd(Request("?"), attempt("42")) == Judge(ScriptedModel(""), price=dear).worst_cost_usd(
+        Request("?"), attempt("42")
+    )
 
 
 def test_braces_in_somebodys_code_do_not_break_the_judge() -> None:
