@@ -143,6 +143,8 @@ WRONG: dict[str, tuple[Callable[[], Any], type[LangrouteError], str]] = {
     ),
     "no verifier": (lambda: ChatRouter(routes(), verifier=5), ConfigurationError, "verify"),
     "no ledger": (lambda: ChatRouter(routes(), ledger=5), ConfigurationError, "ledger"),
+    "a ledger's file": (lambda: ChatRouter(routes(), ledger="ledger.db"), ConfigurationError, "open_ledger\\(.ledger.db.\\)"),
+    "a policy's directory": (lambda: ChatRouter(routes(), policy="policy"), ConfigurationError, "load_policy"),
     "a ledger's class": (lambda: ChatRouter(routes(), ledger=MemoryLedger), ConfigurationError, "MemoryLedger"),
     "no hook": (lambda: ChatRouter(routes(), hooks=[5]), ConfigurationError, "hook"),
     "a hook outside a list": (lambda: ChatRouter(routes(), hooks=Hook()), ConfigurationError, "hooks"),
