@@ -204,3 +204,5 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
             f"{usd(one['saving_low_usd'])} to {usd(one['saving_high_usd'])}",
         )
     Terminal().print(table)
+    if not result["compared"]:
+        click.echo("No request has scored outcomes of two routes, so nobody can say what a cheaper one would have got right.")

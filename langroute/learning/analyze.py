@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def analyze(
         by: Some of `task`, `kind`, `node`, `team`, `cluster`.
 
     Returns:
-        `requests`, `cost_usd`, `groups`: high volume and low difficulty first.
+        `requests`, `cost_usd`, `compared` (requests with scored outcomes of two routes or more), `groups`: high volume and low
+        difficulty first. A saving's interval is for as many requests again.
 
     Raises:
         DataError: A file is broken or there is nothing in it.
@@ -54,7 +56,9 @@ def analyze(
     names = sorted({name for one in exchanges for name in one.outcomes})
     if not exchanges:
         raise DataError(f"{', '.join(map(str, paths))}: there are no requests.")
-    rates = prices_for(names, prices)
+    # What was billed is known where the traffic says so.
+    unbilled = {name for one in exchanges for name, outcome in one.outcomes.items() if outcome.cost_usd is None}
+    rates = prices_for(sorted(unbilled), prices)
     scores, costs = _tables(exchanges, names, rates)
     if frontier is not None and frontier not in names:
         raise UnknownRouteError(frontier, names, "this traffic")
@@ -66,8 +70,9 @@ def analyze(
         for dimension in by
         for name, rows in _split(exchanges, dimension).items()
     ]
-    groups.sort(key=lambda one: (-one["saving_low_usd"], -one["saving_usd"], -one["cost_usd"]))
-    return {"requests": len(exchanges), "cost_usd": total, "groups": groups}
+    groups.sort(key=lambda one: (one["candidate"] is None, -one["saving_low_usd"], -one["cost_usd"]))
+    compared = int((np.isfinite(scores).sum(1) > 1).sum())
+    return {"requests": len(exchanges), "cost_usd": total, "compared": compared, "groups": groups}
 
 
 def _tables(exchanges: Sequence[Exchange], names: Sequence[str], prices: Mapping[str, Price]) -> tuple[Floats, Floats]:
@@ -77,8 +82,11 @@ def _tables(exchanges: Sequence[Exchange], names: Sequence[str], prices: Mapping
             outcome = one.outcomes.get(name)
             if outcome is None:
                 continue
-            usage = Usage(outcome.input_tokens, outcome.output_tokens)
-            costs[row, column] = cost(prices[name], usage, outcome.latency_s or 0.0)
+            if outcome.cost_usd is not None:
+                costs[row, column] = outcome.cost_usd
+            else:
+                usage = Usage(outcome.input_tokens, outcome.output_tokens)
+                costs[row, column] = cost(prices[name], usage, outcome.latency_s or 0.0)
             if outcome.score is not None:
                 scores[row, column] = outcome.score
     return scores, costs
@@ -154,6 +162,8 @@ def _group(
         "saving_low_usd": 0.0,
         "saving_high_usd": 0.0,
     }
+    # The best of several routes may look good by luck alone: each is held to more (Bonferroni).
+    sure = NormalDist().inv_cdf(1 - 0.025 / max(len(names) - 1, 1))
     for place, route in enumerate(names):
         both = np.isfinite(scores[rows, place]) & np.isfinite(own_score) & (used[rows] != place)
         if both.sum() < LEAST:
@@ -161,9 +171,10 @@ def _group(
         change = scores[rows, place][both] - own_score[both]
         # One made-up loss keeps a small group without losses from looking certain.
         error = np.sqrt((change.var() + 1 / len(change)) / len(change))
-        low = float(change.mean() - 1.96 * error)
+        low = float(change.mean() - sure * error)
         saved = own_cost[both] - costs[rows, place][both]
-        mean, spread = float(saved.mean()), float(saved.std() / np.sqrt(len(saved)))
+        # What comes is as many requests again, which scatter as much as these.
+        mean, spread = float(saved.mean()), float(saved.std() * np.sqrt(1 / len(saved) + 1 / len(rows)))
         if low < -TOLERATED or mean <= 0 or mean * len(rows) <= best["saving_usd"]:
             continue
         right = own_score[both] >= 0.5
@@ -173,7 +184,7 @@ def _group(
             "quality_change": float(change.mean()),
             "quality_change_low": low,
             "saving_usd": mean * len(rows),
-            "saving_low_usd": max(0.0, mean - 1.96 * spread) * len(rows),
+            "saving_low_usd": (mean - 1.96 * spread) * len(rows),
             "saving_high_usd": (mean + 1.96 * spread) * len(rows),
         }
     return {

@@ -115,6 +115,8 @@ def replay(
         vectors = runner.run(part)
         baselines.add(part, [one.task for one in part.exchanges], vectors)
     if not baselines.count:
+        if next(read_traffic(paths), None) is None:
+            raise DataError(f"{', '.join(map(str, paths))}: there are no requests.")
         wanted = f"the policy's routes: {', '.join(sorted(fitted))}" if fitted else "any route"
         raise DataError(f"{', '.join(map(str, paths))}: no request has a scored outcome of {wanted}.")
     return _report(baselines, runner, frontier)

@@ -51,6 +51,9 @@ class Recorded(NamedTuple):
     propensity: float | None = None
     """Probability with which this route was chosen, where the request was really served."""
 
+    cost_usd: float | None = None
+    """What was billed, where it is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -226,7 +229,8 @@ def _recorded(outcome: Any, where: str, route: str) -> Recorded:
     answer, latency, propensity = get("answer"), get("latency_s"), get("propensity")
     if latency is not None and not (_is_number(latency) and 0 <= latency < inf):
         raise DataError(f"{where}: outcomes.{route}.latency_s is {latency!r}; give seconds from 0 up.")
-    if "cost_usd" in outcome and not ((paid := get("cost_usd")) is None or (_is_number(paid) and 0 <= paid < inf)):
+    paid = get("cost_usd")
+    if paid is not None and not (_is_number(paid) and 0 <= paid < inf):
         raise DataError(f"{where}: outcomes.{route}.cost_usd is {paid!r}; give USD from 0 up, or leave it out.")
     if propensity is not None and not (_is_number(propensity) and 0 < propensity <= 1):
         raise DataError(f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
@@ -239,6 +243,7 @@ def _recorded(outcome: Any, where: str, route: str) -> Recorded:
         latency,
         get("error_type"),
         propensity,
+        paid,
     )
 
 

@@ -153,6 +153,15 @@ def test_traffic_of_other_routes_is_said(fitted: Path, tmp_path: Path, prices_fi
     assert "no request has a scored outcome of the policy's routes" in str(result.exception)
 
 
+def test_an_empty_file_is_said(fitted: Path, tmp_path: Path, prices_file: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    result = run("replay", empty, "--policy", fitted, "--prices", prices_file)
+
+    assert isinstance(result.exception, DataError)
+    assert "there are no requests" in str(result.exception)
+
+
 def test_the_frontier_can_be_drawn(fitted: Path, fresh: Path, prices_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     result = run("replay", fresh, "--policy", fitted, "--prices", prices_file, "--plot", tmp_path / "frontier.html")
