@@ -77,6 +77,7 @@ def attempts(model: ChatRouter) -> list[tuple[str, str | None]]:
 
 
 HANGS = {"before": 5.0}
+"""Ten times the limits below, which are long enough for a quick answer on a machine that has other things to do."""
 
 
 def read(stream: Any, seen: list[str]) -> None:
@@ -92,7 +93,7 @@ async def aread(stream: Any, seen: list[str]) -> None:
 
 def test_an_answer_that_does_not_come_is_asked_of_another_route() -> None:
     """The caller waits for the limit, not for the slow route."""
-    model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.05))
+    model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.5))
     begun = time.perf_counter()
 
     assert model.invoke("Hello?").content == "The quick answer."
@@ -104,7 +105,7 @@ def test_an_answer_that_does_not_come_is_asked_of_another_route() -> None:
 
 async def test_an_awaited_answer_that_does_not_come_is_cancelled() -> None:
     """And asked of another route."""
-    model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.05))
+    model = router(SlowModel("Late.", **HANGS), Patience(total_seconds=0.5))
 
     assert (await model.ainvoke("Hello?")).content == "The quick answer."
     assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
@@ -112,7 +113,7 @@ async def test_an_awaited_answer_that_does_not_come_is_cancelled() -> None:
 
 def test_a_slow_first_token_falls_back_unseen() -> None:
     """Nothing was shown yet."""
-    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.05))
+    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.5))
 
     assert "".join(chunk.text for chunk in model.stream("Hello?")) == "The quick answer."
     assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
@@ -120,7 +121,7 @@ def test_a_slow_first_token_falls_back_unseen() -> None:
 
 async def test_a_slow_first_token_falls_back_unseen_when_awaited() -> None:
     """The same."""
-    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.05))
+    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.5))
 
     assert "".join([chunk.text async for chunk in model.astream("Hello?")]) == "The quick answer."
     assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
@@ -168,7 +169,7 @@ def test_a_call_that_was_given_up_shows_no_tokens_any_more() -> None:
             heard.append(token)
 
     slow = SlowModel("too late", before=0.2)
-    model = router(slow, Patience(first_token_seconds=0.05))
+    model = router(slow, Patience(first_token_seconds=0.5))
 
     text = "".join(chunk.text for chunk in model.stream("Hello?", {"callbacks": [Listener()]}))
     deadline = time.monotonic() + 3
@@ -374,7 +375,7 @@ def test_content_block_events_keep_the_limits_too() -> None:
     """LangChain's newest way of streaming."""
     if not hasattr(ScriptedModel, "stream_events"):
         pytest.skip("this langchain-core has no stream_events")
-    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.05))
+    model = router(SlowModel("Late.", **HANGS), Patience(first_token_seconds=0.5))
 
     assert str(model.stream_events("Hello?", version="v3").text) == "The quick answer."
     assert attempts(model) == [("slow", "RouteTimeoutError"), ("quick", None)]
