@@ -17,7 +17,7 @@ from langroute.marks import KEY
 from langroute.notices import Notices
 from langroute.pricing import cost, price_of, seconds_of, usage_of
 from langroute.records import Attempt, Decision, Request, Selection, best_attempt
-from langroute.routes import BuiltRoute
+from langroute.routes import BuiltRoute, is_router
 from langroute.runs import Run
 
 LAST_MESSAGES = 4
@@ -104,7 +104,7 @@ class Accounts:
     def _cost(self, route: BuiltRoute, usage: Any, reply: Reply, served: str | None, error: BaseException | None) -> float | None:
         if reply.stored is not None:
             return 0.0
-        if getattr(route.model, "_llm_type", None) == "langroute" and reply.error is None:
+        if is_router(route.model) and reply.error is None:
             # A router as a route has worked out itself what its models cost.
             spent: float | None = (getattr(reply.message, "response_metadata", None) or {}).get(KEY, {}).get("cost_usd")
             return spent
@@ -163,11 +163,6 @@ class Accounts:
             waited: Seconds of them that were spent on calls, checks and waits.
         """
         kept = best_attempt(attempts)
-        costs: list[float | None] = []
-        for attempt in attempts:
-            costs += (attempt.cost_usd, attempt.selection.cost_usd)
-            if attempt.verdicts:
-                costs += [verdict.cost_usd for verdict in attempt.verdicts]
         last = kept or (attempts[-1] if attempts else None)
         decision = Decision(
             id=decision_id,
@@ -181,7 +176,7 @@ class Accounts:
             cache=(kept.cache if kept is not None else None) or "miss",
             tier=self.routes[kept.route].info.tier if kept is not None and kept.route in self.routes else None,
             model=kept.model if kept is not None else None,
-            cost_usd=None if None in costs else sum(costs),  # type: ignore[arg-type]
+            cost_usd=_spent(attempts),
             baseline_cost_usd=self._baseline_cost(kept),
             baseline_route=self.baseline,
             overhead_s=max(0.0, elapsed - waited),
@@ -210,22 +205,30 @@ class Accounts:
 
     def _counted_once(self, decision: Decision) -> Decision:
         """As it is recorded where routers inside this one recorded theirs already: what their models took is counted there."""
-        attempts, costs = [], []
+        attempts = []
         for attempt in decision.attempts:
             verdicts = tuple([replace(v, cost_usd=0.0) if v.verifier in self._checked_inside else v for v in attempt.verdicts])
             if attempt.route in self._told_inside:
                 attempt = replace(attempt, usage=None, cost_usd=0.0)
             attempts.append(replace(attempt, verdicts=verdicts))
-            costs += [attempt.cost_usd, attempt.selection.cost_usd, *(verdict.cost_usd for verdict in verdicts)]
         # Nor is anything saved here that is saved there.
         outside = self._told_inside.isdisjoint([attempt.route for attempt in attempts])
         baseline = decision.baseline_cost_usd if outside else None
-        spent = None if None in costs else sum(costs)  # type: ignore[arg-type]
-        return replace(decision, attempts=tuple(attempts), cost_usd=spent, baseline_cost_usd=baseline)
+        return replace(decision, attempts=tuple(attempts), cost_usd=_spent(attempts), baseline_cost_usd=baseline)
+
+
+def _spent(attempts: Sequence[Attempt]) -> float | None:
+    """USD for calls, for selecting them and for checks; `None` where one of these is unknown."""
+    costs: list[float | None] = []
+    for attempt in attempts:
+        costs += (attempt.cost_usd, attempt.selection.cost_usd)
+        if attempt.verdicts:
+            costs += [verdict.cost_usd for verdict in attempt.verdicts]
+    return None if None in costs else sum(costs)  # type: ignore[arg-type]
 
 
 def _records_in(model: Any, ledger: Any) -> bool:
-    return getattr(model, "_llm_type", None) == "langroute" and getattr(model, "ledger", None) is ledger
+    return is_router(model) and getattr(model, "ledger", None) is ledger
 
 
 def _cached_by_langchain(message: Any) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from langroute.answers import finish_reason
+from langroute.accounts import ALWAYS_SAY_WHY
 from langroute.binding import BoundTools
 from langroute.cache.asks import Ask, Ticket
+from langroute.cache.entries import Entry
 from langroute.cache.flights import Seat
 from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, tools_digest
 from langroute.cache.replay import Heard, Replay, is_message, listened_to
@@ -23,17 +24,15 @@ from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.drivers import merged
 from langroute.effects import Call, Effect, Reply, Settle
 from langroute.gate import shows_tokens
-from langroute.records import Request, Stored
-from langroute.retelling import Retelling
+from langroute.records import Attempt, Request, Stored
+from langroute.retelling import Replaying, Retelling
 from langroute.router import Result, Router
 from langroute.routes import BuiltRoute
 from langroute.runs import Run
 from langroute.settling import Settling
 from langroute.sharing import Sharing
 from langroute.structured import StructuredHost
-
-SAYS_WHY = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", "openai-compatible"})
-"""Wire formats whose answers always say why they ended."""
+from langroute.tooling import tool_name
 
 
 class Recall:
@@ -83,19 +82,6 @@ class Recall:
         if found is None:
             found = self._replays[route.name] = Replay(stands_for=self.models.of(route), stored=None)
         return found
-
-
-class Replaying:
-    """The models of a host that replays: every route's is the one that says the stored answer."""
-
-    def __init__(self, models: Models, replay: Replay) -> None:
-        self._models, self._replay = models, replay
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._models, name)
-
-    def of(self, route: BuiltRoute, *, without_thinking: bool = False) -> Replay:
-        return self._replay
 
 
 class CachingHost:
@@ -293,8 +279,8 @@ class CachingHost:
             task=request.step.task,
             tools_bound=bool(request.tools) or bound is not None,
             structured=structured,
-            tools=None if request.response_schema is None else _names(request.tools),
-            may_be_silent=info.api not in SAYS_WHY,
+            tools=None if request.response_schema is None else frozenset(map(tool_name, request.tools)),
+            may_be_silent=info.api not in ALWAYS_SAY_WHY,
         )
 
     def _eligible(self, name: str) -> bytes | None:
@@ -386,13 +372,16 @@ class CachingHost:
         attempt = self.router.accounts.attempt(call.route, call.selection, reply)
         if type(self) is not RacingHost or attempt.error is not None or call.selection.tentative or not is_message(attempt.answer):
             self.cache.fail(ticket)
-            return
-        said = attempt.answer.response_metadata
-        self.cache.keep(
-            ticket,
-            self.cache.entry(
-                ticket, attempt.answer, finish_reason=finish_reason(said), usage=attempt.usage, cost_usd=attempt.cost_usd
-            ),
+        else:
+            self.cache.keep(ticket, self.entry_of(ticket, attempt))
+
+    def entry_of(self, ticket: Ticket, attempt: Attempt) -> Entry | None:
+        """What is kept of a call that ended by itself, when the plan had gone on or was over."""
+        message = attempt.answer
+        if not is_message(message):
+            return None
+        return self.cache.entry(
+            ticket, message, finish_reason=attempt.finish_reason, usage=attempt.usage, cost_usd=attempt.cost_usd
         )
 
     async def acall(self, call: Call) -> Reply:
@@ -534,10 +523,6 @@ class RacingHost(CachingHost):
     """One that may have several calls out at once, as the host it stands for."""
 
     races = True
-
-
-def _names(tools: Any) -> frozenset[str]:
-    return frozenset(str((tool.get("function") or tool).get("name")) for tool in tools)
 
 
 __all__ = ["CachingHost", "Recall"]

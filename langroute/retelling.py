@@ -13,13 +13,28 @@ from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 from langroute.cache.asks import Hit
 from langroute.cache.entries import chunks, fresh
 from langroute.cache.keys import copied
-from langroute.cache.replay import Mismatch
-from langroute.calling import GenerateHost, ModelHost
+from langroute.cache.replay import Mismatch, Replay
+from langroute.calling import GenerateHost, ModelHost, Models
 from langroute.effects import Call, Reply
 from langroute.records import Stored
+from langroute.routes import BuiltRoute
 
 if TYPE_CHECKING:
     from langroute.recall import CachingHost
+
+
+class Replaying:
+    """The models of a host that replays: every route's is the one that says the stored answer."""
+
+    def __init__(self, models: Models, replay: Replay) -> None:
+        self._models, self._replay = models, replay
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._models, name)
+
+    def of(self, route: BuiltRoute, *, without_thinking: bool = False) -> Replay:
+        """The model that says the stored answer."""
+        return self._replay
 
 
 class Retelling:
@@ -147,8 +162,6 @@ class Retelling:
 
     def _agents_twin(self) -> tuple[Any, Call]:
         """The agent's own handler with a model that says the answer, if it is told what the answer was given to."""
-        from langroute.recall import Replaying
-
         session, entry = self.session, self.entry
         route, self.message = session.router.routes[entry.route], fresh(entry.message)
         replay = session.recall.replay(route).saying(self.message, expects=entry.sent, digest=session.cache.keys.digest)

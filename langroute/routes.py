@@ -233,6 +233,17 @@ def resolve(model: Any, route: str, api_key: Any = None) -> Any:
         raise ConfigurationError(f"Route {route!r}: {model!r} could not be made into a chat model: {error}") from error
 
 
+def is_router(model: Any) -> bool:
+    """The model is a router itself, which works out what its models cost.
+
+    Example:
+        >>> from langroute.testing import ScriptedModel
+        >>> is_router(ScriptedModel("Hi."))
+        False
+    """
+    return getattr(model, "_llm_type", None) == "langroute"
+
+
 def identity(model: Any, kwargs: Mapping[str, Any] | None = None) -> tuple[str | None, str | None]:
     """Provider and name of a model, as LangChain reports them to LangSmith."""
     params: Mapping[str, Any] = {}

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from langroute.answers import finish_reason
 from langroute.cache.asks import Ticket
 from langroute.cache.entries import new_message_id
 from langroute.cache.flights import Flight, Seat
@@ -22,6 +21,7 @@ from langroute.drivers import merged
 from langroute.effects import Call, Reply
 from langroute.errors import AnswerCutOffError
 from langroute.records import Attempt, Stored
+from langroute.tooling import tool_name
 
 if TYPE_CHECKING:
     from langroute.recall import CachingHost
@@ -48,7 +48,7 @@ class Sharing:
         session = self.session
         if session.streams != "messages" or not isinstance(session.host, ModelHost):
             return False
-        return self.cache.policy.shares_streams(str((tool.get("function") or tool).get("name")) for tool in session.request.tools)
+        return self.cache.policy.shares_streams(map(tool_name, session.request.tools))
 
     @property
     def leads(self) -> bool:
@@ -122,7 +122,7 @@ class Sharing:
         if attempt.error is not None:
             self.cache.fail(self.ticket)
         else:
-            self.cache.keep(self.ticket, self._entry(attempt))
+            self.cache.keep(self.ticket, self.session.entry_of(self.ticket, attempt))
 
     async def _aleft(self, live: Awaited) -> None:
         flight = self._abandoned()
@@ -151,7 +151,7 @@ class Sharing:
         if attempt.error is not None:
             await self.cache.afail(self.ticket)
         else:
-            await self.cache.akeep(self.ticket, self._entry(attempt))
+            await self.cache.akeep(self.ticket, self.session.entry_of(self.ticket, attempt))
 
     def _abandoned(self) -> Flight | None:
         """The flight that others still wait for, whose ticket is then nobody's to end but ours; `None` if there is none."""
@@ -163,18 +163,6 @@ class Sharing:
         session.tickets.pop(index, None)
         session.left.add(index)
         return flight
-
-    def _entry(self, attempt: Attempt) -> Any:
-        message = attempt.answer
-        if not is_message(message):
-            return None
-        return self.cache.entry(
-            self.ticket,
-            message,
-            finish_reason=finish_reason(message.response_metadata),
-            usage=attempt.usage,
-            cost_usd=attempt.cost_usd,
-        )
 
     def _attempt(self, live: Live) -> Attempt:
         """What the whole stream came to."""

@@ -150,6 +150,16 @@ class Vocabulary:
         return found
 
 
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """The name of a bound tool, in OpenAI's form or flat.
+
+    Example:
+        >>> tool_name({"type": "function", "function": {"name": "add"}}), tool_name({"name": "add"})
+        ('add', 'add')
+    """
+    return str((tool.get("function") or tool).get("name"))
+
+
 def plain_name(name: str) -> str:
     """A tool's name without case and punctuation.
 

@@ -1,15 +1,26 @@
-"""How is a SQLite file opened by several at once, so that readers and a writer do not wait for each other?"""
+"""How is a SQLite file opened by several at once, or only looked at?"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
 from typing import Any
 
 
+def looked_at(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    """A connection to a file that may be another program's: it makes no file and changes none.
+
+    Raises:
+        sqlite3.OperationalError: There is no such file, or it cannot be read.
+    """
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+
+
 def write_ahead(execute: Callable[[str], Any], timeout_seconds: float) -> None:
-    """Switch a database to write-ahead logging.
+    """Switch a database to write-ahead logging, so that readers and a writer do not wait for each other.
 
     SQLite's own waiting does not cover this switch: of two that open a new file at once, one is told at once that it is locked.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langroute.cache.entries import Entry
-from langroute.cache.flights import Flight
+from langroute.cache.flights import Flight, Landed
 from langroute.cache.namespaces import Namespace
 
 
@@ -64,6 +64,12 @@ class Ticket:
     failures: int = 0
     question: Any = None
     """What the semantic cache made of the question."""
+
+    def land(self, landed: Landed) -> None:
+        """Tell whoever waits for the same request what it came to, if this one leads."""
+        if self.flight is not None:
+            self.flight.land(landed)
+            self.flight = None
 
 
 @dataclass(frozen=True, slots=True)

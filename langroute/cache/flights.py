@@ -120,10 +120,10 @@ class Flight:
             return GIVE_UP
         try:
             if live:
-                found: Live | None = await _awaited(self._airing(), seconds)
+                found: Live | None = await awaited(self._airing(), seconds)
                 if found is not None:
                     return found
-            landed: Landed = await _awaited(self._future, seconds)
+            landed: Landed = await awaited(self._future, seconds)
             return landed
         except (asyncio.TimeoutError, TimeoutError):
             return GIVE_UP
@@ -144,7 +144,12 @@ def uncancellable() -> Future[Any]:
     return future
 
 
-async def _awaited(future: Future[Any], seconds: float) -> Any:
+async def awaited(future: Future[Any], seconds: float | None) -> Any:
+    """What a future of some thread or event loop comes to.
+
+    Raises:
+        TimeoutError: Nothing, in so many seconds.
+    """
     # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the future is done at the same time.
     mine = asyncio.wrap_future(future)
     done, _ = await asyncio.wait({mine}, timeout=seconds)

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk
 
 from langroute.cache.entries import REPORTED, new_call_id
-from langroute.cache.flights import uncancellable
+from langroute.cache.flights import awaited, uncancellable
 from langroute.cache.keys import copied
 from langroute.gate import shows
 
@@ -25,6 +25,10 @@ END = object()
 
 class StreamLostError(RuntimeError):
     """The stream cannot be listened to any more: it broke off, or who reads it from the model is gone."""
+
+
+def _silent(seconds: float | None) -> StreamLostError:
+    return StreamLostError(f"nothing came for {seconds:g} s")
 
 
 class Live:
@@ -118,7 +122,7 @@ class Plain(Live):
                     return self._over()
                 if self._fetching:
                     if not self._changed.wait(seconds):
-                        raise StreamLostError(f"nothing came for {seconds:g} s")
+                        raise _silent(seconds)
                     continue
                 self._fetching = True
                 self._changed.release()
@@ -211,10 +215,11 @@ class Awaited(Live):
         if place < len(self.chunks):
             return self.chunks[place]
         if asyncio.get_running_loop() is not self._loop:
-            while (news := self._news(place)) is not None:
-                mine = asyncio.wrap_future(news)
-                if mine not in (await asyncio.wait({mine}, timeout=seconds))[0]:
-                    raise StreamLostError(f"nothing came for {seconds:g} s")
+            try:
+                while (news := self._news(place)) is not None:
+                    await awaited(news, seconds)
+            except TimeoutError:
+                raise _silent(seconds) from None
             return self.chunks[place] if place < len(self.chunks) else self._over()
         timer = None if seconds is None else self._loop.call_later(seconds, self._tell)
         until = float("inf") if seconds is None else self._loop.time() + seconds
@@ -223,7 +228,7 @@ class Awaited(Live):
                 if self.ended:
                     return self._over()
                 if self._loop.time() >= until:
-                    raise StreamLostError(f"nothing came for {seconds:g} s")
+                    raise _silent(seconds)
                 await self._more.wait()
         finally:
             if timer is not None:
@@ -235,7 +240,7 @@ class Awaited(Live):
         while (news := self._news(place)) is not None:
             wait([news], seconds)
             if not news.done():
-                raise StreamLostError(f"nothing came for {seconds:g} s")
+                raise _silent(seconds)
         return self.chunks[place] if place < len(self.chunks) else self._over()
 
     def _news(self, place: int) -> Future[None] | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langroute.cache.asks import Ask, Hit, Ticket
 from langroute.cache.entries import Entry, encode, storable
-from langroute.cache.flights import GIVE_UP, NOTHING, Flights, Landed, Leases, Seat
+from langroute.cache.flights import GIVE_UP, NOTHING, Flight, Flights, Landed, Leases, Seat
 from langroute.cache.keys import Keys, UnkeyableError
 from langroute.cache.namespaces import Namespace, NoNamespaceError, namespace_of
 from langroute.cache.policy import CachePolicy
@@ -23,6 +23,9 @@ from langroute.cache.stores import StoreStats, open_store
 from langroute.cache.taking_back import TakesBack
 from langroute.errors import ConfigurationError, DataError
 from langroute.records import Usage
+
+if TYPE_CHECKING:
+    from langroute.cache.live import Live
 
 SCOPES = ("route", "tier")
 MODES = ("off", "no_store", "refresh")
@@ -138,7 +141,7 @@ class ResponseCache(TakesBack):
             ask,
             key,
             space,
-            self.keys.namespace(space).hex()[:32],
+            self._space_id(space),
             self.policy.ttl_of(ask.kind),
             mode != "refresh",
             float(max_age) if max_age is not None else None,
@@ -170,12 +173,8 @@ class ResponseCache(TakesBack):
                 except BaseException:
                     flight.leave()
                     raise
-                if not isinstance(landed, Landed):
-                    return Seat(flight, landed)
-                flight.leave()
-                if (shared := self._landed(ticket, landed)) is not None:
-                    return self._hit(ticket, shared)
-                ticket.failures += 2 if landed.give_up else 1
+                if (found := self._followed(ticket, flight, landed)) is not None:
+                    return found
                 continue
             ticket.flight = flight
             try:
@@ -183,11 +182,7 @@ class ResponseCache(TakesBack):
             except BaseException:
                 self.fail(ticket)
                 raise
-            if hit is not None:
-                flight.land(Landed(encode(hit.entry), how=hit.how))
-                ticket.flight = None
-                return self._hit(ticket, hit)
-            return self._missed()
+            return self._led(ticket, hit)
 
     async def arecall(self, ticket: Ticket) -> Hit | None:
         """`recall`, awaited."""
@@ -207,12 +202,8 @@ class ResponseCache(TakesBack):
                 except BaseException:
                     flight.leave()
                     raise
-                if not isinstance(landed, Landed):
-                    return Seat(flight, landed)
-                flight.leave()
-                if (shared := self._landed(ticket, landed)) is not None:
-                    return self._hit(ticket, shared)
-                ticket.failures += 2 if landed.give_up else 1
+                if (found := self._followed(ticket, flight, landed)) is not None:
+                    return found
                 continue
             ticket.flight = flight
             try:
@@ -220,11 +211,24 @@ class ResponseCache(TakesBack):
             except BaseException:
                 await self.afail(ticket)
                 raise
-            if hit is not None:
-                flight.land(Landed(encode(hit.entry), how=hit.how))
-                ticket.flight = None
-                return self._hit(ticket, hit)
+            return self._led(ticket, hit)
+
+    def _followed(self, ticket: Ticket, flight: Flight, came: Landed | Live) -> Hit | Seat | None:
+        """What somebody else's call came to: an answer, a stream to listen to, or nothing, and then it is asked for again."""
+        if not isinstance(came, Landed):
+            return Seat(flight, came)
+        flight.leave()
+        if (shared := self._landed(ticket, came)) is not None:
+            return self._hit(ticket, shared)
+        ticket.failures += 2 if came.give_up else 1
+        return None
+
+    def _led(self, ticket: Ticket, hit: Hit | None) -> Hit | None:
+        """Who leads found an answer, which is everybody's; or has to make the call."""
+        if hit is None:
             return self._missed()
+        ticket.land(Landed(encode(hit.entry), how=hit.how))
+        return self._hit(ticket, hit)
 
     def _lead(self, ticket: Ticket) -> Hit | None:
         """The first to ask in this process: take the lease among processes, and look again at what came meanwhile."""
@@ -458,7 +462,7 @@ class ResponseCache(TakesBack):
             if asked is not None:
                 self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
-        self._land(ticket, entry, data)
+        ticket.land(Landed(data) if data is not None else GIVE_UP)
         self._let_go(ticket)
         return data is not None
 
@@ -477,7 +481,7 @@ class ResponseCache(TakesBack):
             if asked is not None:
                 self._taught(lambda: asked.add(ticket, entry))
             self._stored_one(ticket, entry)
-        self._land(ticket, entry, data)
+        ticket.land(Landed(data) if data is not None else GIVE_UP)
         await self._alet_go(ticket)
         return data is not None
 
@@ -497,23 +501,14 @@ class ResponseCache(TakesBack):
         self._counts.add("stored")
         self._remember(ticket, entry.key, None)
 
-    def _land(self, ticket: Ticket, entry: Entry | None, data: bytes | None) -> None:
-        if ticket.flight is not None:
-            ticket.flight.land(Landed(data) if data is not None else GIVE_UP)
-            ticket.flight = None
-
     def fail(self, ticket: Ticket) -> None:
         """End a call that failed or was never answered: somebody else may try."""
-        if ticket.flight is not None:
-            ticket.flight.land(NOTHING)
-            ticket.flight = None
+        ticket.land(NOTHING)
         self._let_go(ticket)
 
     async def afail(self, ticket: Ticket) -> None:
         """`fail`, awaited."""
-        if ticket.flight is not None:
-            ticket.flight.land(NOTHING)
-            ticket.flight = None
+        ticket.land(NOTHING)
         await self._alet_go(ticket)
 
     def _let_go(self, ticket: Ticket) -> None:
@@ -553,6 +548,9 @@ class ResponseCache(TakesBack):
     def namespace_id(self, **parts: Any) -> str:
         """What a namespace is called in the store: `namespace_id(tenant_id="acme")`."""
         space = tuple(sorted({**dict(self.base), **{name: str(value) for name, value in parts.items()}}.items()))
+        return self._space_id(space)
+
+    def _space_id(self, space: Namespace) -> str:
         return self.keys.namespace(space).hex()[:32]
 
     def stats(self) -> CacheStats:

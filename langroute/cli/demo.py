@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from langroute.local.catalogue import CATALOGUE
 from langroute.local.places import is_fetched
 from langroute.local.servers import default_threads, serve
 from langroute.routes import Route, identity, resolve
+from langroute.wal import looked_at
 
 TIERS = ("cheap", "frontier")
 LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
@@ -115,7 +116,7 @@ def _fresh_ledger(output: Path) -> Path:
 def _of_a_demo(ledger: Path) -> bool:
     """Every task in it is one of the runs'."""
     try:
-        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with looked_at(ledger) as connection:
             return all(name.partition("/")[0] in POLICIES for (name,) in connection.execute("SELECT id FROM tasks"))
     except sqlite3.Error:
         return False

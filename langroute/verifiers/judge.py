@@ -12,7 +12,7 @@ from langroute.answers import text_of
 from langroute.marks import KEY
 from langroute.pricing import cost, price_from, usage_of
 from langroute.records import Attempt, Request, Usage, Verdict
-from langroute.routes import identity, resolve
+from langroute.routes import identity, is_router, resolve
 
 INSTRUCTIONS = (
     "You check the work of an assistant. Read the request and the answer. Judge only whether the answer does what was "
@@ -52,7 +52,7 @@ class Judge:
         self.model = resolve(model, "judge")
         self.instructions, self.max_chars = instructions, max_chars
         self.price = price_from(price, "Judge: price")
-        if self.price is None and getattr(self.model, "_llm_type", None) != "langroute":
+        if self.price is None and not is_router(self.model):
             provider, name = identity(self.model)
             self.price = price_of(name, provider)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langroute.records import Attempt, Request, Verdict
+from langroute.tooling import tool_name
 from langroute.verifiers.values import arguments_fault, fault_in, named
 
 
@@ -46,7 +47,7 @@ class ToolCalls:
     def _fault(request: Request, call: Mapping[str, Any]) -> str | None:
         name = call["name"]
         for tool in request.tools:
-            if _name(tool) == name:
+            if tool_name(tool) == name:
                 fault = arguments_fault((tool.get("function") or tool).get("parameters") or {}, call["args"])
                 return None if fault is None else f"{name}: {fault}"
         if request.response_schema is None:
@@ -63,7 +64,3 @@ class ToolCalls:
 
 
 _GOOD = Verdict(ToolCalls.name, 1.0)
-
-
-def _name(tool: Mapping[str, Any]) -> str:
-    return str((tool.get("function") or tool).get("name"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field, SkipValidation
-from test_shared_streams import TEXT, Stepped
+from test_shared_streams import TEXT, Stepped, read_until, until
 
 from langroute.cache import ResponseCache
 from langroute.chat_model import ChatRouter
@@ -47,13 +47,6 @@ def racing(cache: Any = True, **patience: Any) -> tuple[ChatRouter, Slow, Script
     patience.setdefault("hedge_seconds", 0.02)
     policy = Fallback(Fixed("slow"), retries=0)
     return ChatRouter(routes, policy=policy, prices=PRICES, response_cache=cache, patience=Patience(**patience)), slow, quick
-
-
-def until(true: Any) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def cached(message: Any) -> str:
@@ -200,13 +193,7 @@ def test_whatever_a_racing_crowd_does_nobody_waits_for_ever(seed: int) -> None:
         try:
             if dice.random() < 0.3:
                 return str(model.invoke(question, config).content)
-            leaves, text, stream = dice.choice([1, 2, 99]), "", model.stream(question, config)
-            for place, chunk in enumerate(stream):
-                text += chunk.content
-                if place >= leaves:
-                    stream.close()
-                    return None
-            return text
+            return read_until(model.stream(question, config), dice.choice([1, 2, 99]))
         except (ConnectionError, LangrouteError):
             return None
 

@@ -52,6 +52,9 @@ class Stepped(BaseChatModel):
     def _llm_type(self) -> str:
         return "stepped"
 
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.bind()
+
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         self.calls.append(0)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(TEXT, response_metadata={"finish_reason": "stop"}))])
@@ -139,6 +142,17 @@ def until(true: Any) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def read_until(stream: Iterator[Any], leaves: int) -> str | None:
+    """What a stream says to one who stays; `None` for one who leaves at a chunk."""
+    text = ""
+    for place, chunk in enumerate(stream):
+        text += chunk.content
+        if place >= leaves:
+            stream.close()  # type: ignore[attr-defined]
+            return None
+    return text
 
 
 async def auntil(true: Any) -> None:
@@ -330,11 +344,6 @@ def test_a_follower_s_tool_calls_have_ids_of_their_own() -> None:
         """Read a file."""
         return path
 
-    class Bound(Stepped):
-        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-            return self.bind()
-
-    model = Bound(words=model.words)
     router = routed(model)
     bound = router.bind_tools([read_file])
     leader = Listener(bound.stream("Count."))
@@ -360,11 +369,7 @@ def test_what_may_call_a_tool_that_acts_is_not_listened_to() -> None:
 
     part: Any = {"name": "pay", "args": '{"amount": 1}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
 
-    class Bound(Stepped):
-        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-            return self.bind()
-
-    model = Bound(words=["I will. ", AIMessageChunk(content="", tool_call_chunks=[part])])
+    model = Stepped(words=["I will. ", AIMessageChunk(content="", tool_call_chunks=[part])])
     router = routed(model)
     bound = router.bind_tools([pay])
     leader = Listener(bound.stream("Pay."))
@@ -802,14 +807,9 @@ def test_whatever_a_crowd_of_threads_does_nobody_waits_for_ever() -> None:
         try:
             if chance.random() < 0.3:
                 return str(router.invoke(question, {"configurable": {"langroute_cache": chance.choice(["refresh", None])}}).content)
-            leaves, text = chance.choice([1, 2, 99, 99]), ""
+            leaves = chance.choice([1, 2, 99, 99])
             stream = router.stream(question, {"configurable": {"langroute_cache": chance.choice(["refresh", None, None])}})
-            for place, chunk in enumerate(stream):
-                text += chunk.content
-                if place >= leaves:
-                    stream.close()
-                    return None
-            return text
+            return read_until(stream, leaves)
         except (ConnectionError, AnswerCutOffError):
             return None
 

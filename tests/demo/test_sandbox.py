@@ -113,20 +113,21 @@ def test_code_cannot_report_for_itself() -> None:
         "import os; os.execv('/bin/true', ['true'])",
         "import os; os.kill(os.getppid(), 9)",
         "import socket; socket.create_connection(('127.0.0.1', 9))",
-        "open('/tmp/langroute_sandbox_was_here', 'w')",
-        "import os; os.open('/tmp/langroute_sandbox_was_here', os.O_CREAT | os.O_WRONLY)",
-        "import os; os.remove('/tmp/langroute_sandbox_was_here')",
-        "import shutil; shutil.rmtree('/tmp/langroute_sandbox_was_here')",
+        "open('ELSEWHERE', 'w')",
+        "import os; os.open('ELSEWHERE', os.O_CREAT | os.O_WRONLY)",
+        "import os; os.remove('ELSEWHERE')",
+        "import shutil; shutil.rmtree('ELSEWHERE')",
         "import ctypes; ctypes.CDLL(None).fork()",
         "import resource; resource.setrlimit(resource.RLIMIT_CPU, (60, 60))",
         "import multiprocessing; p = multiprocessing.Process(target=print); p.start()",
     ],
 )
-def test_what_no_small_function_needs_is_forbidden(attempt: str) -> None:
-    tested = run_tests(f"def add(a, b):\n    {attempt}\n    return a + b", ADD, TIGHT)
+def test_what_no_small_function_needs_is_forbidden(attempt: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "was_here"
+    tested = run_tests(f"def add(a, b):\n    {attempt.replace('ELSEWHERE', str(elsewhere))}\n    return a + b", ADD, TIGHT)
 
     assert not tested.ok
-    assert not Path("/tmp/langroute_sandbox_was_here").exists()
+    assert not elsewhere.exists()
 
 
 def test_a_fork_bomb_does_not_go_off() -> None:

@@ -7,14 +7,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
 from langroute.cache.codec import Codec
 from langroute.cache.stores.base import Store, StoreStats
 from langroute.errors import CacheError, ConfigurationError, DataError
-from langroute.wal import write_ahead
+from langroute.wal import looked_at, write_ahead
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -70,7 +70,7 @@ class _Held:
 def tables_of(path: Path) -> set[str]:
     """The tables of a file; none where it is no database, or does not say. Looking changes nothing."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with looked_at(path) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
             return {name for (name,) in found}
     except sqlite3.Error:
