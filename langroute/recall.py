@@ -21,7 +21,6 @@ from langroute.cache.keys import UnkeyableError, model_digest, settings_digest, 
 from langroute.cache.replay import Heard, Replay, is_message, listened_to
 from langroute.cache.response import ResponseCache
 from langroute.calling import GenerateHost, ModelHost, Models
-from langroute.drivers import merged
 from langroute.effects import Call, Effect, Reply, Settle
 from langroute.gate import shows_tokens
 from langroute.records import Attempt, Request, Stored
@@ -32,6 +31,7 @@ from langroute.runs import Run
 from langroute.settling import Settling
 from langroute.sharing import Sharing
 from langroute.structured import StructuredHost
+from langroute.tally import merged
 from langroute.tooling import tool_name
 
 

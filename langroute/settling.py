@@ -10,10 +10,10 @@ from langroute.answers import finish_reason
 from langroute.cache.asks import Ticket
 from langroute.cache.replay import is_message
 from langroute.calling import ModelHost
-from langroute.drivers import merged
 from langroute.effects import Reply
 from langroute.pricing import usage_of
 from langroute.router import Result
+from langroute.tally import merged
 
 if TYPE_CHECKING:
     from langroute.recall import CachingHost

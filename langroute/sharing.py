@@ -17,10 +17,10 @@ from langroute.cache.flights import Flight, Seat
 from langroute.cache.live import END, Awaited, Live, Plain, Retold, StreamLostError, duplicate
 from langroute.cache.replay import is_message
 from langroute.calling import ModelHost
-from langroute.drivers import merged
 from langroute.effects import Call, Reply
 from langroute.errors import AnswerCutOffError
 from langroute.records import Attempt, Stored
+from langroute.tally import merged
 from langroute.tooling import tool_name
 
 if TYPE_CHECKING:

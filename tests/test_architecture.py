@@ -31,7 +31,7 @@ LAYERS = {
         ("steps", "history", "texts", "tooling", "eligibility", "adapt", "policies", "verifiers", "cache", "ledger", "hooks"), 2
     ),
     **dict.fromkeys(("budgets", "warmth", "switching", "tab", "habits", "billing", "style"), 2),
-    **dict.fromkeys(("router", "accounts", "drivers"), 3),
+    **dict.fromkeys(("router", "accounts", "drivers", "tally"), 3),
     **dict.fromkeys(("chat_model", "node", "middleware", "callbacks", "learning", "reports", "testing"), 4),
     "config": 5,
     "cli": 6,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from langroute.errors import LedgerError
 from langroute.ledger import open_ledger
-from langroute.ledger.sql import holds_ledger, said_by
+from langroute.ledger.reaching import holds_ledger, said_by
 
 
 def ledger_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,30 +18,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, select, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import URL, Connection, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from langroute.context import current_task
-from langroute.errors import ConfigurationError, DegradedWarning, LedgerError, MissingExtraError
+from langroute.errors import ConfigurationError, DegradedWarning, LedgerError
 from langroute.ledger import rollup, schema
 from langroute.ledger.codec import loads
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.migrations import migrate
 from langroute.ledger.privacy import Privacy
+from langroute.ledger.reaching import engine_of, said_by, url_of
 from langroute.ledger.telling import day_of
 from langroute.ledger.totals import totals_of
 from langroute.ledger.writing import Claim, Entry, Writer
 from langroute.records import Decision, Outcome
-from langroute.wal import write_ahead
 
 MAINTENANCE_S = 3600.0
 """How often sums are made and old rows let go, while something is written."""
-
-
-CONNECT_TIMEOUT_S = 10
-"""How long PostgreSQL may take to answer, where the URL says nothing (`?connect_timeout=3`): by itself libpq waits for minutes."""
 
 
 class SqlLedger:
@@ -92,13 +86,13 @@ class SqlLedger:
     ) -> None:
         if raw_days is not None and task_days is not None and task_days < raw_days:
             raise ConfigurationError(f"Tasks outlive their calls: task_days ({task_days}) is at least raw_days ({raw_days}).")
-        self.url = _url(where)
+        self.url = url_of(where)
         self.level, self.flush_interval_s, self.max_queue, self.max_wait_s = level, flush_interval_s, max_queue, max_wait_s
         self.batch, self.raw_days, self.task_days = batch, raw_days, task_days
         self.dropped = 0
         """Records that were lost because the database could not keep up."""
 
-        self.engine = _engine(self.url)
+        self.engine = engine_of(self.url)
         try:
             with self._writing() as connection:
                 migrate(connection)
@@ -445,42 +439,6 @@ class SqlLedger:
             self._warn(f"The ledger's days could not be summed: {error}")
 
 
-def holds_ledger(where: str | Path | URL) -> bool:
-    """Whether there is a ledger at a path or URL. Looking makes nothing and changes nothing.
-
-    Where the database does not answer, `True`: whoever opens it is told why.
-    """
-    url = _url(where)
-    sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and not Path(str(url.database)).is_file():
-        return False
-    engine = create_engine(url) if sqlite else _engine(url)
-    try:
-        with engine.connect() as connection:
-            return bool(connection.dialect.has_table(connection, schema.meta.name))
-    except SQLAlchemyError:
-        return True
-    finally:
-        engine.dispose()
-
-
-def said_by(error: SQLAlchemyError) -> str:
-    """What the database itself said, and what to do about it, without the statement."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    for sign, advice in _ADVICE.items():
-        if sign in said:
-            return f"{said}. {advice}"
-    return said
-
-
-_ADVICE = {
-    "database is locked": "Another program has been writing to it all the time; try again when it is done.",
-    "readonly database": "Reading needs the right to write, too: daily sums are kept in it. Copy it to a place of your own.",
-    "malformed": "The file is damaged: take a copy of it from before.",
-    "not a database": "It is another kind of file.",
-}
-"""What to do, by a part of what SQLite says."""
-
 _alive: weakref.WeakSet[SqlLedger] = weakref.WeakSet()
 
 
@@ -500,57 +458,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _url(where: str | Path | URL) -> URL:
-    if isinstance(where, URL):
-        url = where
-    elif isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite", database=str(where))
-    else:
-        try:
-            url = make_url(where)
-        except ArgumentError as error:
-            raise ConfigurationError(f"A ledger is opened by a path or a URL; {where!r} is neither.") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigurationError(f"A ledger is kept in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigurationError("A SQLite ledger needs a file; for one in memory take MemoryLedger.")
-    return url
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "postgresql":
-        try:
-            if "connect_timeout" not in url.query:
-                url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-        except ImportError as error:
-            raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error
-    path = Path(str(url.database))
-    try:
-        # Made here, so that nobody else can read it from its first byte on; SQLite gives its other files the same mode.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise LedgerError(f"The ledger {str(path)!r} cannot be opened: {error.strerror}.") from error
-    # What is kept stands in a statement's parameters; what a warning says of it ends in some log.
-    connect = {"timeout": 60, "check_same_thread": False}
-    engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        write_ahead(cursor.execute, 60.0)
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        # Whoever will write takes the lock at once: taking it later fails where another one wrote meanwhile.
-        writes = connection.get_execution_options().get("langroute_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from langroute.errors import ConfigurationError, LangrouteError
-from langroute.ledger.sql import said_by
+from langroute.ledger.reaching import said_by
 from langroute.reports.page import write_page
 from langroute.reports.pagedata import page_data
 from langroute.reports.stats import Range
