@@ -7,7 +7,7 @@ none of them praises what was merely learned by heart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from langroute.learning.training import (
 )
 
 HIDDEN_LABELS = 0.1
-"""Share of requests that are fitted without their labels, so that the estimator also knows requests that carry none."""
+"""Share of requests that are fitted a second time without their labels, so that the estimator also knows requests that carry none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,21 @@ def fit_estimator(
     """
     settings = settings or Settings()
     leaf = settings.leaf or min(max(len(documents) // 500, 8), 20)
-    documents = _without_some_labels(documents, seed)
+    count = len(documents)
     vocabulary = vocabulary_of(documents, settings.most_words, settings.least)
-    batch = featurize(documents, vocabulary)
+    again = _once_more(documents, seed)
+    batch = featurize([*documents, *(replace(documents[row], labels=()) for row in again)], vocabulary)
     weighting = weighting_of(batch, vocabulary)
     values = weighting.weigh(batch)
     matrix = matrix_of(batch, values, len(weighting.rarity))
-    fold = folds(len(documents), settings.folds, seed)
+    rows = np.concatenate([np.arange(count), again])
+    scores, input_tokens, output_tokens = scores[rows], input_tokens[rows], output_tokens[rows]
+    # A request and its copy are left out together.
+    fold = folds(count, settings.folds, seed)[rows]
 
     linear = fit_linear(matrix, scores)
     words = _cross(fold, lambda rows: _linear_logits(fit_linear(matrix[rows], scores[rows]), matrix), scores.shape)
-    projection = fit_projection(matrix, len(vocabulary), settings.directions, seed).astype(np.float16).astype(np.float32)
+    projection = fit_projection(matrix[:count], len(vocabulary), settings.directions, seed).astype(np.float16).astype(np.float32)
     features = np.hstack([batch.dense, matrix @ projection])
     whole = np.hstack([features, words])
     filled = np.where(np.isfinite(scores), scores, probability(words))
@@ -112,24 +116,24 @@ def fit_estimator(
         rows = fold != part
         own = fit_blend([words[rows], shapes[rows]], scores[rows])
         success[~rows] = own([words[~rows], shapes[~rows]])
-    letters, added = fit_letters(documents, scores - success)
+    success = success[:count]
+    letters, added = fit_letters(documents, scores[:count] - success)
     if letters is not None:
         success = np.clip(success + added, LEAST, 1 - LEAST)
 
     tokens = fit_tokens(features, np.hstack([input_tokens, output_tokens]))
-    logs = tokens.logs(features)
-    counts = np.expm1(logs) * tokens.factor
+    counts = np.expm1(tokens.logs(features[:count])) * tokens.factor
     estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, letters, tokens)
     half = len(routes)
-    return Fitted(estimator, success, counts[:, :half], counts[:, half:], np.broadcast_to(tokens.usual[half:], success.shape), fold)
+    return Fitted(
+        estimator, success, counts[:, :half], counts[:, half:], np.broadcast_to(tokens.usual[half:], success.shape), fold[:count]
+    )
 
 
-def _without_some_labels(documents: Sequence[Document], seed: int) -> list[Document]:
-    hidden = np.random.default_rng(seed + 1).random(len(documents)) < HIDDEN_LABELS
-    return [
-        Document(one.text, one.seen, one.tools, (), one.shape) if hide and one.labels else one
-        for one, hide in zip(documents, hidden, strict=True)
-    ]
+def _once_more(documents: Sequence[Document], seed: int) -> Ints:
+    """The requests that are fitted a second time, without their labels."""
+    chosen = np.random.default_rng(seed + 1).random(len(documents)) < HIDDEN_LABELS
+    return np.flatnonzero(chosen & np.array([bool(one.labels) for one in documents]))
 
 
 def _linear_logits(model: Linear, matrix: object) -> Floats:

@@ -25,8 +25,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prices_file: Path) -> Path:
     pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
     folder = tmp_path_factory.mktemp("fitted")
     traffic = write(folder / "train.jsonl", made_traffic(700))
+    # Cascades for the high targets, single calls for the lowest.
+    targets = ["--targets", "1.0,0.99,0.98,0.95,0.9"]
     result = CliRunner().invoke(
-        cli, ["fit", str(traffic), "-o", str(folder / "policy"), "--prices", str(prices_file)], catch_exceptions=False
+        cli, ["fit", str(traffic), "-o", str(folder / "policy"), "--prices", str(prices_file), *targets], catch_exceptions=False
     )
     assert result.exit_code == 0, result.output
     return folder / "policy"

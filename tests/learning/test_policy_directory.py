@@ -107,7 +107,7 @@ def test_a_target_that_was_not_fitted_is_refused(fitted: Path) -> None:
 def test_a_lower_target_costs_no_more(fitted: Path) -> None:
     points = load_policy_file(fitted).groups[0].points
 
-    assert [point.target for point in points] == [1.0, 0.99, 0.98, 0.95]
+    assert [point.target for point in points] == [1.0, 0.99, 0.98, 0.95, 0.9]
     assert points[-1].promised["cost_ratio"] <= points[0].promised["cost_ratio"]
     assert isinstance(load_policy(fitted, target=0.95), (Learned, LearnedCascade))
 
