@@ -24,6 +24,7 @@ from typing import Any
 from langroute import ChatRouter, Route
 from langroute.context import task
 from langroute.ledger import open_ledger
+from langroute.policies import Rule, Rules
 from langroute.records import Outcome
 from langroute.reports import Window, build_report
 from langroute.reports.page import write_page
@@ -39,6 +40,7 @@ def work(ledger: Any) -> None:
             "cheap": Route(ScriptedModel("Printer on fire"), price={"input": 0.25, "output": 2}),
             "frontier": Route(ScriptedModel("First unplug it, then put it out. " * 20), price={"input": 5, "output": 25}),
         },
+        policy=Rules([Rule("cheap", kind="title")], otherwise="frontier"),
         ledger=ledger,
     )
     for number in range(1, 11):

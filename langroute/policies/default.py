@@ -1,9 +1,9 @@
 """Which policy does a router have whose user chose none?
 
 Steps beside the conversation go to the cheapest route and are checked; planning, review and steps that are stuck go to the strongest;
-everything else to the middle one, or the strongest where there is none. A turn stays with the route it began on, because switching in
-the middle loses the provider's prompt cache, unless it gets stuck. Errors go to another route. A user who gave a verifier and no policy
-gets the cheapest answer that passes it.
+a first question that looks easy goes to the cheapest; everything else to the middle one, or the strongest where there is none. A turn
+stays with the route it began on, because switching in the middle loses the provider's prompt cache, unless it gets stuck. Errors go to
+another route. A user who gave a verifier and no policy gets the cheapest answer that passes it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ def is_stuck(request: Request) -> bool:
     return signals.errors_in_row >= STUCK_ERRORS or signals.repeats >= STUCK_REPEATS
 
 
+def _looks_easy(request: Request) -> bool:
+    # The estimator is imported, and read, when the first question is asked.
+    from langroute.policies.difficulty import is_easy
+
+    return is_easy(request)
+
+
 def default_rules() -> tuple[Rule, ...]:
     """The rules of the default policy, first to last."""
     return (
@@ -44,6 +51,7 @@ def default_rules() -> tuple[Rule, ...]:
         Rule("cheap", kind=("title", "summarize", "classify", "extract"), checked=True, why="a step beside the conversation"),
         Rule("frontier", kind=("plan", "review"), why="planning and review decide what follows"),
         Rule("cheap", kind="chat", at_most={"turn": 1, "tool_results": 0}, why="small talk"),
+        Rule("cheap", kind="answer", when=_looks_easy, why="looks easy: a cheap model is expected to do as well"),
     )
 
 

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from langroute import ChatRouter
 from langroute.estimators.documents import Document
+from langroute.estimators.store import load_policy_file
 from langroute.policies.difficulty import FOLDER, default_estimator, difficulty_of, is_easy
-from langroute.records import Request, Signals, Step
+from langroute.records import TIERS, Request, Signals, Step
+from langroute.testing import ScriptedModel
 
+EASY = "Which one of these planets is the largest in our solar system: Mars, Jupiter or the Earth?"
+LEMMA = "Find the degree of the splitting field of $x^4 + 1$ over the rationals, and the order of its Galois group, with a proof of every step."
 QUESTION = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether in April and May?"
 
 
@@ -21,6 +26,25 @@ def test_it_is_small_and_has_a_card() -> None:
 @pytest.mark.parametrize("text", ["fix it", "continue", "Prove P != NP", "", "weiter so"])
 def test_a_few_words_are_never_easy(text: str) -> None:
     assert not is_easy(Request((HumanMessage(text),), Step("chat")))
+
+
+def test_on_no_source_left_out_do_easy_questions_lose_as_much_as_others() -> None:
+    """What the card says, as the fit that ships has it."""
+    facts = load_policy_file(FOLDER).groups[0].facts
+
+    for source, one in facts["left_out"].items():
+        assert one["apgr"] > 0.5, source
+        assert not one["easy_share"] or one["easy_gap"] < one["gap"], source
+
+
+@pytest.mark.parametrize("text", [EASY, LEMMA])
+def test_the_default_policy_sends_easy_questions_to_the_cheapest_route(text: str) -> None:
+    router = ChatRouter({tier: ScriptedModel("Yes.") for tier in TIERS})
+
+    decision = router.invoke(text).response_metadata["langroute"]
+
+    assert decision["route"] == ("cheap" if text == EASY else "balanced")
+    assert ("looks easy" in decision["reason"]) == (text == EASY)
 
 
 def test_agent_steps_and_other_languages_are_not_judged() -> None:
