@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,13 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.errors import PolicyFormatError
+from langroute.errors import DataError, PolicyFormatError
 from langroute.estimators.estimator import Estimator
+from langroute.estimators.form import check_arrays, check_description
 from langroute.estimators.plan import Plan, Stage
 from langroute.records import Price
 
 FORMAT = 2
 """Raised when an older langroute could not read what is written."""
+
+NAMES = ("policy.json", "arrays.npz", "CARD.md")
+
+UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError, zlib.error, zipfile.BadZipFile)
+"""What numpy and zipfile make of an archive that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,59 +132,98 @@ def save_policy(policy: PolicyFile, directory: str | Path, card: str) -> PolicyF
         "arrays_sha256": digest,
         "groups": groups,
     }
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = room_for_policy(directory)
+    # What could not be read again is not written.
+    check_description(whole, str(folder / "policy.json"))
+    check_arrays(whole, arrays, str(folder / "arrays.npz"))
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # The description comes last: a directory without it is no policy, so that half a write is never mistaken for one.
-    for name, content in (("arrays.npz", packed.getvalue()), ("CARD.md", card.encode()), ("policy.json", text.encode())):
-        _write(folder / name, content)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(folder, {"arrays.npz": packed.getvalue(), "CARD.md": card.encode(), "policy.json": text.encode()})
     return replace(policy, version=digest[:12])
 
 
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(content)
-    beside.replace(path)
+def room_for_policy(directory: str | Path) -> Path:
+    """The directory, where a policy can be written to it; to be asked before the long work.
+
+    Raises:
+        DataError: Nothing can be written there, or what is there is somebody else's.
+    """
+    folder = Path(directory)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise DataError(f"{folder}: {there} is no folder, so no policy can be written there.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: nothing can be written there.")
+    if other := [folder / name for name in NAMES if (folder / name).is_dir()]:
+        raise DataError(f"{other[0]}: there is a folder of this name; choose another place for the policy.")
+    if not (folder / "policy.json").exists() and (other := [folder / name for name in NAMES if (folder / name).exists()]):
+        raise DataError(f"{other[0]}: this is no policy's, and would be replaced; choose another place for the policy.")
+    return folder
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace files all together: on a full disk, what was there before is still there, and whole."""
+    beside = {folder / f".{name}.new": folder / name for name in contents}
+    try:
+        for path, content in zip(beside, contents.values(), strict=True):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        for path, final in beside.items():
+            path.replace(final)
+    finally:
+        for path in beside:
+            path.unlink(missing_ok=True)
 
 
 def load_policy_file(directory: str | Path) -> PolicyFile:
     """Read a policy directory.
 
     Raises:
-        PolicyFormatError: It is no policy directory, is damaged, or was made by a newer langroute.
+        PolicyFormatError: It is no policy directory, is damaged, was changed into what it cannot be, or was made by a newer langroute;
+            says which file and what of it.
     """
     folder = Path(directory)
     described = folder / "policy.json"
     if not described.is_file():
         raise PolicyFormatError(f"{folder}: there is no policy.json here. Make a policy with: langroute fit FILE... -o {folder}")
     try:
-        whole = json.loads(described.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        whole = json.loads(described.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    except (ValueError, OSError, RecursionError) as error:
         raise PolicyFormatError(f"{described}: damaged or cut off: {error}.") from error
     version = whole.get("format") if isinstance(whole, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise PolicyFormatError(f"{described}: this is no description of a policy.")
     if version > FORMAT:
         raise PolicyFormatError(f"{described}: made by a newer langroute (format {version}; this one reads up to {FORMAT}).")
+    check_description(whole, str(described))
     numbers = folder / "arrays.npz"
     try:
         packed = numbers.read_bytes()
     except OSError as error:
         raise PolicyFormatError(f"{numbers}: cannot be read: {error}.") from error
     digest = hashlib.sha256(packed).hexdigest()
-    if digest != whole.get("arrays_sha256"):
+    if digest != whole["arrays_sha256"]:
         raise PolicyFormatError(f"{numbers}: damaged, cut off, or of another policy (its checksum differs from policy.json's).")
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
-        groups = tuple(_group_in(one, arrays, number) for number, one in enumerate(whole["groups"]))
-    except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise PolicyFormatError(f"{described}: something is missing or wrong: {type(error).__name__}: {error}.") from error
-    if not groups:
-        raise PolicyFormatError(f"{described}: the policy has no routes.")
-    return PolicyFile(groups, int(whole["seed"]), tuple(whole["data"]), str(whole["made_with"]), digest[:12])
+    except UNREADABLE as error:
+        raise PolicyFormatError(f"{numbers}: cannot be read: {error}.") from error
+    check_arrays(whole, arrays, str(numbers))
+    groups = tuple(_group_in(one, arrays, number) for number, one in enumerate(whole["groups"]))
+    return PolicyFile(groups, whole["seed"], tuple(whole["data"]), whole["made_with"], digest[:12])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without a key that stands there twice: of two, what is merged by hand may have the wrong one last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice in one object")
+    return found
 
 
 def _group_in(one: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], number: int) -> Group:
@@ -192,12 +238,12 @@ def _group_in(one: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], number
         )
         for place, point in enumerate(one["points"])
     )
-    routes = tuple(one["routes"])
-    if one["frontier"] not in routes or not points:
-        raise ValueError("a group without its frontier or without operating points")
-    prices = {name: Price(**{**price, "above": tuple((s, Price(**p)) for s, p in price.get("above", ()))})
-              for name, price in one["prices"].items()}  # fmt: skip
-    return Group(Estimator.from_arrays(routes, own), one["frontier"], float(one["unit_usd"]), prices, points, one["facts"])
+    prices = {name: _price_in(price) for name, price in one["prices"].items()}
+    return Group(Estimator.from_arrays(one["routes"], own), one["frontier"], float(one["unit_usd"]), prices, points, one["facts"])
+
+
+def _price_in(plain: Mapping[str, Any]) -> Price:
+    return Price(**{**plain, "above": tuple((start, _price_in(other)) for start, other in plain.get("above", ()))})
 
 
 def _price_out(price: Price) -> dict[str, Any]:

@@ -1,0 +1,356 @@
+"""What must a policy directory say? Its format, written down once, and what of it must agree with the rest.
+
+Whoever adds a number to an estimator adds a line to `ARRAYS`; whoever adds a key to `policy.json` adds it to `POLICY`. What is not here
+is refused, in writing as in reading, so that what was written can be read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langroute.errors import PolicyFormatError
+from langroute.estimators.checks import (
+    MOST,
+    NAME,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    Fields,
+    Listed,
+    Mapped,
+    Single,
+    nullable,
+    number,
+    whole,
+    wrong,
+)
+from langroute.estimators.features import DENSE
+from langroute.estimators.letters import SLOTS
+from langroute.estimators.plan import state_features
+
+Arrays = Mapping[str, NDArray[Any]]
+
+RATE = number(0, what="a price from 0 up, in USD")
+SHARE = number(0, 1, what="a number from 0 to 1")
+REAL = number(what="a number")
+UNIT = number(1e-12, what="a number of USD above 0")
+
+
+def _price(value: Any, where: str) -> None:
+    PRICE(value, where)
+    starts = [start for start, _ in value.get("above", ())]
+    if starts != sorted(set(starts)):
+        raise wrong(f"{where}.above", starts, "in rising order of tokens")
+
+
+def _tier(value: Any, where: str) -> None:
+    if not isinstance(value, list) or len(value) != 2:
+        raise wrong(where, value, "a pair of tokens and a price")
+    whole()(value[0], f"{where}[0]")
+    _price(value[1], f"{where}[1]")
+
+
+PRICE = Fields(
+    {"input": RATE, "output": RATE},
+    {
+        **dict.fromkeys(("cache_read", "cache_write", "cache_write_1h", "per_call", "per_second"), RATE),
+        "above": Listed(_tier),
+    },
+)
+PLAN = Fields(
+    {
+        "order": Listed(whole(), least=1),
+        "price_of_quality": number(0, what="a number from 0 up"),
+        "unit_usd": UNIT,
+        "stages": Listed(Fields({"actions": Listed(whole(-1, what="the place of a route, or -1"), least=1), "goes_on": TRUTH})),
+    }
+)
+PROMISED = Fields(
+    {
+        **dict.fromkeys(("quality", "quality_low", "quality_high"), SHARE),
+        **dict.fromkeys(("spread", "cost_ratio"), number(0, what="a number from 0 up")),
+        "requests": whole(1, what="a whole number from 1 up"),
+    },
+    dict.fromkeys(("relative", "relative_low", "relative_high", "calls_per_request", "lost", "gained"), REAL),
+    others=True,
+)
+
+
+def _promised(value: Any, where: str) -> None:
+    # A policy whose points were not measured promises nothing.
+    if value != {}:
+        PROMISED(value, where)
+
+
+POINT = Fields(
+    {
+        "target": number(1e-12, 1, what="a share of the best route's quality, above 0 and at most 1"),
+        "tolerance": number(0, what="a number from 0 up"),
+        "plan": nullable(PLAN),
+        "promised": _promised,
+    }
+)
+GROUP = Fields(
+    {
+        "routes": Listed(NAME, least=1),
+        "frontier": NAME,
+        "unit_usd": UNIT,
+        "prices": Mapped(_price),
+        "points": Listed(POINT, least=1),
+        "facts": Fields({}, {"quality": Mapped(SHARE)}, others=True),
+    }
+)
+POLICY = Fields(
+    {
+        "format": whole(1),
+        "made_with": TEXT,
+        "seed": whole(),
+        "data": Listed(OBJECT),
+        "arrays_sha256": Single("a checksum", lambda value: isinstance(value, str) and len(value) == 64),
+        "groups": Listed(GROUP, least=1),
+    }
+)
+
+
+def check_description(whole_policy: Any, where: str) -> None:
+    """Check what `policy.json` says.
+
+    Args:
+        whole_policy: What was read from it.
+        where: The file.
+
+    Raises:
+        PolicyFormatError: Something is missing, wrong, or does not go with the rest; says what.
+    """
+    POLICY(whole_policy, f"{where}: ")
+    groups = whole_policy["groups"]
+    for number_, group in enumerate(groups):
+        at = f"{where}: groups[{number_}]"
+        _check_group(group, at)
+        if _targets(group) != _targets(groups[0]):
+            raise wrong(f"{at}.points", _targets(group), f"of the same targets as groups[0]: {_targets(groups[0])}")
+    _distinct([tuple(sorted(group["routes"])) for group in groups], f"{where}: groups", "of different routes each")
+
+
+def _targets(group: Mapping[str, Any]) -> list[float]:
+    return [point["target"] for point in group["points"]]
+
+
+def _distinct(values: Sequence[Any], where: str, what: str) -> None:
+    if twice := [value for value, many in Counter(values).items() if many > 1]:
+        raise PolicyFormatError(f"{where}: {twice[0]!r} is there twice; they should be {what}.")
+
+
+def _check_group(group: Mapping[str, Any], at: str) -> None:
+    routes = group["routes"]
+    _distinct(routes, f"{at}.routes", "different names")
+    if group["frontier"] not in routes:
+        raise wrong(f"{at}.frontier", group["frontier"], f"one of the group's routes: {', '.join(routes)}")
+    if missing := [name for name in routes if name not in group["prices"]]:
+        raise PolicyFormatError(f"{at}.prices.{missing[0]} is missing.")
+    if others := [name for name in group["prices"] if name not in routes]:
+        raise PolicyFormatError(f"{at}.prices.{others[0]} is the price of none of the group's routes: {', '.join(routes)}.")
+    targets = _targets(group)
+    if targets != sorted(set(targets), reverse=True):
+        raise wrong(f"{at}.points", targets, "one for each target, the highest first")
+    for place, point in enumerate(group["points"]):
+        if point["plan"] is not None:
+            _check_plan(point["plan"], group, f"{at}.points[{place}].plan")
+
+
+def _check_plan(plan: Mapping[str, Any], group: Mapping[str, Any], at: str) -> None:
+    order, stages, count = plan["order"], plan["stages"], len(group["routes"])
+    _distinct(order, f"{at}.order", "different routes")
+    if plan["unit_usd"] != group["unit_usd"]:
+        raise wrong(f"{at}.unit_usd", plan["unit_usd"], f"the group's, {group['unit_usd']!r}")
+    if len(stages) != len(order) + 1:
+        raise PolicyFormatError(
+            f"{at}.stages are {len(stages)}; there is one for each number of attempts, none included: {len(order) + 1}."
+        )
+    for route in (*order, *(action for stage in stages for action in stage["actions"])):
+        if route >= count:
+            raise PolicyFormatError(f"{at} names route {route}; the group has {count}, from 0 up.")
+    for asked, stage in enumerate(stages):
+        actions, here = stage["actions"], f"{at}.stages[{asked}]"
+        # The latest answer can be accepted first of all, where there is one.
+        if (actions[0] == -1) != (asked > 0) or -1 in actions[1:]:
+            raise wrong(f"{here}.actions", actions, "-1 first of all where there is an answer to accept, and nowhere else")
+        if stage["goes_on"] != (asked < len(order)) or (stage["goes_on"] and actions[-1] != order[asked]):
+            raise PolicyFormatError(f"{here} does not go on with the next route of the order.")
+
+
+class Laid(NamedTuple):
+    """What an array must be."""
+
+    kind: str
+    """`whole`, `real` or `uint64`."""
+
+    shape: str
+    """Names of sizes; see `_sizes`."""
+
+    least: float = -MOST
+    most: float = MOST
+    below: str = ""
+    """Places: from 0 up, and less than this size."""
+
+    distinct: bool = False
+
+
+KINDS: dict[str, Any] = {"whole": np.integer, "real": np.floating, "uint64": np.uint64}
+
+ARRAYS: dict[str, Laid] = {
+    "vocabulary": Laid("uint64", "words", 0, inf),
+    "bits": Laid("whole", "", 1, 28),
+    "labels": Laid("whole", "labels", 0, distinct=True),
+    "rarity": Laid("real", "buckets", 0),
+    "projection": Laid("real", "buckets directions"),
+    "blend.weights": Laid("real", "models"),
+    "blend.shift": Laid("real", "fitted"),
+    "linear.weights": Laid("real", "buckets fitted"),
+    "linear.bias": Laid("real", "fitted"),
+    "tokens.weights": Laid("real", "features sides"),
+    "tokens.bias": Laid("real", "sides"),
+    "tokens.factor": Laid("real", "sides", 0),
+    "tokens.ceiling": Laid("real", "sides", 0, 50),
+    "tokens.usual": Laid("real", "sides", 0, 50),
+    "forest.roots": Laid("whole", "trees", below="nodes"),
+    "forest.feature": Laid("whole", "nodes", below="columns"),
+    "forest.threshold": Laid("real", "nodes", most=inf),
+    "forest.left": Laid("whole", "nodes", below="nodes"),
+    "forest.value": Laid("real", "nodes fitted", 0, 1),
+    "forest.depth": Laid("whole", "", 0, 1000),
+    "letters.rarity": Laid("real", "owners slots", 0),
+    "letters.weights": Laid("real", "owners slots fitted"),
+    "letters.bias": Laid("real", "owners fitted"),
+    "letters.owners": Laid("whole", "owners", 0, distinct=True),
+    "kin.weights": Laid("real", "fitted newcomers"),
+    "kin.shift": Laid("real", "newcomers"),
+}
+"""Every array of an estimator. What stands before a dot in `MAY` is there as a whole or not at all."""
+
+MAY = ("forest", "letters", "kin")
+
+
+def check_arrays(whole_policy: Mapping[str, Any], arrays: Arrays, where: str) -> None:
+    """Check what `arrays.npz` holds, for a description that was checked.
+
+    Args:
+        whole_policy: What `policy.json` says.
+        arrays: What was read.
+        where: The file.
+
+    Raises:
+        PolicyFormatError: An array is missing, is of none of the groups, or does not go with the rest; says which.
+    """
+    unknown = set(arrays)
+    for number_, group in enumerate(whole_policy["groups"]):
+        prefix = f"{number_}."
+        at = f"{where}: {prefix}"
+        own = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+        sizes = _sizes(own, len(group["routes"]))
+        for name, laid, inside in chain(_estimator(own, sizes), _plans(group, own)):
+            _check_array(own.get(name), laid, inside, at + name)
+            unknown.discard(prefix + name)
+        _check_vocabulary(own, at)
+        _check_forest(own, at)
+        if group["routes"].index(group["frontier"]) >= sizes["fitted"]:
+            raise PolicyFormatError(f"{at}kin has {group['frontier']!r} as a newcomer, and policy.json as the frontier.")
+    if unknown:
+        raise PolicyFormatError(f"{where}: {min(unknown)} is no part of this policy.")
+
+
+def _sizes(arrays: Arrays, routes: int) -> dict[str, int]:
+    """Sizes by name: as the routes and some of the arrays have them, the others must."""
+
+    def size(name: str, axis: int = 0) -> int:
+        array = arrays.get(name)
+        return array.shape[axis] if array is not None and array.ndim > axis else 0
+
+    newcomers, directions = size("kin.shift"), size("projection", 1)
+    fitted, features = routes - newcomers, len(DENSE) + directions
+    return {
+        "words": size("vocabulary"),
+        "labels": size("labels"),
+        "buckets": size("vocabulary") + size("labels"),
+        "directions": directions,
+        "features": features,
+        "columns": features + fitted,
+        "models": 2 if any(name.startswith("forest.") for name in arrays) else 1,
+        "newcomers": newcomers,
+        "fitted": fitted,
+        "sides": 2 * routes,
+        "trees": size("forest.roots"),
+        "nodes": size("forest.feature"),
+        "owners": size("letters.owners"),
+        "slots": SLOTS,
+    }
+
+
+def _estimator(arrays: Arrays, sizes: Mapping[str, int]) -> Iterator[tuple[str, Laid, Mapping[str, int]]]:
+    there = {name.partition(".")[0] for name in arrays}
+    for name, laid in ARRAYS.items():
+        part = name.partition(".")[0]
+        if part not in MAY or part in there:
+            yield name, laid, sizes
+
+
+def _plans(group: Mapping[str, Any], arrays: Arrays) -> Iterator[tuple[str, Laid, Mapping[str, int]]]:
+    for place, point in enumerate(group["points"]):
+        for asked, stage in enumerate(point["plan"]["stages"] if point["plan"] else ()):
+            prefix = f"plan{place}.{asked}"
+            patterns = np.size(arrays.get(f"{prefix}.patterns", ()))
+            none = np.zeros((1, asked))
+            state = state_features(
+                np.zeros((1, len(arrays["blend.shift"]))), [0] * asked, 0, np.zeros(1, int), np.zeros(patterns, int), none, none
+            )
+            sizes = {"patterns": patterns, "state": state.shape[1], "actions": len(stage["actions"])}
+            yield f"{prefix}.patterns", Laid("whole", "patterns", 0, distinct=True), sizes
+            yield f"{prefix}.weights", Laid("real", "state actions"), sizes
+            yield f"{prefix}.bias", Laid("real", "actions"), sizes
+
+
+def _check_array(array: NDArray[Any] | None, laid: Laid, sizes: Mapping[str, int], where: str) -> None:
+    if array is None:
+        raise PolicyFormatError(f"{where} is missing.")
+    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, KINDS[laid.kind]):
+        raise PolicyFormatError(f"{where} holds {getattr(array, 'dtype', 'no numbers')}; it should hold {laid.kind} numbers.")
+    names = laid.shape.split()
+    shape = tuple(sizes[name] for name in names)
+    if array.shape != shape:
+        raise PolicyFormatError(
+            f"{where} has the shape {array.shape}; it should have {shape}, as the rest has it ({', '.join(names)})."
+        )
+    least, most = (0, sizes[laid.below] - 1) if laid.below else (laid.least, laid.most)
+    if array.size:
+        # Short numbers are slow to compare. NaN among them makes both ends NaN, which is in no range.
+        some = array.astype(np.float32) if array.dtype == np.float16 else array
+        low, high = float(some.min()), float(some.max())
+        if not (least <= low and high <= most):
+            raise PolicyFormatError(f"{where} has numbers from {low:g} to {high:g}; they should be from {least:g} to {most:g}.")
+    if laid.distinct and _twice(array):
+        raise PolicyFormatError(f"{where} has a number twice.")
+
+
+def _twice(array: NDArray[Any]) -> bool:
+    ordered = np.sort(array)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _check_vocabulary(arrays: Arrays, at: str) -> None:
+    # Of words that share a slot only one is known, and what stands behind it would be another's.
+    if _twice(arrays["vocabulary"] >> np.uint64(64 - int(arrays["bits"]))):
+        raise PolicyFormatError(f"{at}bits are too few to tell the words of {at}vocabulary apart.")
+
+
+def _check_forest(arrays: Arrays, at: str) -> None:
+    if "forest.left" in arrays:
+        left = arrays["forest.left"][arrays["forest.threshold"] < inf]
+        if left.size and left.max() + 1 >= len(arrays["forest.left"]):
+            raise PolicyFormatError(f"{at}forest.left leads to nodes that are not there.")
