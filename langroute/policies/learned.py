@@ -178,6 +178,8 @@ class LearnedCascade(_Fitted):
         super().__init__(group, version=version)
         self.plan = plan
         self._frontier = self._place[group.frontier]
+        # The plan was fitted before newcomers were placed behind the others.
+        self._fitted = len(group.estimator.blend.shift)
         self._same = same
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
@@ -222,8 +224,9 @@ class LearnedCascade(_Fitted):
         return Selection(self.group.routes[place], "the plan's routes are not eligible")
 
     def _features(self, estimate: Estimate, attempts: Sequence[Attempt], asked: int) -> Floats:
+        logits = estimate.logits[:, : self._fitted]
         if not asked:
-            return estimate.logits
+            return logits
         answers = [self._same(attempt) for attempt in attempts]
         code = agreement_code(
             [[answers[row] is not None and answers[row] == answers[place] for place in range(row)] for row in range(asked)]
@@ -234,7 +237,7 @@ class LearnedCascade(_Fitted):
             for attempt, place in zip(attempts, order, strict=True)
         ]
         return state_features(
-            estimate.logits,
+            logits,
             order,
             self._frontier,
             np.array([code]),

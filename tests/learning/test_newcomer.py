@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from made_traffic import made_traffic
 from langroute.errors import DataError
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Estimator
-from langroute.estimators.store import Group, load_policy_file
+from langroute.estimators.store import Group, load_policy_file, save_policy
 from langroute.learning.newcomer import place_route
 from langroute.learning.traffic import Exchange, parse_exchange
-from langroute.policies.learned import Learned
-from langroute.records import Price, Request, RouteInfo
+from langroute.policies.learned import Learned, LearnedCascade, load_policy
+from langroute.records import Attempt, Price, Request, RouteInfo, Usage
 
 PRICE = Price(1.0, 3.0)
 
@@ -60,6 +61,21 @@ def test_its_cost_is_expected_too_and_policies_may_choose_it(group: Group) -> No
 
     assert 10 < policy.estimate(request).input_tokens[0, -1] < 40
     assert policy.select(request, ()).route == "new"
+
+
+def test_cascades_go_on_as_they_were_fitted(fitted: Path, tmp_path: Path) -> None:
+    stored = load_policy_file(fitted)
+    placed = place_route(stored.groups[0], answered(50, 23, "small"), "new", PRICE)
+    save_policy(replace(stored, groups=(placed,)), tmp_path / "placed", "card")
+    request = Request([{"role": "user", "content": "Add 1 and 2."}], routes=tuple(map(RouteInfo, placed.routes)))
+    before, after = load_policy(fitted, target=1.0), load_policy(tmp_path / "placed", target=1.0)
+    assert isinstance(after, LearnedCascade)
+
+    first = after.select(request, ())
+    attempts = [Attempt(first, answer="3", usage=Usage(20, 30))]
+
+    assert first == before.select(request, ())
+    assert after.select(request, attempts) == before.select(request, attempts)
 
 
 def test_it_is_stored_like_any_other(group: Group) -> None:
