@@ -133,6 +133,9 @@ _WORD = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _CODES = bytes([bytes([byte]).lower()[0] + 1 if byte in _WORD else 0 for byte in range(256)])
 """What each byte of a word counts as in its hash, letters lowered; 0 between words. UTF-8 has no byte 255."""
 
+_UNSPACED = (0xE3 + 1, 0xE9 + 1)
+"""Codes of the first bytes of kana and Han characters, three bytes each."""
+
 _DIGIT = np.zeros(256, np.bool_)
 _DIGIT[[_CODES[byte] for byte in b"0123456789"]] = True
 _OPTION = re.compile(r"\n[A-J][.):]([^\n]*)")
@@ -291,7 +294,21 @@ def _words(codes: NDArray[np.uint8]) -> tuple[Ints, Ints, NDArray[np.uint64]]:
     if inside[0]:
         edges = np.concatenate([[0], edges])
     begins, ends = edges[::2].copy(), edges[1::2].copy()
+    if codes.max() >= _UNSPACED[0]:
+        between = _between(codes, inside)
+        begins, ends = np.sort(np.concatenate([begins, between])), np.sort(np.concatenate([ends, between]))
     return begins, ends, _hashes(codes, begins, ends)
+
+
+def _between(codes: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Ints:
+    """Where one word ends and the next begins with nothing between: Chinese and Japanese have no spaces.
+
+    Each of their characters is a word; pairs of them are what a word is elsewhere.
+    """
+    lone = (codes >= _UNSPACED[0]) & (codes <= _UNSPACED[1])
+    begins = lone.copy()
+    begins[3:] |= lone[:-3]
+    return np.flatnonzero(begins[1:] & inside[1:] & inside[:-1]) + 1
 
 
 def _terms(hashes: NDArray[np.uint64], segment: Ints) -> tuple[NDArray[np.uint64], Ints]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -46,6 +47,29 @@ def test_lettered_choices_are_counted_alike_alone_and_among_others(texts: list[s
     together = featurize(many, vocabulary).dense
 
     np.testing.assert_array_equal(np.concatenate([featurize([document], vocabulary).dense for document in many]), together)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("如何重置密码", "如 何 重 置 密 码"),
+        ("请问password怎么改", "请 问 password 怎 么 改"),
+        ("パスワードを再設定", "パ ス ワ ー ド を 再 設 定"),
+        ("한국어 단어 naïve café", "한국어 단어 naïve café"),
+    ],
+)
+def test_scripts_without_spaces_have_words_too(text: str, words: str) -> None:
+    """Chinese and Japanese by the character; what has spaces is left whole."""
+    np.testing.assert_array_equal(word_hashes([Document(text)])[0], word_hashes([Document(words)])[0])
+
+
+def test_what_is_asked_in_chinese_can_be_told_apart() -> None:
+    """Questions that begin and end differently share what they are about."""
+    vocabulary = Vocabulary(word_hashes([Document("如何重置密码?")])[0])
+
+    shared = [len(featurize([Document(text)], vocabulary).buckets) for text in ("我忘了密码", "天气很好")]
+
+    assert shared == [3, 0]
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
