@@ -54,20 +54,29 @@ def price_from(value: Price | Mapping[str, Any] | None, where: str = "price") ->
         if not ("input" in value and "output" in value):
             raise ConfigurationError(f"{where}: give both `input` and `output`, in USD per million tokens.")
         rates: dict[str, Any] = {name: _rate(rate, f"{where}.{name}") for name, rate in value.items() if name != "above"}
-        above = tuple((int(start), _nested(nested, f"{where}.above")) for start, nested in value.get("above", ()))
-        return Price(**rates, above=above)
+        return Price(**rates, above=_tiers(value.get("above", ()), f"{where}.above"))
     for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h", "per_call", "per_second"):
         _rate(getattr(value, name), f"{where}.{name}")
-    for _, nested in value.above:
-        price_from(nested, f"{where}.above")
+    _tiers(value.above, f"{where}.above")
     return value
 
 
-def _nested(value: Any, where: str) -> Price:
-    price = price_from(value, where)
-    if price is None:
-        raise ConfigurationError(f"{where}: give each tier its rates.")
-    return price
+def _tiers(value: Any, where: str) -> tuple[tuple[int, Price], ...]:
+    """Other rates for longer inputs, as pairs of tokens and a price."""
+    if not isinstance(value, (list, tuple)):
+        raise ConfigurationError(f"{where} is {value!r}; it is a list of pairs, each of input tokens and another price.")
+    found: list[tuple[int, Price]] = []
+    for pair in value:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[1], (Price, Mapping)):
+            raise ConfigurationError(f"{where} has {pair!r}; each of it is a pair of input tokens and a price.")
+        start = pair[0]
+        if isinstance(start, bool) or not isinstance(start, (int, float)) or start < 0 or start != start // 1:
+            raise ConfigurationError(f"{where} has {start!r}; give whole input tokens from 0 up.")
+        if found and start <= found[-1][0]:
+            raise ConfigurationError(f"{where} has {start!r} after {found[-1][0]}; put the smallest number of tokens first.")
+        if (price := price_from(pair[1], where)) is not None:
+            found.append((int(start), price))
+    return tuple(found)
 
 
 def _rate(value: Any, where: str) -> float | None:

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ import click
 from sqlalchemy import select
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.objects import working_directory_counts
 from langroute.cli.terminal import printable
-from langroute.errors import ConfigurationError, InputError
+from langroute.errors import InputError
 from langroute.estimators.store import load_policy_file
 from langroute.learning.drift import UNKNOWN
 from langroute.ledger.schema import labels
+from langroute.naming import object_at
 from langroute.reports.alerts import PERIODS, Alert, BudgetBurn, ModelChanged, PriceUnknown, Rule, SuccessDrop
 from langroute.reports.alerts import check as ask
 from langroute.reports.build import build_report
@@ -123,16 +124,5 @@ def _say(alerts: list[Alert], form: str, quiet: bool) -> None:
 
 def _named(name: str) -> Any:
     """The object that `module:object` names; the working directory counts as a place for modules."""
-    module, found, attribute = name.partition(":")
-    if not found:
-        raise ConfigurationError(f"A hook is named as module:object, not {name!r}.")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        hook = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"The hook {name!r} cannot be found: {error}") from error
-    hook = hook() if isinstance(hook, type) else hook
-    if not callable(getattr(hook, "on_alert", None)):
-        raise ConfigurationError(f"The hook {name!r} has no method `on_alert(alert)`.")
-    return hook
+    working_directory_counts()
+    return object_at(name, "hook", "on_alert")

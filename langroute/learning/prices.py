@@ -24,7 +24,7 @@ def read_prices(path: str | Path) -> dict[str, Price]:
     else:
         import tomli as tomllib
     try:
-        table: Mapping[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table: Mapping[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     except ValueError as error:

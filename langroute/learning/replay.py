@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from langroute.errors import ConfigurationError, DataError, UnknownRouteError
+from langroute.errors import DataError, UnknownRouteError
 from langroute.estimators.estimator import Estimate
 from langroute.estimators.features import Floats, Ints, featurize_and_hash, word_hashes
 from langroute.estimators.store import PolicyFile, load_policy_file
 from langroute.learning.baselines import Baselines
 from langroute.learning.frontier import aiq, apgr, cpt, gap_recovered
+from langroute.learning.named import Named, named_policy
 from langroute.learning.neighbours import Vectors, vectors_of
 from langroute.learning.parts import Part, Rates, parts_of
 from langroute.learning.traffic import Exchange, Recorded, read_traffic
@@ -86,6 +86,7 @@ def replay(
     *,
     frontier: str | None = None,
     prices: Mapping[str, Price] | None = None,
+    embeddings: Any = None,
 ) -> dict[str, Any]:
     """Ask a policy for every recorded request.
 
@@ -94,6 +95,7 @@ def replay(
         policy: A policy directory; or `default`, `always:ROUTE`, `module:attribute` for a policy of one's own.
         frontier: What costs are compared with; the best single route of this traffic where none is given.
         prices: By route name; the policy's own, then list prices, where a route is not in it.
+        embeddings: Those that the policy directory was fitted with, where it was.
 
     Returns:
         What `langroute replay --json` prints.
@@ -103,7 +105,7 @@ def replay(
         PolicyFormatError: The policy directory is damaged.
         UnknownRouteError: The frontier is no route of this traffic.
     """
-    stored = load_policy_file(policy) if Path(policy).is_dir() else None
+    stored = load_policy_file(policy, embeddings=embeddings) if Path(policy).is_dir() else None
     if stored is None and not _is_name(str(policy)):
         load_policy_file(policy)
     fitted = {name for group in stored.groups for name in group.routes} if stored else None
@@ -226,55 +228,16 @@ class _NamedRunner:
         self.curve: dict[float | str, tuple[Any, Tally]] = {name: (None, tally)}
         self.pairs: list[tuple[Floats, Floats]] = []
         self._tally = tally
-        self._policies: dict[tuple[str, ...], Any] = {}
+        self._policies: dict[tuple[str, ...], Named] = {}
 
     def run(self, part: Part) -> Vectors:
         """Replay requests with the same eligible routes; their words as vectors."""
-        from langchain_core.messages import convert_to_messages
-
-        from langroute.steps import Inspector
-
         policy = self._policies.get(part.names)
         if policy is None:
-            policy = self._policies[part.names] = named_policy(self.name, part.routes)
-        inspector = Inspector()
+            policy = self._policies[part.names] = Named(self.name, named_policy(self.name, part.routes))
         for row, exchange in enumerate(part.exchanges):
-            messages = convert_to_messages([dict(message) for message in exchange.messages])
-            metadata = {"langroute_task_kind": exchange.task} if exchange.task else {}
-            step = inspector.inspect(messages, tools=exchange.tools, metadata=metadata)
-            request = Request(messages, step, part.routes, part.routes[-1].name, exchange.tools)
-            _walk(policy, request, part, row, self._tally)
+            _walk(policy, policy.request_of(exchange, part.routes), part, row, self._tally)
         return vectors_of(*word_hashes(part.documents()), len(part))
-
-
-def named_policy(name: str, routes: Sequence[RouteInfo]) -> Any:
-    """A policy by name: `default`, `always:ROUTE`, or `module:attribute`.
-
-    Raises:
-        ConfigurationError: There is no such policy.
-
-    Example:
-        >>> named_policy("always:small", [RouteInfo("small")]).route
-        'small'
-    """
-    if name == "default":
-        from langroute.policies.default import default_policy
-
-        return default_policy(routes)
-    kind, _, rest = name.partition(":")
-    if kind == "always":
-        from langroute.policies.fixed import Fixed
-
-        if rest not in {route.name for route in routes}:
-            raise UnknownRouteError(rest, [route.name for route in routes], "this traffic")
-        return Fixed(rest)
-    try:
-        found = getattr(import_module(kind), rest)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"There is no policy {name!r}: {error}. Give a directory, `default`, `always:ROUTE` or `module:attribute`."
-        ) from error
-    return found() if isinstance(found, type) else found
 
 
 def _report(baselines: Baselines, runner: _FittedRunner | _NamedRunner, frontier: str | None) -> dict[str, Any]:
@@ -326,6 +289,9 @@ def _target(target: float | None, policy: Any, tally: Tally, spent: float, store
     }
     if stored is not None and len(stored.groups) == 1 and target is not None:
         promised = stored.groups[0].point(target).promised
+    else:
+        promised = {}
+    if promised:
         # The promise is a mean; as many requests as these scatter around it.
         wide = 1.96 * promised["spread"] * np.sqrt(1 / promised["requests"] + 1 / tally.count)
         found["promised"] = {

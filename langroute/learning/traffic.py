@@ -31,6 +31,12 @@ MOST_TOKENS = 10**12
 
 _NO_CONTENT = object()
 
+ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "AIMessageChunk", "tool", "function"})
+"""Of messages, with LangChain's names for them."""
+
+STEP = ("kind", "node", "team", "served")
+"""What is read of a step."""
+
 
 class Recorded(NamedTuple):
     """What one route made of a request. A tuple, because millions of them are made."""
@@ -87,7 +93,7 @@ def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
     """
     for path in map(Path, paths):
         if not path.is_file():
-            raise DataError(f"{path}: {'this is a folder; name the files in it' if path.is_dir() else 'there is no such file'}.")
+            raise DataError(f"{path}: {_no_file(path)}.")
         rows = _parquet(path) if path.suffix == ".parquet" else _lines(path)
         seen: set[int] = set()
         for number, row in rows:
@@ -98,6 +104,16 @@ def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
                 raise DataError(f"{path}:{number}: the id {exchange.id!r} was there before. Give each request its own.")
             seen.add(key)
             yield exchange
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "this is a folder; name the files in it"
+    return (
+        "this is no file on a disk, and traffic is read more than once; write it to one"
+        if path.exists()
+        else "there is no such file"
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -129,6 +145,8 @@ def _loads(line: bytes, path: Path, number: int) -> Any:
             said = f"the text is no UTF-8 ({error})"
         except RecursionError:
             said = "it is nested too deeply"
+        except ValueError as error:
+            said = str(error)
         raise DataError(f"{path}:{number}: not a JSON object: {said}.") from None
 
 
@@ -183,7 +201,8 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
     messages = get("messages")
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise DataError(
-            f"{where}: `messages` is a list of at least one object with `role`, and `content` that is text, a list of blocks or null."
+            f"{where}: `messages` is a list of at least one object with `role` (system, user, assistant or tool), and `content` that is "
+            "text, a list of blocks or null."
         )
     tools = get("tools") or ()
     if not isinstance(tools, (list, tuple)) or (tools and not all(map(_is_tool, tools))):
@@ -194,21 +213,47 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
     step = get("step") or {}
     if not isinstance(step, (dict, Mapping)):
         raise DataError(f"{where}: `step` is an object.")
+    if step:
+        for name in STEP:
+            _label(step.get(name), where, name)
     # Parquet fills the routes that other rows have with nulls.
     found = {route: _recorded(outcome, where, route) for route, outcome in outcomes.items() if outcome is not None}
     if not found:
         raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
     return Exchange(
-        str(identity), tuple(messages), found, str(get("source") or ""), str(get("task") or ""), tuple(tools), step, where
+        str(identity),
+        tuple(messages),
+        found,
+        _label(get("source"), where, "source"),
+        _label(get("task"), where, "task"),
+        tuple(tools),
+        step,
+        where,
     )
 
 
+def _label(value: Any, where: str, name: str) -> str:
+    """A name that somebody gave, as text; empty where there is none."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, (int, float)):
+        return str(value)
+    raise DataError(f"{where}: `{name}` is {value!r}; give a text, or leave it out.")
+
+
 def _is_message(message: Any) -> bool:
-    if not isinstance(message, (dict, Mapping)) or "role" not in message:
+    if not isinstance(message, (dict, Mapping)):
+        return False
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
         return False
     content = message.get("content", _NO_CONTENT)
+    if isinstance(content, list):
+        return all(isinstance(block, (str, dict, Mapping)) for block in content)
     # A message that only calls tools may have none.
-    return isinstance(content, (str, list)) or content is None or (content is _NO_CONTENT and bool(message.get("tool_calls")))
+    return isinstance(content, str) or content is None or (content is _NO_CONTENT and bool(message.get("tool_calls")))
 
 
 def _is_tool(tool: Any) -> bool:
@@ -216,6 +261,8 @@ def _is_tool(tool: Any) -> bool:
 
 
 def _recorded(outcome: Any, where: str, route: str) -> Recorded:
+    if not route or not route.isprintable():
+        raise DataError(f"{where}: `outcomes` has {route!r} for a route; give each route a name that can be printed.")
     if not isinstance(outcome, (dict, Mapping)):
         raise DataError(f"{where}: outcomes.{route} is an object with `score`, `input_tokens` and `output_tokens`.")
     get = outcome.get

@@ -19,10 +19,11 @@ from langroute.estimators.features import Vocabulary, featurize_and_hash, word_h
 from langroute.estimators.store import load_policy_file
 from langroute.learning import neighbours, parts
 from langroute.learning.fit import fit_files
+from langroute.learning.named import named_policy
 from langroute.learning.neighbours import Neighbours, most_alike
 from langroute.learning.parts import Rates, parts_of
 from langroute.learning.prices import costs_of, read_prices
-from langroute.learning.replay import CURVE, attempt_of, named_policy, replay, request_of
+from langroute.learning.replay import CURVE, attempt_of, replay, request_of
 from langroute.learning.traffic import Exchange, parse_exchange, read_traffic
 from langroute.policies.learned import LearnedGroups, policy_from
 from langroute.pricing import cost
