@@ -55,7 +55,8 @@ def ground_of(table: Table, success: Floats, log_output: Floats, expected_costs:
             if answer is not None:
                 numbered[row, column] = places.setdefault(answer, len(places))
     same = (numbered[:, :, None] == numbered[:, None, :]) & (numbered >= 0)[:, :, None]
-    unit = table.costs[:, frontier].mean()
+    # Routes may cost nothing.
+    unit = max(table.costs[:, frontier].mean(), 1e-12)
     return Ground(
         logit(success),
         table.scores,

@@ -16,7 +16,7 @@ import numpy as np
 
 from langroute._version import __version__
 from langroute.errors import DataError
-from langroute.estimators.documents import document_of
+from langroute.estimators.documents import Document, document_of
 from langroute.estimators.features import Floats
 from langroute.estimators.plan import Plan
 from langroute.estimators.store import Group, Point, PolicyFile
@@ -89,9 +89,13 @@ def fit_files(
     need_sklearn()
     if not targets or not all(0 < target <= 1 for target in targets):
         raise DataError("Targets are shares of the best single route's quality, above 0 and at most 1.")
+    if not 0 <= seed < 1 << 32:
+        raise DataError(f"The seed is {seed}; give a whole number from 0 to {(1 << 32) - 1}.")
+    if routes is not None and len(set(routes)) < 2:
+        raise DataError(f"Name two routes or more to choose between, not {', '.join(routes) or 'none'}.")
     exchanges = _sample(paths, seed)
     known = known_routes(exchanges)
-    unknown = [route for route in routes or () if route not in known]
+    unknown = [route for route in dict.fromkeys(routes or ()) if route not in known]
     if unknown:
         raise DataError(f"No outcome of {', '.join(unknown)} in {_named(paths)}. There are: {', '.join(known)}.")
     groups = [(names, members) for names, members in group(exchanges, routes) if len(names) > 1]
@@ -105,9 +109,10 @@ def fit_files(
             f"{_named(paths)}: too little data. {_complete(names, members)} requests have scored outcomes of all of "
             f"{', '.join(names)}; at least {LEAST} are needed. Name fewer routes with --routes, or record more."
         )
+    data = _described(paths)
     with one_thread():
         fitted = tuple(fit_group(table_of(members, names, rates), rates, targets, seed, settings) for names, members in large)
-    return PolicyFile(fitted, seed, tuple(_described(path) for path in paths), __version__)
+    return PolicyFile(fitted, seed, data, __version__)
 
 
 def _named(paths: Sequence[str | Path]) -> str:
@@ -132,13 +137,18 @@ def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
     return kept
 
 
-def _described(path: str | Path) -> dict[str, Any]:
-    digest, lines = hashlib.sha256(), 0
-    with Path(path).open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-            lines += part.count(b"\n")
-    return {"file": Path(path).name, "sha256": digest.hexdigest()}
+def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
+    found: dict[str, str | Path] = {}
+    for path in paths:
+        digest = hashlib.sha256()
+        with Path(path).open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+        if (same := found.get(digest.hexdigest())) is not None:
+            # A request that is left out must not be among those that are fitted on.
+            raise DataError(f"{path}: the same as {same}. Name each file once, or what is promised would be learned by heart.")
+        found[digest.hexdigest()] = path
+    return tuple({"file": Path(path).name, "sha256": digest} for digest, path in found.items())
 
 
 def fit_group(
@@ -146,6 +156,7 @@ def fit_group(
 ) -> Group:
     """Fit one group of routes and find its operating points."""
     documents = [document_of(one.messages, one.tools, one.labels) for one in table.exchanges]
+    _worth_fitting(table, documents)
     fitted = fit_estimator(
         documents, table.routes, table.scores, table.input_tokens, table.output_tokens, seed=seed, settings=settings
     )
@@ -179,6 +190,17 @@ def fit_group(
     }
     used = {name: prices[name] for name in table.routes}
     return Group(fitted.estimator, table.routes[frontier], unit, used, points, facts)
+
+
+def _worth_fitting(table: Table, documents: Sequence[Document]) -> None:
+    """Say so where there is nothing to learn from, rather than learn nothing."""
+    names = ", ".join(table.routes)
+    if not table.scores[table.complete].any():
+        raise DataError(f"Of {names} no answer has a score above 0, so none can be said to be better than another.")
+    if not any(one.text.strip() or one.seen.strip() or one.tools for one in documents):
+        raise DataError(
+            f"The requests to {names} have no text, so nothing can be learned from it. A ledger keeps text at the level `full` alone."
+        )
 
 
 def _only(table: Table, rows: np.ndarray) -> Table:
@@ -216,7 +238,7 @@ def _cascades(
     table: Table, fitted: Fitted, rows: np.ndarray, expected: Floats, frontier: int
 ) -> tuple[Search, Sequence[Candidate]]:
     ground = ground_of(table, fitted.success[rows], fitted.log_output[rows], expected, frontier, fitted.fold[rows])
-    quality, relative = table.scores.mean(0), table.costs.mean(0) / table.costs[:, frontier].mean()
+    quality, relative = table.scores.mean(0), table.costs.mean(0) / max(table.costs[:, frontier].mean(), 1e-12)
     strong = sorted(range(len(quality)), key=lambda place: -quality[place])
     finals = [place for place in strong if relative[place] <= 1.3][:4]
     # What another route matches in quality for less is no use as a step on the way.

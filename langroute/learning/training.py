@@ -200,7 +200,7 @@ def fit_projection(matrix: Any, words: int, size: int, seed: int) -> NDArray[np.
     """
     from sklearn.utils.extmath import randomized_svd
 
-    size = min(size, min(matrix.shape) - 1)
+    size = min(size, words, min(matrix.shape) - 1)
     whole = np.zeros((matrix.shape[1], max(size, 0)), np.float32)
     if size > 0:
         _, _, directions = randomized_svd(matrix[:, :words], size, n_iter=4, random_state=seed)
