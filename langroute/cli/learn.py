@@ -10,12 +10,24 @@ from typing import Any
 import click
 from rich.table import Table
 
+from langroute.cli.objects import working_directory_counts
 from langroute.cli.terminal import Terminal
-from langroute.errors import DataError
+from langroute.errors import DataError, InputError
+from langroute.naming import object_at
 from langroute.reports.words import usd
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 PRICES = click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
+EMBEDDINGS = click.option(
+    "--embeddings", metavar="MODULE:ATTRIBUTE", help="LangChain embeddings whose word counts as well, in fitting as in use."
+)
+
+
+def _embeddings(name: str | None) -> Any:
+    if name is None:
+        return None
+    working_directory_counts()
+    return object_at(name, "embeddings object", "embed_documents")
 
 
 def _numbers(_: Any, __: Any, value: str) -> tuple[float, ...]:
@@ -26,12 +38,24 @@ def _numbers(_: Any, __: Any, value: str) -> tuple[float, ...]:
 
 
 def _names(_: Any, __: Any, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    if value is None:
+        return None
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not found:
+        raise click.BadParameter("give names with commas between them")
+    return found
+
+
+def _folder(_: Any, __: Any, value: str) -> str:
+    # An empty variable of a script is not the working directory.
+    if not value.strip():
+        raise click.BadParameter("name a folder")
+    return value
 
 
 @click.command()
 @FILES
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), metavar="POLICY_DIR", help="Where it is written.")
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), callback=_folder, metavar="POLICY_DIR", help="Where it is written.")
 @PRICES
 @click.option("--routes", callback=_names, metavar="A,B,C", help="Fit these routes only.")
 @click.option(
@@ -42,7 +66,8 @@ def _names(_: Any, __: Any, value: str | None) -> tuple[str, ...] | None:
     metavar="X,Y",
     help="Quality relative to the best single route; one operating point each.",
 )
-@click.option("--seed", default=0, show_default=True, help="Same files and seed, same bytes.")
+@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Same files and seed, same bytes.")
+@EMBEDDINGS
 def fit(
     files: tuple[str, ...],
     output: str,
@@ -50,15 +75,24 @@ def fit(
     routes: tuple[str, ...] | None,
     targets: tuple[float, ...],
     seed: int,
+    embeddings: str | None,
 ) -> None:
     """Fit a routing policy on recorded outcomes."""
-    from langroute.estimators.store import save_policy
+    from langroute.estimators.store import room_for_policy, save_policy
     from langroute.learning.card import card_of
     from langroute.learning.fit import fit_files
     from langroute.learning.prices import read_prices
 
-    _writable(Path(output))
-    policy = fit_files(files, prices=read_prices(prices) if prices else None, routes=routes, targets=targets, seed=seed)
+    # Minutes of fitting come before anything is written.
+    room_for_policy(output)
+    policy = fit_files(
+        files,
+        prices=read_prices(prices) if prices else None,
+        routes=routes,
+        targets=targets,
+        seed=seed,
+        embeddings=_embeddings(embeddings),
+    )
     policy = save_policy(policy, output, card_of(policy))
     console = Terminal()
     for group in policy.groups:
@@ -78,13 +112,6 @@ def fit(
     click.echo(f"Policy {policy.version} is in {output}; read {Path(output) / 'CARD.md'}.")
 
 
-def _writable(folder: Path) -> None:
-    """Say so before minutes of fitting where nothing can be written afterwards."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{folder}: nothing can be written there.")
-
-
 @click.command()
 @FILES
 @click.option(
@@ -98,6 +125,7 @@ def _writable(folder: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--plot", type=click.Path(dir_okay=False), metavar="FILE", help="Draw the frontier of cost and quality as HTML.")
 @click.option("--estimator", type=click.Choice(["ips", "snips", "dr"]), help="Off-policy estimate, from logged propensities.")
+@EMBEDDINGS
 def replay(
     files: tuple[str, ...],
     policy: str,
@@ -106,6 +134,7 @@ def replay(
     as_json: bool,
     plot: str | None,
     estimator: str | None,
+    embeddings: str | None,
 ) -> None:
     """Say what a policy would have done on recorded traffic."""
     # Many small products: more threads wait for each other longer than they calculate. Numpy reads this when it is imported.
@@ -113,22 +142,28 @@ def replay(
     from langroute.learning.prices import read_prices
     from langroute.learning.replay import replay as run
 
+    if ":" in policy:
+        working_directory_counts()
     table = read_prices(prices) if prices else None
+    if estimator is not None and (plot is not None or frontier is not None):
+        raise InputError("An off-policy estimate has no frontier: leave out --plot and --frontier, or --estimator.")
+    if plot is not None:
+        from langroute.learning.plot import check_plot, draw
+
+        check_plot(plot)
     if estimator is not None:
         from langroute.learning.offpolicy import replay_logged
 
-        result = replay_logged(files, policy, estimator=estimator, prices=table)
+        result = replay_logged(files, policy, estimator=estimator, prices=table, embeddings=_embeddings(embeddings))
         click.echo(json.dumps(result) if as_json else _logged(result))
         return
-    result = run(files, policy, frontier=frontier, prices=table)
-    if plot is not None:
-        from langroute.learning.plot import draw
-
-        draw(result, plot)
+    result = run(files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings))
     if as_json:
         click.echo(json.dumps(result))
     else:
         _show(result)
+    if plot is not None:
+        draw(result, plot)
 
 
 def _logged(result: dict[str, Any]) -> str:
@@ -176,7 +211,7 @@ def _show(result: dict[str, Any]) -> None:
     "--frontier", metavar="ROUTE", help="The route in use today; the one that served, else the best single route, by default."
 )
 @click.option("--by", default="task,kind,node,team,cluster", show_default=True, metavar="A,B", help="What to group by.")
-@click.option("--top", default=15, show_default=True, help="Lines of the table.")
+@click.option("--top", type=click.IntRange(1), default=15, show_default=True, help="Lines of the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, as_json: bool) -> None:
     """Find where the money goes, and what a cheaper route would have got right."""

@@ -13,6 +13,7 @@ from langroute.estimators.documents import Document
 from langroute.estimators.features import Batch, Floats, Vocabulary, featurize
 from langroute.estimators.letters import Letters
 from langroute.estimators.linear import Linear, Weighting, weighted_sums
+from langroute.estimators.sense import Sense
 from langroute.estimators.trees import Forest
 
 
@@ -120,6 +121,9 @@ class Estimator:
     kin: Kin | None = None
     """For the last of the routes, where some were placed after the fit."""
 
+    sense: Sense | None = None
+    """Where it was fitted with embeddings."""
+
     def estimate(self, documents: Sequence[Document]) -> Estimate:
         """Estimate several requests at once."""
         return self.of(featurize(documents, self.vocabulary), documents)
@@ -132,6 +136,8 @@ class Estimator:
         parts = [linear]
         if self.forest is not None:
             parts.append(logit(self.forest.predict(np.concatenate([features, linear], 1))))
+        if self.sense is not None:
+            parts.append(self.sense.logits(documents))
         success = self.blend(parts)
         if self.letters is not None:
             success = self.letters.correct(documents, success)
@@ -168,6 +174,8 @@ class Estimator:
             found |= {"kin.weights": self.kin.weights, "kin.shift": self.kin.shift}
         if self.forest is not None:
             found |= {f"forest.{name}": array for name, array in self.forest.arrays().items()}
+        if self.sense is not None:
+            found |= {f"sense.{name}": array for name, array in self.sense.arrays().items()}
         if self.letters is not None:
             found |= {f"letters.{name}": array for name, array in self.letters.arrays().items()}
         return found
@@ -192,6 +200,7 @@ class Estimator:
             Letters.from_arrays(pairs) if pairs else None,
             Tokens(*(arrays[f"tokens.{name}"] for name in ("weights", "bias", "factor", "ceiling", "usual"))),
             Kin(arrays["kin.weights"], arrays["kin.shift"]) if "kin.weights" in arrays else None,
+            Sense.from_arrays(_under("sense.", arrays)) if "sense.mean" in arrays else None,
         )
 
 

@@ -232,10 +232,14 @@ ARRAYS: dict[str, Laid] = {
     "letters.owners": Laid("whole", "owners", 0, distinct=True),
     "kin.weights": Laid("real", "fitted newcomers"),
     "kin.shift": Laid("real", "newcomers"),
+    "sense.mean": Laid("real", "dimensions"),
+    "sense.weights": Laid("real", "dimensions fitted"),
+    "sense.bias": Laid("real", "fitted"),
+    "sense.probe": Laid("real", "dimensions"),
 }
 """Every array of an estimator. What stands before a dot in `MAY` is there as a whole or not at all."""
 
-MAY = ("forest", "letters", "kin")
+MAY = ("forest", "letters", "kin", "sense")
 
 
 def check_arrays(whole_policy: Mapping[str, Any], arrays: Arrays, where: str) -> None:
@@ -282,7 +286,8 @@ def _sizes(arrays: Arrays, routes: int) -> dict[str, int]:
         "directions": directions,
         "features": features,
         "columns": features + fitted,
-        "models": 2 if any(name.startswith("forest.") for name in arrays) else 1,
+        "models": 1 + len({name.partition(".")[0] for name in arrays} & {"forest", "sense"}),
+        "dimensions": size("sense.mean"),
         "newcomers": newcomers,
         "fitted": fitted,
         "sides": 2 * routes,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.errors import DataError, PolicyFormatError
+from langroute.errors import ConfigurationError, DataError, PolicyFormatError
 from langroute.estimators.estimator import Estimator
 from langroute.estimators.form import check_arrays, check_description
 from langroute.estimators.plan import Plan, Stage
+from langroute.estimators.sense import Reader
 from langroute.records import Price
+from langroute.writing import check_writable, write_together
 
 FORMAT = 2
 """Raised when an older langroute could not read what is written."""
@@ -138,7 +139,9 @@ def save_policy(policy: PolicyFile, directory: str | Path, card: str) -> PolicyF
     check_arrays(whole, arrays, str(folder / "arrays.npz"))
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder, {"arrays.npz": packed.getvalue(), "CARD.md": card.encode(), "policy.json": text.encode()})
+    write_together(
+        {folder / "arrays.npz": packed.getvalue(), folder / "CARD.md": card.encode(), folder / "policy.json": text.encode()}
+    )
     return replace(policy, version=digest[:12])
 
 
@@ -149,11 +152,7 @@ def room_for_policy(directory: str | Path) -> Path:
         DataError: Nothing can be written there, or what is there is somebody else's.
     """
     folder = Path(directory)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise DataError(f"{folder}: {there} is no folder, so no policy can be written there.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{folder}: nothing can be written there.")
+    check_writable(folder)
     if other := [folder / name for name in NAMES if (folder / name).is_dir()]:
         raise DataError(f"{other[0]}: there is a folder of this name; choose another place for the policy.")
     if not (folder / "policy.json").exists() and (other := [folder / name for name in NAMES if (folder / name).exists()]):
@@ -161,27 +160,15 @@ def room_for_policy(directory: str | Path) -> Path:
     return folder
 
 
-def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Replace files all together: on a full disk, what was there before is still there, and whole."""
-    beside = {folder / f".{name}.new": folder / name for name in contents}
-    try:
-        for path, content in zip(beside, contents.values(), strict=True):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-        for path, final in beside.items():
-            path.replace(final)
-    finally:
-        for path in beside:
-            path.unlink(missing_ok=True)
-
-
-def load_policy_file(directory: str | Path) -> PolicyFile:
+def load_policy_file(directory: str | Path, *, embeddings: Any = None) -> PolicyFile:
     """Read a policy directory.
 
+    Args:
+        directory: What `langroute fit` wrote.
+        embeddings: Those it was fitted with, where it was.
+
     Raises:
+        ConfigurationError: These are not the embeddings that it was fitted with.
         PolicyFormatError: It is no policy directory, is damaged, was changed into what it cannot be, or was made by a newer langroute;
             says which file and what of it.
     """
@@ -214,7 +201,20 @@ def load_policy_file(directory: str | Path) -> PolicyFile:
         raise PolicyFormatError(f"{numbers}: cannot be read: {error}.") from error
     check_arrays(whole, arrays, str(numbers))
     groups = tuple(_group_in(one, arrays, number) for number, one in enumerate(whole["groups"]))
+    if embeddings is not None:
+        groups = _read_by(groups, Reader(embeddings))
     return PolicyFile(groups, whole["seed"], tuple(whole["data"]), whole["made_with"], digest[:12])
+
+
+def _read_by(groups: Sequence[Group], reader: Reader) -> tuple[Group, ...]:
+    if all(group.estimator.sense is None for group in groups):
+        raise ConfigurationError("The policy was fitted without embeddings: leave them out, or fit it with them.")
+    return tuple(
+        group
+        if (sense := group.estimator.sense) is None
+        else replace(group, estimator=replace(group.estimator, sense=sense.read_by(reader)))
+        for group in groups
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, prob
 from langroute.estimators.features import Floats, Ints, featurize
 from langroute.estimators.letters import LEAST
 from langroute.estimators.linear import Linear
+from langroute.estimators.sense import PROBE, Reader
 from langroute.learning.training import (
     fit_forest,
     fit_letters,
     fit_linear,
     fit_projection,
+    fit_sense,
     folds,
     matrix_of,
     vocabulary_of,
@@ -70,6 +72,7 @@ def fit_estimator(
     *,
     seed: int,
     settings: Settings | None = None,
+    reader: Reader | None = None,
 ) -> Fitted:
     """Fit all models of one group of routes.
 
@@ -81,6 +84,7 @@ def fit_estimator(
         output_tokens: As `scores`.
         seed: Decides folds, trees and directions.
         settings: Sizes.
+        reader: Embeddings, where their word counts as well.
     """
     settings = settings or Settings()
     leaf = settings.leaf or min(max(len(documents) // 500, 8), 20)
@@ -110,12 +114,19 @@ def fit_estimator(
 
     shapes = logit(_cross(fold, trees, scores.shape))
     forest = fit_forest(whole, filled, trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed)
-    blend = fit_blend([words, shapes], scores)
+    logits = [words, shapes]
+    sense = None
+    if reader is not None:
+        vectors = reader.read([document.text for document in documents])[rows]
+        (probe,) = reader.read([PROBE])
+        logits.append(_cross(fold, lambda rows: fit_sense(vectors[rows], scores[rows], probe).of(vectors), scores.shape))
+        sense = replace(fit_sense(vectors, scores, probe), reader=reader)
+    blend = fit_blend(logits, scores)
     success = np.zeros(scores.shape)
     for part in range(settings.folds):
-        rows = fold != part
-        own = fit_blend([words[rows], shapes[rows]], scores[rows])
-        success[~rows] = own([words[~rows], shapes[~rows]])
+        seen = fold != part
+        own = fit_blend([one[seen] for one in logits], scores[seen])
+        success[~seen] = own([one[~seen] for one in logits])
     success = success[:count]
     letters, added = fit_letters(documents, scores[:count] - success)
     if letters is not None:
@@ -123,7 +134,7 @@ def fit_estimator(
 
     tokens = fit_tokens(features, np.hstack([input_tokens, output_tokens]))
     counts = np.expm1(tokens.logs(features[:count])) * tokens.factor
-    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, letters, tokens)
+    estimator = Estimator(tuple(routes), vocabulary, weighting, linear, projection, forest, blend, letters, tokens, sense=sense)
     half = len(routes)
     return Fitted(
         estimator, success, counts[:, :half], counts[:, half:], np.broadcast_to(tokens.usual[half:], success.shape), fold[:count]

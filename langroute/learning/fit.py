@@ -19,6 +19,7 @@ from langroute.errors import DataError
 from langroute.estimators.documents import Document, document_of
 from langroute.estimators.features import Floats
 from langroute.estimators.plan import Plan
+from langroute.estimators.sense import Reader
 from langroute.estimators.store import Group, Point, PolicyFile
 from langroute.learning.cascades import Search, ground_of
 from langroute.learning.crossfit import Fitted, Settings, fit_estimator
@@ -72,6 +73,7 @@ def fit_files(
     targets: Sequence[float] = TARGETS,
     seed: int = 0,
     settings: Settings | None = None,
+    embeddings: Any = None,
 ) -> PolicyFile:
     """Fit a policy on files of recorded outcomes.
 
@@ -82,11 +84,14 @@ def fit_files(
         targets: Quality relative to the best single route, one operating point each.
         seed: Same files and seed, same policy.
         settings: Sizes of the models.
+        embeddings: LangChain embeddings whose word counts as well; whoever loads the policy must give the same.
 
     Raises:
+        ConfigurationError: These are no embeddings.
         DataError: A file is broken, a route is unknown or has no price, or there is too little data.
     """
     need_sklearn()
+    reader = None if embeddings is None else Reader(embeddings)
     if not targets or not all(0 < target <= 1 for target in targets):
         raise DataError("Targets are shares of the best single route's quality, above 0 and at most 1.")
     if not 0 <= seed < 1 << 32:
@@ -111,7 +116,9 @@ def fit_files(
         )
     data = _described(paths)
     with one_thread():
-        fitted = tuple(fit_group(table_of(members, names, rates), rates, targets, seed, settings) for names, members in large)
+        fitted = tuple(
+            fit_group(table_of(members, names, rates), rates, targets, seed, settings, reader) for names, members in large
+        )
     return PolicyFile(fitted, seed, data, __version__)
 
 
@@ -152,13 +159,25 @@ def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
 
 
 def fit_group(
-    table: Table, prices: Mapping[str, Price], targets: Sequence[float], seed: int, settings: Settings | None = None
+    table: Table,
+    prices: Mapping[str, Price],
+    targets: Sequence[float],
+    seed: int,
+    settings: Settings | None = None,
+    reader: Reader | None = None,
 ) -> Group:
     """Fit one group of routes and find its operating points."""
     documents = [document_of(one.messages, one.tools, one.labels) for one in table.exchanges]
     _worth_fitting(table, documents)
     fitted = fit_estimator(
-        documents, table.routes, table.scores, table.input_tokens, table.output_tokens, seed=seed, settings=settings
+        documents,
+        table.routes,
+        table.scores,
+        table.input_tokens,
+        table.output_tokens,
+        seed=seed,
+        settings=settings,
+        reader=reader,
     )
     complete = table.complete
     small = _only(table, complete)

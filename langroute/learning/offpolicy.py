@@ -116,7 +116,12 @@ def estimate_value(
 
 
 def replay_logged(
-    paths: Sequence[str | Path], policy: str | Path, *, estimator: str = "dr", prices: Mapping[str, Price] | None = None
+    paths: Sequence[str | Path],
+    policy: str | Path,
+    *,
+    estimator: str = "dr",
+    prices: Mapping[str, Price] | None = None,
+    embeddings: Any = None,
 ) -> dict[str, Any]:
     """Estimate a fitted policy's quality on logged traffic.
 
@@ -129,6 +134,7 @@ def replay_logged(
         policy: A policy directory.
         estimator: `ips`, `snips` or `dr`.
         prices: By route name; the policy's own where a route is not in it.
+        embeddings: Those that the policy directory was fitted with, where it was.
 
     Returns:
         `requests`, `estimator`, `targets` with `target`, `value`, `low`, `high`, `effective`, `covered`; `unjudged` with `target` and
@@ -138,7 +144,7 @@ def replay_logged(
         DataError: A file is broken, an outcome has no propensity, the policy has cascades only, or the log has next to nothing of what
             the policy would do.
     """
-    stored = load_policy_file(policy)
+    stored = load_policy_file(policy, embeddings=embeddings)
     if len(stored.groups) > 1:
         groups = "; ".join(", ".join(group.routes) for group in stored.groups)
         raise DataError(

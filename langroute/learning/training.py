@@ -19,6 +19,7 @@ from langroute.estimators.documents import Document
 from langroute.estimators.features import Batch, Floats, Ints, Vocabulary, label_hash, word_hashes
 from langroute.estimators.letters import SLOTS, Letters, owned, pair_counts, weighed
 from langroute.estimators.linear import Linear, Weighting
+from langroute.estimators.sense import Sense
 from langroute.estimators.trees import Forest
 
 
@@ -110,6 +111,25 @@ def fit_linear(matrix: Any, scores: Floats, strength: float = 1.0) -> Linear:
     whole = np.zeros((matrix.shape[1], routes), np.float32)
     whole[used] = weights[:-1]
     return Linear(whole, weights[-1].copy())
+
+
+SCALE = 3.0
+"""Vectors of length 1 are that long where their weights are pulled towards zero."""
+
+
+def fit_sense(vectors: Floats, scores: Floats, probe: Floats) -> Sense:
+    """Logistic regression of all routes at once, on vectors.
+
+    Args:
+        vectors: Of length 1, `(requests, dimensions)`.
+        scores: 0 to 1, `(requests, routes)`; NaN where a route has no outcome.
+        probe: See `Sense.probe`.
+    """
+    from scipy.sparse import csr_matrix
+
+    mean = vectors.mean(0)
+    model = fit_linear(csr_matrix(SCALE * (vectors - mean)), scores)
+    return Sense(mean, SCALE * model.weights.astype(float), model.bias, probe)
 
 
 OWN = 150

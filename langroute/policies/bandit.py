@@ -104,6 +104,8 @@ class Bandit:
         self._tasks: OrderedDict[str, list[str]] = OrderedDict()
         self._random = np.random.default_rng(seed)
         self._lock = threading.Lock()
+        if self._learned is not None and callable(getattr(self._learned, "aselect", None)):
+            self.aselect = self._aselect
 
     def routes_named(self) -> Iterable[str]:
         """Routes that may be selected."""
@@ -130,6 +132,11 @@ class Bandit:
         context = tuple(contexts[choice].tolist())
         reason = "looks best" if choice == best else "explores"
         return Explored(there[choice], reason, float(chances[choice]), context=context)
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        if self._learned is not None and not attempts:
+            await self._learned.prepare(request)
+        return self.select(request, attempts)
 
     def _contexts(self, request: Request, names: Sequence[str]) -> Floats:
         """`(routes, 3)`: see `Explored.context`."""

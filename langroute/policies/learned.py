@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ _Rates = tuple[Floats, Floats, Floats]
 """USD for a token read, a token written and a call, for each route of a group; infinite where a route is not eligible."""
 
 
-class _Fitted:
+class _Fitted(ABC):
     """What the learned policies share: one group of routes, and estimates that are remembered for the request at hand."""
 
     def __init__(self, group: Group, *, version: str = "") -> None:
@@ -50,6 +51,26 @@ class _Fitted:
         self._place = {route: place for place, route in enumerate(group.routes)}
         self._last = threading.local()
         self._rates: dict[tuple[int, ...], tuple[Sequence[RouteInfo], _Rates]] = {}
+        if (sense := group.estimator.sense) is not None:
+            if sense.reader is None:
+                raise ConfigurationError(
+                    "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...)."
+                )
+            self._reader = sense.reader
+            # Only then: the router asks a policy that has `aselect` through its driver, which costs more.
+            self.aselect = self._aselect
+
+    @abstractmethod
+    def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        """Select the next route, or stop."""
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        await self.prepare(request)
+        return self.select(request, attempts)
+
+    async def prepare(self, request: Request) -> None:
+        """Have the request's vector at hand for `estimate`, without keeping an event loop waiting."""
+        await self._reader.prepare(read_request(request).text)
 
     def routes_named(self) -> Iterable[str]:
         """Every route that may be selected."""
@@ -259,6 +280,8 @@ class LearnedGroups:
 
     def __init__(self, policies: Sequence[Learned | LearnedCascade], *, version: str = "") -> None:
         self.policies, self.version = tuple(policies), version
+        if any(callable(getattr(policy, "aselect", None)) for policy in self.policies):
+            self.aselect = self._aselect
 
     def routes_named(self) -> Iterable[str]:
         """Every route that may be selected."""
@@ -275,20 +298,28 @@ class LearnedGroups:
         """Ask the group's policy."""
         return self.of(request.route_names).select(request, attempts)
 
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        policy = self.of(request.route_names)
+        ask = getattr(policy, "aselect", None)
+        return policy.select(request, attempts) if ask is None else await ask(request, attempts)
 
-def load_policy(directory: str | Path, *, target: float | None = None, tolerance: float | None = None) -> Any:
+
+def load_policy(
+    directory: str | Path, *, target: float | None = None, tolerance: float | None = None, embeddings: Any = None
+) -> Any:
     """A fitted policy from its directory.
 
     Args:
         directory: What `langroute fit` wrote.
         target: Quality relative to the best single route; one of those it was fitted for, the highest where none is given.
         tolerance: Use `Learned` with this tolerance instead of an operating point.
+        embeddings: LangChain embeddings, the same as it was fitted with, where it was.
 
     Raises:
         PolicyFormatError: The directory is no policy, is damaged, or was made by a newer langroute.
-        ConfigurationError: The policy has no such target.
+        ConfigurationError: The policy has no such target, or was fitted with other embeddings than these.
     """
-    return policy_from(load_policy_file(directory), target=target, tolerance=tolerance)
+    return policy_from(load_policy_file(directory, embeddings=embeddings), target=target, tolerance=tolerance)
 
 
 def policy_from(stored: PolicyFile, *, target: float | None = None, tolerance: float | None = None) -> Any:

@@ -1,0 +1,184 @@
+"""Policies fitted with embeddings: they count where words say little, and nobody can use others unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from langchain_core.embeddings import Embeddings
+from made_traffic import made_traffic, write
+
+from langroute import ChatRouter
+from langroute.cli import cli
+from langroute.embeddings import HashedEmbeddings
+from langroute.errors import ConfigurationError, DataError, PolicyFormatError
+from langroute.estimators.documents import Document
+from langroute.estimators.sense import Reader
+from langroute.estimators.store import load_policy_file, save_policy
+from langroute.learning.fit import fit_files
+from langroute.learning.prices import read_prices
+from langroute.policies.bandit import Bandit
+from langroute.policies.learned import load_policy
+from langroute.testing import ScriptedModel
+
+pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
+
+
+class Topics(Embeddings):
+    """Knows two topics whatever the words, in any language; and counts what it is asked."""
+
+    def __init__(self, turned: bool = False, dimensions: int = 3) -> None:
+        self.turned, self.dimensions, self.asked, self.awaited = turned, dimensions, 0, 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.asked += 1
+        return [self._vector(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        raise AssertionError("a query is embedded otherwise than what was fitted")
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.awaited += 1
+        await asyncio.sleep(0)
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> list[float]:
+        vector = [0.2, float(text.endswith("!")), float(text.endswith("?"))][: self.dimensions]
+        return vector[::-1] if self.turned else vector
+
+
+def any_language(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Traffic in which no word occurs twice; only the embeddings see what is a sum and what is a proof."""
+    random = np.random.default_rng(seed)
+    rows = made_traffic(count, seed)
+    for row in rows:
+        words = " ".join("".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), 9)) for _ in range(5))
+        row["messages"] = [{"role": "user", "content": words + ("!" if row["task"] == "proofs" else "?")}]
+        del row["task"]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("sense") / "train.jsonl", any_language(600))
+
+
+@pytest.fixture(scope="module")
+def sensible(traffic: Path, prices_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sense") / "policy"
+    save_policy(fit_files([traffic], prices=read_prices(prices_file), embeddings=Topics()), folder, "# Sense")
+    return folder
+
+
+def test_what_words_do_not_tell_embeddings_do(sensible: Path) -> None:
+    estimator = load_policy_file(sensible, embeddings=Topics()).groups[0].estimator
+    small = estimator.routes.index("small")
+    success = estimator.estimate([Document("ouvaelt brimsof?"), Document("ouvaelt brimsof!")]).success[:, small]
+
+    assert success[0] > 0.9
+    assert success[1] < 0.6
+
+
+def test_alone_and_among_others_the_same_is_expected(sensible: Path) -> None:
+    estimator = load_policy_file(sensible, embeddings=Topics()).groups[0].estimator
+    documents = [Document("kalf?"), Document(""), Document("brot!")]
+
+    together = estimator.estimate(documents).success
+
+    for row, document in enumerate(documents):
+        np.testing.assert_allclose(estimator.estimate([document]).success[0], together[row])
+
+
+def test_a_router_asks_once_a_text_and_awaits_where_it_can(sensible: Path) -> None:
+    embeddings = Topics()
+    policy = load_policy(sensible, embeddings=embeddings)
+    model = ChatRouter({name: ScriptedModel("right") for name in ("small", "other", "large")}, policy=policy)
+    embeddings.asked = 0
+
+    asyncio.run(model.ainvoke("Wie viel ist das?"))
+    asyncio.run(model.ainvoke("Wie viel ist das?"))
+
+    assert (embeddings.asked, embeddings.awaited) == (0, 1)
+    model.invoke("Und das?")
+    assert (embeddings.asked, embeddings.awaited) == (1, 1)
+
+
+def test_a_bandit_awaits_too(sensible: Path) -> None:
+    embeddings = Topics()
+    group = load_policy_file(sensible, embeddings=embeddings).groups[0]
+    embeddings.asked = 0
+    model = ChatRouter(
+        {name: ScriptedModel("right") for name in ("small", "large")}, policy=Bandit(["small", "large"], group=group, cost_weight=1)
+    )
+
+    asyncio.run(model.ainvoke("Wie viel ist das?"))
+
+    assert (embeddings.asked, embeddings.awaited) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "said"),
+    [
+        (None, "Give the same"),
+        (Topics(turned=True), "other embeddings"),
+        (Topics(dimensions=2), "of 3 dimensions; those given have 2"),
+        (Topics, "an object with `embed_documents`"),
+        ("openai:text-embedding-3-small", "an object with `embed_documents`"),
+    ],
+)
+def test_only_the_embeddings_it_was_fitted_with_will_do(sensible: Path, embeddings: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load_policy(sensible, embeddings=embeddings)
+
+
+def test_a_policy_without_embeddings_wants_none(fitted: Path) -> None:
+    with pytest.raises(ConfigurationError, match="without embeddings"):
+        load_policy(fitted, embeddings=Topics())
+
+
+def test_embeddings_that_fail_leave_the_step_to_the_default_route(sensible: Path) -> None:
+    embeddings = Topics()
+    policy = load_policy(sensible, embeddings=embeddings)
+    embeddings._vector = lambda text: [float("nan")] * 3  # type: ignore[method-assign]
+    model = ChatRouter({name: ScriptedModel("right") for name in ("small", "other", "large")}, policy=policy, default="large")
+
+    decision = model.invoke("Und nun?").response_metadata["langroute"]
+
+    assert decision["route"] == "large"
+    assert "embeddings" in str(decision["problems"])
+
+
+@pytest.mark.parametrize("vectors", [[[1.0, 2.0], [1.0]], [[1.0]], [1.0, 2.0], None, [["a"], ["b"]], [[float("inf")], [1.0]]])
+def test_what_is_no_vector_is_said(vectors: Any) -> None:
+    class Broken(HashedEmbeddings):
+        def embed_documents(self, texts: list[str]) -> Any:
+            return vectors
+
+    with pytest.raises(DataError, match="The embeddings returned"):
+        Reader(Broken()).read(["one", "two"])
+
+
+def test_the_weights_must_go_with_the_rest(sensible: Path, tmp_path: Path) -> None:
+    stored = load_policy_file(sensible)
+    group = stored.groups[0]
+    assert group.estimator.sense is not None
+    cut = replace(group.estimator.sense, weights=group.estimator.sense.weights[:-1])
+
+    with pytest.raises(PolicyFormatError, match=r"sense\.weights has the shape"):
+        save_policy(replace(stored, groups=(replace(group, estimator=replace(group.estimator, sense=cut)),)), tmp_path / "cut", "")
+
+
+def test_the_commands_take_embeddings_by_name(traffic: Path, prices_file: Path, tmp_path: Path) -> None:
+    made = ["--embeddings", "langroute.embeddings:HashedEmbeddings"]
+
+    fit = CliRunner().invoke(cli, ["fit", str(traffic), "-o", str(tmp_path / "p"), "--prices", str(prices_file), *made])
+    replay = CliRunner().invoke(cli, ["replay", str(traffic), "--policy", str(tmp_path / "p"), "--prices", str(prices_file), *made])
+
+    assert (fit.exit_code, replay.exit_code) == (0, 0), (fit.output, replay.output)
+    without = CliRunner().invoke(cli, ["replay", str(traffic), "--policy", str(tmp_path / "p"), "--prices", str(prices_file)])
+    assert "Give the same" in str(without.exception)
