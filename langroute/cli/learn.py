@@ -55,7 +55,15 @@ def _folder(_: Any, __: Any, value: str) -> str:
 
 @click.command()
 @FILES
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), callback=_folder, metavar="POLICY_DIR", help="Where it is written.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    callback=_folder,
+    metavar="POLICY_DIR",
+    help="Where it is written.",
+)
 @PRICES
 @click.option("--routes", callback=_names, metavar="A,B,C", help="Fit these routes only.")
 @click.option(
@@ -66,7 +74,9 @@ def _folder(_: Any, __: Any, value: str) -> str:
     metavar="X,Y",
     help="Quality relative to the best single route; one operating point each.",
 )
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Same files and seed, same bytes.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Same files and seed, same bytes."
+)
 @EMBEDDINGS
 def fit(
     files: tuple[str, ...],

@@ -5,7 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from langroute.errors import MissingExtraError
+from langroute.errors import DataError, MissingExtraError
+from langroute.writing import check_writable, write_together
+
+
+def check_plot(path: str | Path) -> None:
+    """Say what would keep a frontier from being drawn, before the long work.
+
+    Raises:
+        DataError: The file is not named like HTML, or cannot be written.
+        MissingExtraError: Plotly is not installed.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in ("", ".html", ".htm"):
+        raise DataError(f"{file}: the frontier is drawn as HTML; give a name that ends in .html.")
+    if not file.parent.is_dir():
+        raise DataError(f"{file}: there is no folder {file.parent}.")
+    check_writable(file.parent)
+    _plotly()
+
+
+def _plotly() -> Any:
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise MissingExtraError("plotly", "report", "Drawing a frontier") from error
+    return go
 
 
 def draw(result: dict[str, Any], path: str | Path) -> None:
@@ -16,12 +41,10 @@ def draw(result: dict[str, Any], path: str | Path) -> None:
         path: Where to write.
 
     Raises:
+        DataError: The file cannot be written.
         MissingExtraError: Plotly is not installed.
     """
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise MissingExtraError("plotly", "report", "Drawing a frontier") from error
+    go = _plotly()
     figure = go.Figure()
     curve = sorted(result["curve"], key=lambda point: point["cost_usd"])
     figure.add_scatter(
@@ -59,4 +82,4 @@ def draw(result: dict[str, Any], path: str | Path) -> None:
         xaxis={"title": "USD", "type": "log"},
         yaxis={"title": "quality", "tickformat": ".0%"},
     )
-    figure.write_html(str(path), include_plotlyjs=True)
+    write_together({Path(path): figure.to_html(include_plotlyjs=True).encode()})

@@ -1,0 +1,58 @@
+"""Can a file be written there, and is what was there before still whole if not?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from langroute.errors import DataError
+
+
+def check_writable(path: Path) -> None:
+    """Try to write beside a file or folder that is to be made, in the nearest folder that there is.
+
+    Args:
+        path: What is to be made. Folders above it that are missing will be made as well.
+
+    Raises:
+        DataError: Nothing can be written there.
+
+    Example:
+        >>> check_writable(Path(tempfile.mkdtemp()) / "policies" / "one")
+    """
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise DataError(f"{path}: {there} is no folder, so nothing can be written there.")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: nothing can be written there: {error.strerror}.") from error
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that only their owner may read, all or none: on a full disk, what was there before is still there, and whole.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_together({folder / "one": b"1", folder / "two": b"2"})
+        >>> sorted(path.name for path in folder.iterdir())
+        ['one', 'two']
+    """
+    beside = {path: path.with_name(f".{path.name}.new") for path in contents}
+    try:
+        for path, content in contents.items():
+            handle = os.open(beside[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        for path, fresh in beside.items():
+            fresh.replace(path)
+    except OSError as error:
+        raise DataError(f"{next(iter(contents)).parent}: cannot be written: {error.strerror}.") from error
+    finally:
+        for fresh in beside.values():
+            fresh.unlink(missing_ok=True)
