@@ -8,11 +8,15 @@ weights of the blend.
 With --own: what weights of a label's own do for RouteLLM's pair, in whole estimators with and without them, and what a plain TF-IDF
 logistic regression says of the very same requests.
 
-Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm] [--own]
+With --embeddings MODULE:ATTRIBUTE, also what a linear model of these embeddings' vectors adds, as `langroute fit --embeddings` has it,
+and what their nearest neighbours do.
+
+Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm] [--own] [--embeddings NAME]
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +31,23 @@ from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import logit, probability
 from langroute.estimators.features import featurize
 from langroute.estimators.letters import pair_counts, weighed
+from langroute.estimators.sense import Reader
 from langroute.learning.crossfit import fit_blend, fit_estimator
 from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
 from langroute.learning.prices import prices_for, read_prices
 from langroute.learning.traffic import read_traffic
-from langroute.learning.training import fit_forest, fit_linear, fit_projection, folds, matrix_of, vocabulary_of, weighting_of
+from langroute.learning.training import (
+    fit_forest,
+    fit_linear,
+    fit_projection,
+    fit_sense,
+    folds,
+    matrix_of,
+    vocabulary_of,
+    weighting_of,
+)
+from langroute.naming import object_at
 
 FOLDER = Path(os.environ.get("LANGROUTE_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "outcomes"
 OUTER, INNER = 4, 3
@@ -41,7 +56,7 @@ OUTER, INNER = 4, 3
 class Data:
     """One source as matrices. Words and directions are taken from all requests: they know no outcome."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, reader: Reader | None = None) -> None:
         routes, every = group(list(read_traffic([FOLDER / f"{source}.jsonl.gz"])))[0]
         members = [one for one in every if all(name in one.outcomes for name in routes)]
         table = table_of(members, routes, prices_for(routes, read_prices(FOLDER / "prices.toml")))
@@ -63,6 +78,7 @@ class Data:
         lengths = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
         near = np.hstack([directions / lengths, 0.03 * shape, 0.5 * labels.toarray()])
         self.near = near / np.linalg.norm(near, axis=1, keepdims=True)
+        self.vectors = None if reader is None else reader.read([one.text for one in documents])
 
 
 def words(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
@@ -77,15 +93,30 @@ def letters(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     return data.letters[unseen] @ model.weights + model.bias
 
 
-def neighbours(data: Data, seen: np.ndarray, unseen: np.ndarray, near: int = 40) -> np.ndarray:
-    """Mean score of the nearest requests, nearer ones counting more. Source: Hu et al., RouterBench (2024), section 4."""
-    out, mean = np.zeros((len(unseen), data.scores.shape[1])), data.scores[seen].mean(0)
+def sense(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Logistic regression on vectors, as `langroute fit --embeddings` has it."""
+    return fit_sense(data.vectors[seen], data.scores[seen], data.vectors[0]).of(data.vectors[unseen])
+
+
+def sense_neighbours(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Mean score of the requests nearest in sense."""
+    return nearest(data.vectors, data.scores, seen, unseen)
+
+
+def neighbours(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Mean score of the nearest requests. Source: Hu et al., RouterBench (2024), section 4."""
+    return nearest(data.near, data.scores, seen, unseen)
+
+
+def nearest(vectors: np.ndarray, scores: np.ndarray, seen: np.ndarray, unseen: np.ndarray, near: int = 40) -> np.ndarray:
+    """Log-odds of the mean score of the nearest, nearer ones counting more, held at the mean of all."""
+    out, mean = np.zeros((len(unseen), scores.shape[1])), scores[seen].mean(0)
     for begin in range(0, len(unseen), 1000):
-        likeness = data.near[unseen[begin : begin + 1000]] @ data.near[seen].T
+        likeness = vectors[unseen[begin : begin + 1000]] @ vectors[seen].T
         found = np.argpartition(-likeness, near, axis=1)[:, :near]
         weights = np.exp(10 * (np.take_along_axis(likeness, found, 1) - 1))[:, :, None]
         held = 2 * weights.mean()
-        out[begin : begin + 1000] = ((weights * data.scores[seen][found]).sum(1) + held * mean) / (weights.sum(1) + held)
+        out[begin : begin + 1000] = ((weights * scores[seen][found]).sum(1) + held * mean) / (weights.sum(1) + held)
     return logit(out)
 
 
@@ -123,7 +154,7 @@ def responses(data: Data, seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     return model.predict(data.whole[unseen])[:, None] * slope + level
 
 
-METHODS = (words, letters, neighbours, clusters, responses)
+METHODS = (words, letters, neighbours, clusters, responses, sense, sense_neighbours)
 
 
 def shapes(data: Data, seen: np.ndarray, unseen: np.ndarray, said: np.ndarray, says: np.ndarray) -> np.ndarray:
@@ -202,15 +233,21 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="bfcl,zeroeval,routellm")
     parser.add_argument("--own", action="store_true")
+    parser.add_argument("--embeddings", metavar="MODULE:ATTRIBUTE")
     given = parser.parse_args()
     if given.own:
         own_weights(Data("routellm"), given.seed)
         raise SystemExit
     shipped = ["words", "shapes"]
     tried = ["letters", "neighbours", "clusters", "responses"]
+    reader = None
+    if given.embeddings:
+        sys.path.insert(0, str(Path.cwd()))
+        reader = Reader(object_at(given.embeddings, "embeddings object", "embed_documents"))
+        tried = ["sense", "sense_neighbours"]
     for source in given.only.split(","):
         print(source)
-        data = Data(source)
+        data = Data(source, reader)
         # Two routes do not tell an easy request from an able route.
-        more = tried if len(data.routes) > 2 else tried[:-1]
+        more = [one for one in tried if one != "responses" or len(data.routes) > 2]
         judge(data, given.seed, [*([name] for name in shipped + more), shipped, *([*shipped, name] for name in more)])
