@@ -10,11 +10,8 @@ from pathlib import Path
 from langroute.errors import DataError
 
 
-def check_writable(path: Path) -> None:
-    """Try to write beside a file or folder that is to be made, in the nearest folder that there is.
-
-    Args:
-        path: What is to be made. Folders above it that are missing will be made as well.
+def check_writable(folder: Path) -> None:
+    """Try to write into a folder, or where it would be made.
 
     Raises:
         DataError: Nothing can be written there.
@@ -22,18 +19,34 @@ def check_writable(path: Path) -> None:
     Example:
         >>> check_writable(Path(tempfile.mkdtemp()) / "policies" / "one")
     """
-    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise DataError(f"{path}: {there} is no folder, so nothing can be written there.")
+        raise DataError(f"{folder}: {there} is no folder, so nothing can be written there.")
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise DataError(f"{path}: nothing can be written there: {error.strerror}.") from error
+        raise DataError(f"{folder}: nothing can be written there: {error.strerror}.") from error
+
+
+def check_replaceable(file: Path) -> None:
+    """A file that is to be written is not there yet, or is a file.
+
+    Raises:
+        DataError: It is a folder or a device.
+
+    Example:
+        >>> check_replaceable(Path(tempfile.mkdtemp()) / "plot.html")
+    """
+    if file.exists() and not file.is_file():
+        raise DataError(f"{file}: this is {'a folder' if file.is_dir() else 'no file on a disk'}; choose another name.")
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
     """Write files that only their owner may read, all or none: on a full disk, what was there before is still there, and whole.
+
+    Raises:
+        DataError: They cannot be written.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -44,6 +57,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     beside = {path: path.with_name(f".{path.name}.new") for path in contents}
     try:
         for path, content in contents.items():
+            check_replaceable(path)
             handle = os.open(beside[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as out:
                 out.write(content)

@@ -25,7 +25,7 @@ from langroute.estimators.form import check_arrays, check_description
 from langroute.estimators.plan import Plan, Stage
 from langroute.estimators.sense import Reader
 from langroute.records import Price
-from langroute.writing import check_writable, write_together
+from langroute.writing import check_replaceable, check_writable, write_together
 
 FORMAT = 2
 """Raised when an older langroute could not read what is written."""
@@ -153,8 +153,8 @@ def room_for_policy(directory: str | Path) -> Path:
     """
     folder = Path(directory)
     check_writable(folder)
-    if other := [folder / name for name in NAMES if (folder / name).is_dir()]:
-        raise DataError(f"{other[0]}: there is a folder of this name; choose another place for the policy.")
+    for name in NAMES:
+        check_replaceable(folder / name)
     if not (folder / "policy.json").exists() and (other := [folder / name for name in NAMES if (folder / name).exists()]):
         raise DataError(f"{other[0]}: this is no policy's, and would be replaced; choose another place for the policy.")
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from langroute.errors import DataError, MissingExtraError
-from langroute.writing import check_writable, write_together
+from langroute.writing import check_replaceable, check_writable, write_together
 
 
 def check_plot(path: str | Path) -> None:
@@ -22,6 +22,7 @@ def check_plot(path: str | Path) -> None:
     if not file.parent.is_dir():
         raise DataError(f"{file}: there is no folder {file.parent}.")
     check_writable(file.parent)
+    check_replaceable(file)
     _plotly()
 
 
