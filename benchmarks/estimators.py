@@ -5,8 +5,8 @@ Beside what ships (words and shapes) stand methods from the literature that do n
 cluster means and item response. Printed: mean surprise (log loss), for the pair of RouteLLM also the APGR on MMLU and on GSM8K, and the
 weights of the blend.
 
-With --own: what weights of a label's own do for RouteLLM's pair, in whole estimators with and without them, and what a plain TF-IDF
-logistic regression says of the very same requests.
+With --own: what weights of a label's own do for RouteLLM's pair, in whole estimators with and without them, what a plain TF-IDF
+logistic regression says of the very same requests, and what is gained by knowing how other models did on them.
 
 With --embeddings MODULE:ATTRIBUTE, also what a linear model of these embeddings' vectors adds, as `langroute fit --embeddings` has it,
 and what their nearest neighbours do.
@@ -194,6 +194,17 @@ def own_weights(data: Data, seed: int) -> None:
             )
     for name, guess in success.items():
         print(f"  {name}:{apgrs(data, guess)}", flush=True)
+    print(f"  how many of ZeroEval's 13 models fail on the very question: APGR GSM8K {known_difficulty(data):.4f}")
+
+
+def known_difficulty(data: Data) -> float:
+    """APGR on GSM8K of somebody who has seen 13 other models answer each of its questions."""
+    others = {one.messages[-1]["content"]: one for one in read_traffic([FOLDER / "zeroeval.jsonl.gz"])}
+    asked = [others.get(one.messages[-1]["content"]) for one in data.table.exchanges]
+    rows = [row for row, one in enumerate(asked) if one is not None and data.gsm[row]]
+    strong = int(data.scores.mean(0).argmax())
+    failed = np.array([np.mean([1 - outcome.score for outcome in asked[row].outcomes.values()]) for row in rows])
+    return apgr(gap_recovered(data.scores[rows, strong] - data.scores[rows, 1 - strong], failed))
 
 
 def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
