@@ -47,6 +47,8 @@ def price_from(value: Price | Mapping[str, Any] | None, where: str = "price") ->
     if value is None:
         return None
     if not isinstance(value, Price):
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f"{where} is {value!r}; give a Price, or a mapping with its fields.")
         unknown = sorted(set(value) - set(Price.__dataclass_fields__))
         if unknown:
             fields = ", ".join(Price.__dataclass_fields__)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from langroute.arguments import check_able, check_number
+from langroute.errors import ConfigurationError
 from langroute.estimators.store import PolicyFile
 from langroute.policies.base import reward_of
 from langroute.records import Decision, Outcome
@@ -49,6 +51,8 @@ class Cusum:
     """
 
     def __init__(self, *, drop: float = 0.1, threshold: float = 8.0) -> None:
+        check_number("drop", drop, above=0, most=1)
+        check_number("threshold", threshold, above=0)
         self.drop, self.threshold, self.height = drop, threshold, 0.0
 
     def add(self, *, expected: float, score: float) -> bool:
@@ -84,6 +88,12 @@ class Drift:
     def __init__(
         self, policy: PolicyFile, *, drop: float = 0.1, least: int = 30, on_drift: Callable[[Verdict], None] | None = None
     ) -> None:
+        check_number("drop", drop, above=0, most=1)
+        check_number("least", least, least=1, whole=True)
+        if on_drift is not None:
+            check_able("on_drift", on_drift)
+        if not isinstance(policy, PolicyFile):
+            raise ConfigurationError(f"policy is {policy!r}; give what load_policy_file returns.")
         self.least, self.on_drift, self._drop = least, on_drift, drop
         self._quality: Mapping[str, float] = {
             name: quality for group in policy.groups for name, quality in group.facts.get("quality", {}).items()
@@ -182,6 +192,10 @@ class SafeOnDrift:
     """
 
     def __init__(self, policy: Any, drift: Drift, *, safe: str) -> None:
+        check_able("policy", policy, "select")
+        check_able("drift", drift, "verdict")
+        if not isinstance(safe, str) or not safe:
+            raise ConfigurationError(f"safe is {safe!r}; give the name of a route.")
         self.policy, self.drift, self.safe = policy, drift, safe
         self.name = f"SafeOnDrift({getattr(policy, 'name', type(policy).__name__)})"
         self.version = str(getattr(policy, "version", "") or "")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from langroute.errors import ConfigurationError
+from langroute.arguments import check_number
+from langroute.errors import ConfigurationError, DuplicateRouteError
 from langroute.estimators.features import Floats, Ints
 from langroute.estimators.store import Group
 from langroute.failures import classify
@@ -81,11 +82,18 @@ class Bandit:
         memory: float = 0.995,
         seed: int = 0,
     ) -> None:
-        if not routes or isinstance(routes, str):
+        if isinstance(routes, str) or not isinstance(routes, Iterable):
             raise ConfigurationError("Give a bandit the names of its routes as a list.")
-        if not 0 <= explore <= 1 or not 0 <= floor <= 1 or not 0 < memory <= 1 or not cost_weight >= 0:
-            raise ConfigurationError("explore and floor are shares, memory is above 0 and at most 1, cost_weight is not negative.")
         self.routes, self.group = tuple(routes), group
+        if not self.routes or not all(isinstance(name, str) and name for name in self.routes):
+            raise ConfigurationError(f"Give a bandit the names of its routes as a list, not {routes!r}.")
+        if twice := [name for name in self.routes if self.routes.count(name) > 1]:
+            raise DuplicateRouteError(twice[0])
+        check_number("cost_weight", cost_weight, least=0)
+        check_number("explore", explore, least=0, most=1)
+        check_number("floor", floor, least=0, most=1)
+        check_number("memory", memory, above=0, most=1)
+        check_number("seed", seed, least=0, whole=True)
         self.cost_weight, self.explore, self.floor, self.memory = cost_weight, explore, floor, memory
         self._learned = Learned(group, tolerance=0.0) if group is not None else None
         self._infos = () if group is None else tuple(RouteInfo(name, price=price) for name, price in group.prices.items())

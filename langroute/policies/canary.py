@@ -10,7 +10,7 @@ from math import inf, log, sqrt
 from typing import Any
 from zlib import crc32
 
-from langroute.errors import ConfigurationError
+from langroute.arguments import check_able, check_number
 from langroute.policies.base import reward_of
 from langroute.records import Attempt, Decision, Outcome, Request, Selection
 
@@ -99,8 +99,11 @@ class Canary:
     """
 
     def __init__(self, old: Any, new: Any, *, share: float = 0.1, margin: float = 0.02, alpha: float = 0.05) -> None:
-        if not 0 <= share <= 1 or not 0 <= margin < 1 or not 0 < alpha < 1:
-            raise ConfigurationError("share and margin are shares from 0 to 1, alpha is between 0 and 1.")
+        check_able("old", old, "select")
+        check_able("new", new, "select")
+        check_number("share", share, least=0, most=1)
+        check_number("margin", margin, least=0, below=1)
+        check_number("alpha", alpha, above=0, below=1)
         self.old, self.new, self.share, self.margin, self.alpha = old, new, share, margin, alpha
         names = [getattr(policy, "name", None) or type(policy).__name__ for policy in (old, new)]
         self.name = f"Canary({names[0]}, {names[1]})"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from langroute.answers import canonical
+from langroute.arguments import check_able, check_number
 from langroute.errors import ConfigurationError
 from langroute.estimators.documents import Document, document_of
 from langroute.estimators.estimator import Estimate
@@ -47,6 +48,8 @@ class _Fitted(ABC):
     """What the learned policies share: one group of routes, and estimates that are remembered for the request at hand."""
 
     def __init__(self, group: Group, *, version: str = "") -> None:
+        if not isinstance(group, Group):
+            raise ConfigurationError(f"group is {group!r}; give one of a fitted policy's groups, or use load_policy.")
         self.group, self.version = group, version
         self._place = {route: place for place, route in enumerate(group.routes)}
         self._last = threading.local()
@@ -147,8 +150,7 @@ class Learned(_Fitted):
     name = "Learned"
 
     def __init__(self, group: Group, *, tolerance: float, version: str = "") -> None:
-        if not tolerance >= 0:
-            raise ConfigurationError(f"tolerance is a number from 0 up, not {tolerance}.")
+        check_number("tolerance", tolerance, least=0)
         super().__init__(group, version=version)
         self.tolerance = tolerance
 
@@ -196,6 +198,9 @@ class LearnedCascade(_Fitted):
     name = "LearnedCascade"
 
     def __init__(self, group: Group, *, plan: Plan, version: str = "", same: Callable[[Attempt], str | None] = canonical) -> None:
+        if not isinstance(plan, Plan):
+            raise ConfigurationError(f"plan is {plan!r}; give a point's plan, or use Learned where it has none.")
+        check_able("same", same)
         super().__init__(group, version=version)
         self.plan = plan
         self._frontier = self._place[group.frontier]
@@ -280,6 +285,8 @@ class LearnedGroups:
 
     def __init__(self, policies: Sequence[Learned | LearnedCascade], *, version: str = "") -> None:
         self.policies, self.version = tuple(policies), version
+        if not self.policies:
+            raise ConfigurationError("Give a policy for each group of routes; there is none.")
         if any(callable(getattr(policy, "aselect", None)) for policy in self.policies):
             self.aselect = self._aselect
 
@@ -317,19 +324,25 @@ def load_policy(
 
     Raises:
         PolicyFormatError: The directory is no policy, is damaged, or was made by a newer langroute.
-        ConfigurationError: The policy has no such target, or was fitted with other embeddings than these.
+        ConfigurationError: The policy has no such target, both a target and a tolerance are given, or it was fitted with other
+            embeddings than these.
     """
     return policy_from(load_policy_file(directory, embeddings=embeddings), target=target, tolerance=tolerance)
 
 
 def policy_from(stored: PolicyFile, *, target: float | None = None, tolerance: float | None = None) -> Any:
     """A policy from what was loaded; see `load_policy`."""
+    if not stored.groups:
+        raise ConfigurationError("The policy has no routes.")
     if tolerance is not None:
+        if target is not None:
+            raise ConfigurationError("Give a target or a tolerance, not both.")
         policies: list[Learned | LearnedCascade] = [
             Learned(group, tolerance=tolerance, version=stored.version) for group in stored.groups
         ]
     else:
         wanted = stored.targets[0] if target is None else target
+        check_number("target", wanted, above=0, most=1)
         if not any(abs(wanted - known) < 1e-9 for known in stored.targets):
             known = ", ".join(f"{one:g}" for one in stored.targets)
             raise ConfigurationError(f"The policy was not fitted for target {wanted:g}. It has: {known}.")

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from langroute.answers import canonical
-from langroute.errors import ConfigurationError
+from langroute.arguments import check_able, check_number
 from langroute.policies.base import Wrapper
 from langroute.pricing import cost, price_from, usage_of
 from langroute.records import Attempt, Price, Request, Selection, best_attempt
@@ -90,8 +90,16 @@ class Shadow(Wrapper):
         max_waiting: int = 4,
         seed: int | None = None,
     ) -> None:
-        if not 0 <= share <= 1 or max_per_hour < 1 or max_waiting < 1:
-            raise ConfigurationError("share is from 0 to 1; max_per_hour and max_waiting are at least 1.")
+        check_able("model", model, "invoke")
+        check_number("share", share, least=0, most=1)
+        check_number("max_per_hour", max_per_hour, least=1, whole=True)
+        check_number("max_waiting", max_waiting, least=1, whole=True)
+        if judge is not None:
+            check_able("judge", judge)
+        if redact is not None:
+            check_able("redact", redact)
+        if seed is not None:
+            check_number("seed", seed, whole=True)
         super().__init__(policy)
         self.model, self.share, self.max_per_hour, self.judge, self.redact = model, share, max_per_hour, judge, redact
         self.price = price_from(price)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from langroute.arguments import check_number
 from langroute.estimators.store import PolicyFile
 from langroute.learning.drift import DRIFT, UNKNOWN, Drift, Verdict
 from langroute.ledger import schema
@@ -29,6 +30,8 @@ class PolicyDrift:
     """
 
     def __init__(self, policy: PolicyFile, *, days: int = 28, drop: float = 0.1) -> None:
+        check_number("days", days, least=1, whole=True)
+        check_number("drop", drop, above=0, most=1)
         self.policy, self.days, self.drop = policy, days, drop
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
