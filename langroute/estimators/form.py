@@ -37,10 +37,10 @@ from langroute.estimators.plan import state_features
 
 Arrays = Mapping[str, NDArray[Any]]
 
-RATE = number(0, what="a price from 0 up, in USD")
+RATE = number(0, what="a price in USD, from 0 to 1e15")
 SHARE = number(0, 1, what="a number from 0 to 1")
 REAL = number(what="a number")
-UNIT = number(1e-12, what="a number of USD above 0")
+UNIT = number(1e-12, what="a number of USD, from 1e-12 to 1e15")
 
 
 def _price(value: Any, where: str) -> None:
@@ -91,7 +91,7 @@ def _promised(value: Any, where: str) -> None:
 
 POINT = Fields(
     {
-        "target": number(1e-12, 1, what="a share of the best route's quality, above 0 and at most 1"),
+        "target": number(5e-324, 1, what="a share of the best route's quality, above 0 and at most 1"),
         "tolerance": number(0, what="a number from 0 up"),
         "plan": nullable(PLAN),
         "promised": _promised,
