@@ -29,7 +29,9 @@ from langroute.chat_model import ChatRouter
 
 TARGETS = {
     "invoke, short prompt": 100,
-    "invoke, never the same prompt": 100,
+    "invoke, never the same short prompt": 100,
+    # The default policy asks the learned estimator, for which 250 µs are allowed.
+    "invoke, a new question, judged": 350,
     "invoke, 80-message agent history": 150,
     "invoke, 200-message agent history": 150,
     "stream, short prompt": 100,
@@ -147,10 +149,12 @@ def main() -> None:
     found: dict[str, tuple[float, float]] = {}
     found["invoke, short prompt"] = paired(lambda: bare.invoke("Say hello."), lambda: router.invoke("Say hello."), rounds)
     # Half of the prompts are inspected by nobody; the other half are new to the router.
-    prompts = (f"Write a short welcome for guest number {number}, who comes from far away." for number in itertools.count())
-    found["invoke, never the same prompt"] = paired(
-        lambda: bare.invoke(next(prompts)), lambda: router.invoke(next(prompts)), rounds
-    )
+    for name, text in (
+        ("invoke, never the same short prompt", "Write a welcome for guest {}."),
+        ("invoke, a new question, judged", "Write a short welcome for guest number {}, who comes from far away."),
+    ):
+        prompts = map(text.format, itertools.count())
+        found[name] = paired(lambda p=prompts: bare.invoke(next(p)), lambda p=prompts: router.invoke(next(p)), rounds)
     for length in (80, 200):
         messages = history(length)
         found[f"invoke, {length}-message agent history"] = paired(
