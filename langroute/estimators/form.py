@@ -78,7 +78,7 @@ PROMISED = Fields(
         **dict.fromkeys(("spread", "cost_ratio"), number(0, what="a number from 0 up")),
         "requests": whole(1, what="a whole number from 1 up"),
     },
-    dict.fromkeys(("relative", "relative_low", "relative_high", "calls_per_request", "lost", "gained"), REAL),
+    dict.fromkeys(("relative", "relative_low", "relative_high", "calls_per_request", "unsettled", "luck", "lost", "gained"), REAL),
     others=True,
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from langroute.estimators.store import Group, Point, PolicyFile
 from langroute.learning.cascades import Search, ground_of
 from langroute.learning.crossfit import Fitted, Settings, fit_estimator
 from langroute.learning.grouping import Table, group, table_of
+from langroute.learning.points import Candidate, Chosen, choose, rounded
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import Exchange, known_routes, read_traffic
 from langroute.learning.training import need_sklearn, one_thread
@@ -35,34 +35,7 @@ LEAST = 100
 MOST = 60_000
 """Requests that are fitted on; of more, a random sample is kept while the file streams by."""
 
-TOLERATED = 0.001
-"""A target counts as met when the cross-fitted quality comes this close."""
-
 TARGETS = (1.0, 0.99, 0.98, 0.95)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A setting, and what it got and cost on requests it was not fitted on."""
-
-    score: Floats
-    cost: Floats
-    """In units of the frontier's mean cost."""
-
-    calls: float
-    tolerance: float
-    order: tuple[int, ...] | None = None
-    price_index: int = -1
-
-    @property
-    def quality(self) -> float:
-        """Mean score."""
-        return float(self.score.mean())
-
-    @property
-    def spent(self) -> float:
-        """Mean cost relative to the frontier's."""
-        return float(self.cost.mean())
 
 
 def fit_files(
@@ -192,19 +165,21 @@ def fit_group(
         search, more = _cascades(small, fitted, complete, expected * unit, frontier)
         candidates += more
     reference = small.scores[:, frontier]
-    points = tuple(_point(target, candidates, reference, search, unit) for target in sorted(set(targets), reverse=True))
+    wanted = sorted(set(targets), reverse=True)
+    chosen = choose(wanted, candidates, reference, seed)
+    points = tuple(_point(target, one, search, unit) for target, one in zip(wanted, chosen, strict=True))
     facts = {
         "requests": len(table.exchanges),
         "complete": int(complete.sum()),
         "sources": sorted({one.source for one in table.exchanges if one.source}),
         "tasks": sorted({one.task for one in table.exchanges if one.task}),
-        "quality": {name: _rounded(quality[place]) for place, name in enumerate(table.routes)},
-        "mean_cost_usd": {name: _rounded(means[place], 9) for place, name in enumerate(table.routes)},
+        "quality": {name: rounded(quality[place]) for place, name in enumerate(table.routes)},
+        "mean_cost_usd": {name: rounded(means[place], 9) for place, name in enumerate(table.routes)},
         "calibration_error": {
-            name: _rounded(calibration_error(fitted.success[:, place], table.scores[:, place]))
+            name: rounded(calibration_error(fitted.success[:, place], table.scores[:, place]))
             for place, name in enumerate(table.routes)
         },
-        "oracle": _rounded(small.scores.max(1).mean()),
+        "oracle": rounded(small.scores.max(1).mean()),
         "rescue": _rescue(small, frontier),
     }
     used = {name: prices[name] for name in table.routes}
@@ -249,7 +224,7 @@ def _single_calls(table: Table, success: Floats, expected: Floats, unit: float) 
     found = []
     for tolerance in (0.0, *np.geomspace(0.003, 30, 80)):
         choice = np.argmax(success - tolerance * expected, 1)
-        found.append(Candidate(table.scores[index, choice], table.costs[index, choice] / unit, 1.0, float(tolerance)))
+        found.append(Candidate(table.scores[index, choice], table.costs[index, choice] / unit, float(tolerance)))
     return found
 
 
@@ -272,47 +247,16 @@ def _cascades(
     found = []
     for order in orders:
         score, spent = search.curve(order)
-        found += [Candidate(score[at], spent[at], float("nan"), float("nan"), order, at) for at in range(len(prices))]
+        found += [Candidate(score[at], spent[at], float("nan"), order, at) for at in range(len(prices))]
     return search, found
 
 
-def _point(target: float, candidates: Sequence[Candidate], reference: Floats, search: Search | None, unit: float) -> Point:
-    """The cheapest setting whose cross-fitted quality meets the target.
-
-    More quality than was asked for is taken where a point of it costs less than a point of the frontier's cost.
-    """
-    wanted = target * float(reference.mean())
-    good = [one for one in candidates if one.quality >= wanted - TOLERATED]
-    if not good:
-        best = max(one.quality for one in candidates)
-        good = [one for one in candidates if one.quality == best]
-    chosen = max(good, key=lambda one: (one.quality - one.spent, one.quality))
+def _point(target: float, chosen: Chosen, search: Search | None, unit: float) -> Point:
+    one = chosen.candidate
     plan: Plan | None = None
-    if chosen.order is not None and search is not None:
-        plan = search.plan(chosen.order, chosen.price_index, unit)
-    return Point(target, chosen.tolerance if plan is None else 0.0, plan, promise(chosen, reference))
-
-
-def promise(chosen: Candidate, reference: Floats) -> dict[str, Any]:
-    """What a setting is expected to get on requests like these, with 95 % intervals."""
-    score, count = chosen.score, len(chosen.score)
-    error = float(score.std(ddof=1)) / np.sqrt(count)
-    difference = float((score - reference).std(ddof=1)) / np.sqrt(count)
-    base = float(reference.mean())
-    quality = chosen.quality
-    return {
-        "quality": _rounded(quality),
-        "quality_low": _rounded(max(0.0, quality - 1.96 * error)),
-        "quality_high": _rounded(min(1.0, quality + 1.96 * error)),
-        "spread": _rounded(float(score.std(ddof=1))),
-        "requests": count,
-        "relative": _rounded(quality / base),
-        "relative_low": _rounded((quality - 1.96 * difference) / base),
-        "relative_high": _rounded((quality + 1.96 * difference) / base),
-        "cost_ratio": _rounded(chosen.spent),
-        "lost": int(((score < reference) & (reference > 0.5)).sum()),
-        "gained": int(((score > reference) & (reference < 0.5)).sum()),
-    }
+    if one.order is not None and search is not None:
+        plan = search.plan(one.order, one.price_index, unit)
+    return Point(target, one.tolerance if plan is None else 0.0, plan, chosen.promised)
 
 
 def calibration_error(success: Floats, scores: Floats, bins: int = 10) -> float:
@@ -342,13 +286,9 @@ def _rescue(table: Table, frontier: int) -> dict[str, dict[str, float]]:
             continue
         own = table.scores[:, place] >= 0.5
         found[name] = {
-            "safe": _rounded((own & strong).mean()),
-            "loss": _rounded((~own & strong).mean()),
-            "rescue": _rounded((own & ~strong).mean()),
-            "hard": _rounded((~own & ~strong).mean()),
+            "safe": rounded((own & strong).mean()),
+            "loss": rounded((~own & strong).mean()),
+            "rescue": rounded((own & ~strong).mean()),
+            "hard": rounded((~own & ~strong).mean()),
         }
     return found
-
-
-def _rounded(value: Any, digits: int = 6) -> float:
-    return round(float(value), digits)

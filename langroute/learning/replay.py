@@ -293,7 +293,8 @@ def _target(target: float | None, policy: Any, tally: Tally, spent: float, store
         promised = {}
     if promised:
         # The promise is a mean; as many requests as these scatter around it.
-        wide = 1.96 * promised["spread"] * np.sqrt(1 / promised["requests"] + 1 / tally.count)
+        scatter = promised["spread"] * np.sqrt(1 / promised["requests"] + 1 / tally.count)
+        wide = 1.96 * np.hypot(scatter, promised.get("unsettled", 0.0))
         found["promised"] = {
             "quality": promised["quality"],
             "quality_low": max(0.0, promised["quality"] - wide),
