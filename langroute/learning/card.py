@@ -19,7 +19,8 @@ def card_of(policy: PolicyFile) -> str:
         "",
         *(f"- `{one['file']}`, sha256 `{one['sha256'][:16]}…`{_dates(one)}" for one in policy.data),
         "",
-        "Quality and cost below are cross-fitted: every request was judged by models that had not seen it. Intervals are 95 %.",
+        "Quality and cost below are cross-fitted: every request was judged by models that had not seen it. What a setting owes to",
+        "having been chosen on this data is taken off its quality. Intervals are 95 %.",
         "They hold for traffic like this; `langroute check` compares later outcomes with them.",
     ]
     for group in policy.groups:
