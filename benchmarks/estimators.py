@@ -254,7 +254,7 @@ if __name__ == "__main__":
     reader = None
     if given.embeddings:
         sys.path.insert(0, str(Path.cwd()))
-        reader = Reader(object_at(given.embeddings, "embeddings object", "embed_documents"))
+        reader = Reader(object_at(given.embeddings, "model of embeddings", "embed_documents"))
         tried = ["sense", "sense_neighbours"]
     for source in given.only.split(","):
         print(source)

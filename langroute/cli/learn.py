@@ -27,7 +27,7 @@ def _embeddings(name: str | None) -> Any:
     if name is None:
         return None
     working_directory_counts()
-    return object_at(name, "embeddings object", "embed_documents")
+    return object_at(name, "model of embeddings", "embed_documents")
 
 
 def _numbers(_: Any, __: Any, value: str) -> tuple[float, ...]:
