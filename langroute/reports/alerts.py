@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import func, select
 
+from langroute.arguments import check_number
 from langroute.errors import ConfigurationError, DegradedWarning
 from langroute.ledger.schema import daily_calls, places
 from langroute.reports.build import PAID, build_report
@@ -109,7 +111,7 @@ class BudgetBurn:
     def __init__(self, budget_usd: float, *, per: str = "month", team: str | None = None, grace: float = 0.1) -> None:
         if per not in PERIODS:
             raise ConfigurationError(f"A budget is for a {', a '.join(PERIODS)}, not for {per!r}.")
-        if not budget_usd > 0:
+        if not 0 < budget_usd < inf:
             raise ConfigurationError(f"A budget is above 0 USD, not {budget_usd}.")
         self.budget_usd, self.per, self.team, self.grace = budget_usd, per, team, grace
 
@@ -152,6 +154,9 @@ class SuccessDrop:
     """
 
     def __init__(self, *, days: int = 7, before: int = 28, by: str = "task_kind", min_drop: float = 0.0) -> None:
+        check_number("days", days, least=1, whole=True)
+        check_number("before", before, least=1, whole=True)
+        check_number("min_drop", min_drop, least=0, most=1)
         self.days, self.before, self.by, self.min_drop = days, before, by, min_drop
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
