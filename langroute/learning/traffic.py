@@ -37,6 +37,9 @@ ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "A
 STEP = ("kind", "node", "team", "served")
 """What is read of a step."""
 
+NESTED = ("messages", "tools", "outcomes", "step")
+"""Fields that may be text with JSON in it, in Parquet."""
+
 
 class Recorded(NamedTuple):
     """What one route made of a request. A tuple, because millions of them are made."""
@@ -165,7 +168,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
         for batch in file.iter_batches(1000):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {name: _decoded(value) for name, value in row.items() if value is not None}
+                yield (
+                    number,
+                    {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None},
+                )
     except (OSError, ValueError) as error:
         raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
 
@@ -175,7 +181,7 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "[{":
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

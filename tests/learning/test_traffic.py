@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_traffic import made_traffic, write
 
-from langroute.errors import DataError
+from langroute.errors import DataError, MissingExtraError
 from langroute.learning import traffic
 from langroute.learning.traffic import read_traffic
 
@@ -137,6 +138,30 @@ def test_parquet_without_the_columns_or_cut_off_is_said(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DataError, match="cut off or damaged"):
         list(read_traffic([path]))
+
+
+def test_parquet_may_hold_json_as_text_and_other_text_stays_as_it_is(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    path = tmp_path / "text.parquet"
+    row = {**made_traffic(1)[0], "id": "[1]", "task": "[2]"}
+    nested = {name: json.dumps(row[name]) for name in ("messages", "outcomes")}
+    parquet.write_table(pyarrow.Table.from_pylist([{**row, **nested}]), path)
+    (one,) = read_traffic([path])
+    assert (one.id, one.task, list(one.messages)) == ("[1]", "[2]", row["messages"])
+
+    parquet.write_table(pyarrow.Table.from_pylist([{**row, **nested, "messages": "[" * 100_000}]), path)
+    with pytest.raises(DataError, match=r"text\.parquet:1: `messages`"):
+        list(read_traffic([path]))
+
+
+def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "a.parquet").touch()
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'langroute\[learn\]'"):
+        list(read_traffic([tmp_path / "a.parquet"]))
 
 
 def test_the_quick_reader_and_the_standard_one_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
