@@ -52,9 +52,18 @@ def _piped() -> Iterator[TextIO]:
         stream.detach()
 
 
-def _private(path: Path) -> TextIO:
-    """A file that only its owner may read: it may hold what people wrote."""
+@contextmanager
+def _private(path: Path) -> Iterator[TextIO]:
+    """A file that only its owner may read: it may hold what people wrote. It is there when all of it is, so that nobody fits a part."""
+    # A pipe or a device cannot be replaced.
+    fresh = path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.new")
     try:
-        return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            yield stream
+        if fresh != path:
+            fresh.replace(path)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+    finally:
+        if fresh != path:
+            fresh.unlink(missing_ok=True)

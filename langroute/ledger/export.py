@@ -128,6 +128,8 @@ _ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
 
 def _message(message: Any) -> dict[str, Any]:
     kind = message.type.removesuffix("MessageChunk").lower()
+    if kind == "chat":
+        kind = message.role
     out: dict[str, Any] = {"role": _ROLES.get(kind, kind), "content": message.content}
     if getattr(message, "tool_calls", None):
         out["tool_calls"] = [{"name": call["name"], "args": call["args"], "id": call["id"]} for call in message.tool_calls]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from langchain_core.messages import ChatMessage
 
 from langroute import ChatRouter
 from langroute.cli.ledger import export
@@ -20,6 +23,7 @@ from langroute.errors import InputError
 from langroute.learning.traffic import read_traffic
 from langroute.ledger import open_ledger
 from langroute.ledger.export import export_traffic
+from langroute.ledger.schema import details
 from langroute.outcomes import record_outcome
 from langroute.policies.cascade import Cascade
 from langroute.testing import ScriptedModel
@@ -54,6 +58,32 @@ def test_traffic_has_what_was_tried_and_how_it_went(tmp_path: Path) -> None:
     assert (first.task, first.step["team"], first.step["served"]) == ("sums", "search", "large")
     assert first.outcomes["large"].output_tokens > 0
     assert stat.S_IMODE((tmp_path / "traffic.jsonl").stat().st_mode) == 0o600
+
+
+def test_messages_of_a_role_by_name_are_read_back(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "l.db", level="full") as ledger:
+        model: Any = ChatRouter({"small": ScriptedModel("42")}, prices={"scripted": {"input": 1, "output": 1}}, ledger=ledger)
+        model.invoke([ChatMessage(role="user", content="What is 6 * 7?")])
+    done = CliRunner().invoke(export, ["--ledger", str(tmp_path / "l.db"), "-o", str(tmp_path / "traffic.jsonl")])
+
+    assert done.exit_code == 0, done.output
+    (one,) = read_traffic([tmp_path / "traffic.jsonl"])
+    assert one.messages == ({"role": "user", "content": "What is 6 * 7?"},)
+
+
+def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    """A part of it could be fitted as if it were all."""
+    fill(tmp_path / "l.db", "full")
+    (tmp_path / "traffic.jsonl").write_text("the last one\n", encoding="utf-8")
+    table = details.name
+    with closing(sqlite3.connect(tmp_path / "l.db")) as database, database:
+        database.execute(f"UPDATE {table} SET record = 'broken' WHERE decision = (SELECT max(decision) FROM {table})")
+
+    done = CliRunner().invoke(export, ["--ledger", str(tmp_path / "l.db"), "-o", str(tmp_path / "traffic.jsonl")])
+
+    assert done.exit_code != 0
+    assert (tmp_path / "traffic.jsonl").read_text(encoding="utf-8") == "the last one\n"
+    assert not (tmp_path / ".traffic.jsonl.new").exists()
 
 
 @pytest.mark.parametrize("level", ["minimal", "metadata"])
