@@ -6,6 +6,8 @@ is refused, in writing as in reading, so that what was written can be read.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -107,15 +109,18 @@ GROUP = Fields(
         "facts": Fields({}, {"quality": Mapped(SHARE)}, others=True),
     }
 )
+CHECKSUM = Single("a checksum", lambda value: isinstance(value, str) and len(value) == 64)
 POLICY = Fields(
     {
         "format": whole(1),
         "made_with": TEXT,
         "seed": whole(),
         "data": Listed(OBJECT),
-        "arrays_sha256": Single("a checksum", lambda value: isinstance(value, str) and len(value) == 64),
+        "arrays_sha256": CHECKSUM,
         "groups": Listed(GROUP, least=1),
-    }
+    },
+    # The first formats had none.
+    {"decides_sha256": CHECKSUM},
 )
 
 
@@ -137,6 +142,36 @@ def check_description(whole_policy: Any, where: str) -> None:
         if _targets(group) != _targets(groups[0]):
             raise wrong(f"{at}.points", _targets(group), f"of the same targets as groups[0]: {_targets(groups[0])}")
     _distinct([tuple(sorted(group["routes"])) for group in groups], f"{where}: groups", "of different routes each")
+
+
+def decides(whole_policy: Mapping[str, Any]) -> str:
+    """A checksum of what must stay together: the numbers, and what says which of them is whose.
+
+    Routes in another order, or points of another fit, are well formed and would decide otherwise without a word. Prices may be changed,
+    and so may what is merely told.
+    """
+    kept = [
+        {
+            **{name: group[name] for name in ("routes", "frontier", "unit_usd")},
+            "points": [{name: point[name] for name in ("target", "tolerance", "plan")} for point in group["points"]],
+        }
+        for group in whole_policy["groups"]
+    ]
+    return hashlib.sha256(json.dumps([whole_policy["arrays_sha256"], kept], sort_keys=True).encode()).hexdigest()
+
+
+def check_unchanged(whole_policy: Mapping[str, Any], where: str) -> None:
+    """Check that what decides is what was written.
+
+    Raises:
+        PolicyFormatError: It was changed since.
+    """
+    written = whole_policy.get("decides_sha256")
+    if written is not None and written != decides(whole_policy):
+        raise PolicyFormatError(
+            f"{where}: routes, frontier, unit_usd or points were changed after they were fitted, or are of another fit. "
+            "Fit again, or put the old file back; another tolerance is given to load_policy."
+        )
 
 
 def _targets(group: Mapping[str, Any]) -> list[float]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from langroute.errors import ConfigurationError, DataError, PolicyFormatError
 from langroute.estimators.estimator import Estimator
-from langroute.estimators.form import check_arrays, check_description
+from langroute.estimators.form import check_arrays, check_description, check_unchanged, decides
 from langroute.estimators.plan import Plan, Stage
 from langroute.estimators.sense import Reader
 from langroute.records import Price
@@ -133,6 +133,7 @@ def save_policy(policy: PolicyFile, directory: str | Path, card: str) -> PolicyF
         "arrays_sha256": digest,
         "groups": groups,
     }
+    whole["decides_sha256"] = decides(whole)
     folder = room_for_policy(directory)
     # What could not be read again is not written.
     check_description(whole, str(folder / "policy.json"))
@@ -200,6 +201,7 @@ def load_policy_file(directory: str | Path, *, embeddings: Any = None) -> Policy
     except UNREADABLE as error:
         raise PolicyFormatError(f"{numbers}: cannot be read: {error}.") from error
     check_arrays(whole, arrays, str(numbers))
+    check_unchanged(whole, str(described))
     groups = tuple(_group_in(one, arrays, number) for number, one in enumerate(whole["groups"]))
     if embeddings is not None:
         groups = _read_by(groups, Reader(embeddings))

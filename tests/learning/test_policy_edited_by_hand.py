@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from langroute.errors import PolicyFormatError
+from langroute.estimators.form import decides
 from langroute.estimators.store import load_policy_file, save_policy
 from langroute.policies.learned import policy_from
 from langroute.records import Request, RouteInfo
@@ -47,7 +48,12 @@ def repack(folder: Path, edit: Edit, **options: Any) -> None:
 
 def sign(folder: Path) -> None:
     digest = hashlib.sha256((folder / "arrays.npz").read_bytes()).hexdigest()
-    rewrite(folder, lambda whole: whole.update(arrays_sha256=digest))
+
+    def edit(whole: dict[str, Any]) -> None:
+        whole["arrays_sha256"] = digest
+        whole["decides_sha256"] = decides(whole)
+
+    rewrite(folder, edit)
 
 
 def put(path: str, value: Any) -> Edit:
@@ -191,6 +197,42 @@ def test_a_description_that_was_spoilt_is_refused_with_its_key(copy: Path, edit:
     assert said in str(error.value)
     assert str(error.value).startswith((f"{copy / 'policy.json'}: ", f"{copy / 'arrays.npz'}: "))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        change("groups.0.routes", lambda routes: routes[::-1]),
+        put("groups.0.frontier", "small"),
+        put(f"{FIRST}.target", 0.995),
+        put(f"{LAST}.tolerance", 0.0),
+        put(f"{FIRST}.plan.price_of_quality", 0.5),
+        change(f"{FIRST}.plan.stages.0.actions", lambda actions: [*actions[1::-1], *actions[2:]]),
+        put("decides_sha256", "0" * 64),
+    ],
+    ids=["routes", "frontier", "target", "tolerance", "price of quality", "actions", "checksum"],
+)
+def test_what_is_well_formed_and_would_decide_otherwise_is_refused(copy: Path, edit: Edit) -> None:
+    rewrite(copy, edit)
+
+    with pytest.raises(PolicyFormatError, match=r"policy\.json: .* were changed after they were fitted"):
+        load_policy_file(copy)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        put("groups.0.prices.small.input", 0.05),
+        put("groups.0.facts.note", "Reviewed."),
+        put("made_with", "elsewhere"),
+        drop("decides_sha256"),
+    ],
+    ids=["price", "facts", "made with", "a directory from before"],
+)
+def test_prices_and_what_is_merely_told_may_be_changed(fitted: Path, copy: Path, edit: Edit) -> None:
+    rewrite(copy, edit)
+
+    assert load_policy_file(copy).groups[0].points[-1] == load_policy_file(fitted).groups[0].points[-1]
 
 
 @pytest.mark.parametrize(
