@@ -174,6 +174,17 @@ def replay(
         _show(result)
     if plot is not None:
         draw(result, plot)
+    for known in _fitted_on(files, policy):
+        click.echo(f"{known} is what the policy was fitted on: how it does there says little.", err=True)
+
+
+def _fitted_on(files: tuple[str, ...], policy: str) -> list[str]:
+    """Which of the files the policy has learned by heart."""
+    from langroute.estimators.store import load_policy_file
+    from langroute.learning.traffic import digest_of
+
+    known = {one.get("sha256") for one in load_policy_file(policy).data} if Path(policy).is_dir() else set()
+    return [file for file in files if known and digest_of(file) in known]
 
 
 def _logged(result: dict[str, Any]) -> str:

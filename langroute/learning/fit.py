@@ -6,7 +6,6 @@ same requests stand in for the future, and for each target the cheapest setting 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from langroute.learning.crossfit import Fitted, Settings, fit_estimator
 from langroute.learning.grouping import Table, group, table_of
 from langroute.learning.points import Candidate, Chosen, choose, rounded
 from langroute.learning.prices import prices_for
-from langroute.learning.traffic import Exchange, known_routes, read_traffic
+from langroute.learning.traffic import Exchange, digest_of, known_routes, read_traffic
 from langroute.learning.training import need_sklearn, one_thread
 from langroute.records import Price
 
@@ -120,14 +119,11 @@ def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
 def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
     found: dict[str, str | Path] = {}
     for path in paths:
-        digest = hashlib.sha256()
-        with Path(path).open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-        if (same := found.get(digest.hexdigest())) is not None:
+        digest = digest_of(path)
+        if (same := found.get(digest)) is not None:
             # A request that is left out must not be among those that are fitted on.
             raise DataError(f"{path}: the same as {same}. Name each file once, or what is promised would be learned by heart.")
-        found[digest.hexdigest()] = path
+        found[digest] = path
     return tuple({"file": Path(path).name, "sha256": digest} for digest, path in found.items())
 
 

@@ -20,6 +20,7 @@ from langroute.estimators.estimator import Kin, Tokens, probability
 from langroute.estimators.features import Floats
 from langroute.estimators.store import Group
 from langroute.learning.traffic import Exchange
+from langroute.pricing import price_from
 from langroute.records import Price
 
 LEAST = 20
@@ -41,9 +42,13 @@ def place_route(group: Group, exchanges: Sequence[Exchange], route: str, price: 
         price: What it charges.
 
     Raises:
-        DataError: The route is there already, or has too few scored answers.
+        ConfigurationError: The price has a rate that is none.
+        DataError: The route is there already, has no name, or has too few scored answers.
     """
     estimator = group.estimator
+    if not route or not route.isprintable():
+        raise DataError(f"{route!r} is no name for a route; give one that can be printed.")
+    price_from(price, f"the price of {route!r}")
     if route in estimator.routes:
         raise DataError(f"{route!r} is a fitted route already; fit again to take its new answers in.")
     scored = [one for one in exchanges if route in one.outcomes and one.outcomes[route].score is not None]

@@ -7,6 +7,7 @@ what is wrong with a line is said with its file and number.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -117,6 +118,23 @@ def _no_file(path: Path) -> str:
         if path.exists()
         else "there is no such file"
     )
+
+
+def digest_of(path: str | Path) -> str:
+    """What a file is known by, whatever it is called: its SHA-256.
+
+    Example:
+        >>> import tempfile
+        >>> empty = Path(tempfile.mkdtemp()) / "empty.jsonl"
+        >>> empty.touch()
+        >>> digest_of(empty)[:12]
+        'e3b0c44298fc'
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:

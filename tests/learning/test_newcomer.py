@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_traffic import made_traffic
 
-from langroute.errors import DataError
+from langroute.errors import ConfigurationError, DataError
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Estimator
 from langroute.estimators.store import Group, load_policy_file, save_policy
@@ -89,5 +89,9 @@ def test_it_is_stored_like_any_other(group: Group) -> None:
 def test_too_few_answers_and_known_names_are_said(group: Group) -> None:
     with pytest.raises(DataError, match="5 scored answers"):
         place_route(group, answered(5, 26, "small"), "new", PRICE)
+    with pytest.raises(DataError, match="is no name for a route"):
+        place_route(group, answered(50, 26, "small"), "", PRICE)
+    with pytest.raises(ConfigurationError, match=r"the price of 'new'\.input is nan"):
+        place_route(group, answered(50, 26, "small"), "new", Price(float("nan"), 1.0))
     with pytest.raises(DataError, match="fitted route already"):
         place_route(group, answered(50, 26, "small"), "small", PRICE)

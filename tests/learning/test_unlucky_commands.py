@@ -165,6 +165,21 @@ def test_a_file_that_is_named_twice_is_not_fitted(here: Path) -> None:
         assert f"{other}: the same as traffic.jsonl" in said
 
 
+def test_a_replay_of_what_a_policy_was_fitted_on_says_so(here: Path) -> None:
+    write(here / "fresh.jsonl", made_traffic(60, seed=1, routes=("small", "large")))
+    common = ["--prices", "prices.toml"]
+    assert CliRunner().invoke(cli, ["fit", "traffic.jsonl", "-o", "policy", *common]).exit_code == 0
+
+    known, fresh = (
+        CliRunner().invoke(cli, ["replay", file, "--policy", "policy", *common, "--json"])
+        for file in ("traffic.jsonl", "fresh.jsonl")
+    )
+
+    assert known.stderr == "traffic.jsonl is what the policy was fitted on: how it does there says little.\n"
+    assert fresh.stderr == ""
+    assert json.loads(known.stdout)["requests"] == 120
+
+
 # Options ---------------------------------------------------------------------------------------------------------------
 
 
