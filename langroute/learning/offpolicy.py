@@ -25,7 +25,7 @@ from langroute.estimators.features import Floats
 from langroute.estimators.store import load_policy_file
 from langroute.learning.likelihood import CERTAIN, likely_range
 from langroute.learning.parts import stretches
-from langroute.learning.traffic import Exchange, Recorded, read_traffic
+from langroute.learning.traffic import LEAST_PROPENSITY, Exchange, Recorded, read_traffic
 from langroute.policies.learned import Learned, policy_from
 from langroute.records import Price, RouteInfo
 
@@ -81,7 +81,7 @@ def estimate_value(
     """
     if estimator not in ESTIMATORS:
         raise DataError(f"There is no estimator {estimator!r}; there are: {', '.join(ESTIMATORS)}.")
-    if not ((propensities > 0) & (propensities <= 1)).all():
+    if not ((propensities >= LEAST_PROPENSITY) & (propensities <= 1)).all():
         raise DataError("A propensity is a probability above 0 and at most 1: a route that could not be chosen says nothing.")
     weights = chosen / propensities
     if not weights.any():
@@ -94,6 +94,14 @@ def estimate_value(
             raise DataError(
                 f"The log has only {covered:.0%} of what the policy would do (at most {most:.0%}): some of its choices could not be "
                 "made when this was logged, so nothing can be said of them. Log with a policy that explores every route."
+            )
+    elif covered > 1:
+        ends = np.array([[0.0, 1.0], [heaviest, 1.0]])
+        least, _ = likely_range(weights, np.ones_like(weights), ends, within=(1.0, heaviest), lost=CERTAIN)
+        if least > 1 / COVERED:
+            raise DataError(
+                f"The propensities of the log are too low: weights by them have a mean of {covered:.3g} (at least {least:.3g}), which is "
+                "1 where routes were chosen as often as their propensities say."
             )
     if estimator == "snips":
         value = float((weights * rewards).sum() / weights.sum())
@@ -144,6 +152,10 @@ def replay_logged(
         DataError: A file is broken, an outcome has no propensity, the policy has cascades only, or the log has next to nothing of what
             the policy would do.
     """
+    if not Path(policy).is_dir():
+        raise DataError(
+            f"An off-policy estimate judges a fitted policy: give the directory that `langroute fit` wrote, not {policy!s}."
+        )
     stored = load_policy_file(policy, embeddings=embeddings)
     if len(stored.groups) > 1:
         groups = "; ".join(", ".join(group.routes) for group in stored.groups)

@@ -30,6 +30,9 @@ LONGEST = 64 << 20
 
 MOST_TOKENS = 10**12
 
+LEAST_PROPENSITY = 1e-9
+"""A choice that is rarer was never made."""
+
 _NO_CONTENT = object()
 
 ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "AIMessageChunk", "tool", "function"})
@@ -303,8 +306,10 @@ def _recorded(outcome: Any, where: str, route: str) -> Recorded:
     paid = get("cost_usd")
     if paid is not None and not (_is_number(paid) and 0 <= paid < inf):
         raise DataError(f"{where}: outcomes.{route}.cost_usd is {paid!r}; give USD from 0 up, or leave it out.")
-    if propensity is not None and not (_is_number(propensity) and 0 < propensity <= 1):
-        raise DataError(f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 and at most 1.")
+    if propensity is not None and not (_is_number(propensity) and LEAST_PROPENSITY <= propensity <= 1):
+        raise DataError(
+            f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 (at least {LEAST_PROPENSITY:g}) and at most 1."
+        )
     return Recorded(
         None if score is None else float(score),
         given,

@@ -18,7 +18,7 @@ from langroute.estimators.store import load_policy_file
 from langroute.learning.crossfit import Settings
 from langroute.learning.fit import fit_group
 from langroute.learning.grouping import table_of
-from langroute.learning.offpolicy import ESTIMATORS, estimate_value
+from langroute.learning.offpolicy import ESTIMATORS, estimate_value, replay_logged
 from langroute.learning.prices import prices_for, read_prices
 from langroute.learning.traffic import read_traffic
 from langroute.ledger import open_ledger
@@ -202,3 +202,22 @@ def test_what_cannot_be_judged_is_said(tmp_path: Path, fitted: Path) -> None:
     result = CliRunner().invoke(cli, ["replay", str(several), "--policy", str(fitted), "--estimator", "ips"])
     assert isinstance(result.exception, DataError)
     assert "x.jsonl:1: logged traffic has, of one outcome, the `propensity`" in str(result.exception)
+
+
+@pytest.mark.parametrize("estimator", ["ips", "snips", "dr"])
+def test_propensities_that_are_too_low_are_said(estimator: str) -> None:
+    """Else every request would count as many, and the mean would be cut off at 1."""
+    random = np.random.default_rng(1)
+    right = (random.random(400) < 0.6).astype(float)
+    same = (random.random(400) < 1 / 3).astype(float)
+    guess = np.full(400, 0.6)
+
+    with pytest.raises(DataError, match=r"propensities of the log are too low: weights by them have a mean of [67]\.\d+ \(at least [456]"):
+        estimate_value(right, np.full(400, 0.05), same, estimator=estimator, expected=guess, expected_new=guess)
+    value = estimate_value(right, np.full(400, 1 / 3), same, estimator=estimator, expected=guess, expected_new=guess)
+    assert value.low < 0.6 < value.high
+
+
+def test_an_estimate_of_a_policy_that_was_not_fitted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give the directory that `langroute fit` wrote, not default"):
+        replay_logged([tmp_path / "logged.jsonl"], "default")

@@ -64,6 +64,7 @@ def test_plain_gzip_and_parquet_read_the_same(tmp_path: Path) -> None:
         (broken(outcomes=outcome(cost_usd=-1)), "outcomes.small.cost_usd is -1"),
         (broken(outcomes=outcome(cost_usd=float("inf"))), "outcomes.small.cost_usd is inf"),
         (broken(outcomes=outcome(propensity=0)), "a propensity is above 0"),
+        (broken(outcomes=outcome(propensity=1e-300)), "a propensity is above 0 (at least 1e-09)"),
         (broken(outcomes=outcome(latency_s=float("inf"))), "give seconds from 0 up"),
         (broken(id=1.5), "`id` is 1.5"),
         (broken(step="answer"), "`step`"),
