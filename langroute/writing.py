@@ -54,7 +54,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         >>> sorted(path.name for path in folder.iterdir())
         ['one', 'two']
     """
-    beside = {path: path.with_name(f".{path.name}.new") for path in contents}
+    # Two programs may write to one place: a name for each.
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in contents}
     try:
         for path, content in contents.items():
             check_replaceable(path)
