@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,40 @@ def test_what_is_well_formed_and_would_decide_otherwise_is_refused(copy: Path, e
 
     with pytest.raises(PolicyFormatError, match=r"policy\.json: .* were changed after they were fitted"):
         load_policy_file(copy)
+
+
+def places(value: Any, path: str = "") -> Iterator[str]:
+    """Every place in a description."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inside:
+        yield f"{path}{key}"
+        yield from places(one, f"{path}{key}.")
+
+
+def test_whatever_is_put_anywhere_a_policy_is_refused_or_decides_as_before(fitted: Path, copy: Path) -> None:
+    request = Request(
+        [{"role": "user", "content": "Prove it. Use lemma 3."}], routes=tuple(map(RouteInfo, ("small", "other", "large")))
+    )
+
+    def decisions(folder: Path) -> list[Any]:
+        stored = load_policy_file(folder)
+        return [policy_from(stored, target=target).select(request, ()) for target in stored.targets]
+
+    before, whole = decisions(fitted), json.loads((fitted / "policy.json").read_text(encoding="utf-8"))
+    said = []
+    for place in places(whole):
+        for edit in (drop(place), *(put(place, value) for value in (None, "x", [], {}, NAN, -1))):
+            shutil.copy(fitted / "policy.json", copy / "policy.json")
+            rewrite(copy, edit)
+            try:
+                after = decisions(copy)
+            except PolicyFormatError as error:
+                said.append(str(error))
+            else:
+                assert after == before, place
+
+    assert len(said) > 500
+    assert all(one.startswith((f"{copy / 'policy.json'}: ", f"{copy / 'arrays.npz'}: ")) for one in said)
 
 
 @pytest.mark.parametrize(
