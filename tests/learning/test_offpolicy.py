@@ -212,7 +212,9 @@ def test_propensities_that_are_too_low_are_said(estimator: str) -> None:
     same = (random.random(400) < 1 / 3).astype(float)
     guess = np.full(400, 0.6)
 
-    with pytest.raises(DataError, match=r"propensities of the log are too low: weights by them have a mean of [67]\.\d+ \(at least [456]"):
+    with pytest.raises(
+        DataError, match=r"propensities of the log are too low: weights by them have a mean of [67]\.\d+ \(at least [456]"
+    ):
         estimate_value(right, np.full(400, 0.05), same, estimator=estimator, expected=guess, expected_new=guess)
     value = estimate_value(right, np.full(400, 1 / 3), same, estimator=estimator, expected=guess, expected_new=guess)
     assert value.low < 0.6 < value.high
