@@ -34,6 +34,9 @@ ESTIMATORS = ("ips", "snips", "dr")
 COVERED = 0.98
 """Nothing is said where a log certainly has less than this share of what the policy would do."""
 
+OVERSTATED = 2.0
+"""Nor where weights certainly have a mean above this, which is 1 by right. Heavy weights may come to more than 1 by luck alone."""
+
 
 CASCADE = "What a cascade does next depends on an answer, and a log of one choice a request does not say what other routes would have answered."
 
@@ -98,7 +101,7 @@ def estimate_value(
     elif covered > 1:
         ends = np.array([[0.0, 1.0], [heaviest, 1.0]])
         least, _ = likely_range(weights, np.ones_like(weights), ends, within=(1.0, heaviest), lost=CERTAIN)
-        if least > 1 / COVERED:
+        if least > OVERSTATED:
             raise DataError(
                 f"The propensities of the log are too low: weights by them have a mean of {covered:.3g} (at least {least:.3g}), which is "
                 "1 where routes were chosen as often as their propensities say."
