@@ -106,7 +106,9 @@ def fit_linear(matrix: Any, scores: Floats, strength: float = 1.0) -> Linear:
         slope = np.vstack([strength * (across @ errors) + weights[:-1], strength * errors.sum(0)])
         return total, slope.ravel()
 
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 60, "maxcor": 8, "ftol": 1e-6})
+    # Log-odds beyond 700 are as good as certain.
+    with np.errstate(over="ignore"):
+        found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 60, "maxcor": 8, "ftol": 1e-6})
     weights = found.x.reshape(-1, routes)
     whole = np.zeros((matrix.shape[1], routes), np.float32)
     whole[used] = weights[:-1]
