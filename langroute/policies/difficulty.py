@@ -55,7 +55,9 @@ class Difficulty:
         return self.frontier - self.cheap
 
 
-@lru_cache(maxsize=1)
+_reading = threading.Lock()
+
+
 def default_estimator() -> Estimator:
     """The estimator that ships with langroute, read when it is first asked; its routes are `cheap` and `frontier`.
 
@@ -63,6 +65,13 @@ def default_estimator() -> Estimator:
         >>> default_estimator().routes
         ('cheap', 'frontier')
     """
+    # Without the lock all threads that are there at the first question would read it.
+    with _reading:
+        return _read()
+
+
+@lru_cache(maxsize=1)
+def _read() -> Estimator:
     return load_policy_file(FOLDER).groups[0].estimator
 
 
@@ -86,9 +95,10 @@ def difficulty_of(request: Request) -> Difficulty | None:
 
 def _judge(request: Request) -> Difficulty | None:
     step = request.step
-    if step.kind not in KINDS or step.signals.tool_results or step.signals.turn > 1 or step.signals.images:
+    signals = step.signals
+    if step.kind not in KINDS or signals.tool_results or signals.turn > 1 or signals.language not in (None, "en"):
         return None
-    if step.signals.language not in (None, "en"):
+    if signals.images or signals.audio or signals.files:
         return None
     document = document_of(request.messages, request.tools)
     if len(document.text.split(None, LEAST_WORDS - 1)) < LEAST_WORDS:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -9,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langroute import ChatRouter
 from langroute.estimators.documents import Document
 from langroute.estimators.store import load_policy_file
+from langroute.policies import difficulty
 from langroute.policies.difficulty import FOLDER, default_estimator, difficulty_of, is_easy
 from langroute.records import TIERS, Request, Signals, Step
 from langroute.testing import ScriptedModel
@@ -45,6 +50,61 @@ def test_the_default_policy_sends_easy_questions_to_the_cheapest_route(text: str
 
     assert decision["route"] == ("cheap" if text == EASY else "balanced")
     assert ("looks easy" in decision["reason"]) == (text == EASY)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+        {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"},
+        {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"},
+        {"type": "video", "base64": "AAAA", "mime_type": "video/mp4"},
+    ],
+)
+def test_a_question_about_something_that_it_cannot_read_is_not_judged(block: dict[str, str]) -> None:
+    router = ChatRouter({tier: ScriptedModel("Yes.") for tier in TIERS})
+
+    decision = router.invoke([HumanMessage([{"type": "text", "text": EASY}, block])]).response_metadata["langroute"]
+
+    assert decision["route"] == "balanced"
+
+
+def test_threads_that_ask_the_first_question_at_once_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    together = threading.Barrier(8)
+
+    def loading(folder: Any) -> Any:
+        read.append(folder)
+        return load_policy_file(folder)
+
+    def ask() -> None:
+        together.wait()
+        default_estimator()
+
+    difficulty._read.cache_clear()
+    monkeypatch.setattr(difficulty, "load_policy_file", loading)
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert read == [FOLDER]
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_package_without_it_answers_all_the_same_and_says_why(left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in FOLDER.iterdir():
+        if left:
+            (tmp_path / path.name).write_bytes(path.read_bytes()[:left])
+    difficulty._read.cache_clear()
+    monkeypatch.setattr(difficulty, "FOLDER", tmp_path)
+    router = ChatRouter({tier: ScriptedModel("Yes.") for tier in TIERS})
+
+    answer = router.invoke(EASY)
+
+    assert answer.text == "Yes."
+    assert "policy.json" in answer.response_metadata["langroute"]["problems"][0]
 
 
 def test_agent_steps_and_other_languages_are_not_judged() -> None:
