@@ -69,6 +69,23 @@ class Reader:
         if self._remembered(text) is None:
             self._remember(text, await self.embeddings.aembed_documents([_said(text)]))
 
+    def probe(self) -> Floats:
+        """The vector of `PROBE`, by which embeddings are known.
+
+        Raises:
+            DataError: It is of zeros or has no dimension: nothing can be learned from such embeddings, nor can they be known again.
+        """
+        (found,) = self.read([PROBE])
+        if float(found @ found) < ALIKE:
+            raise DataError(f"The embeddings say nothing: a vector of {len(found)} dimensions, all of zeros, for {PROBE!r}.")
+        return np.asarray(found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"embeddings": self.embeddings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def _remembered(self, text: str) -> Floats | None:
         with self._lock:
             return self._known.get(text)
@@ -127,8 +144,9 @@ class Sense:
 
         Raises:
             ConfigurationError: They are others.
+            DataError: They say nothing.
         """
-        (probe,) = reader.read([PROBE])
+        probe = reader.probe()
         if probe.shape != self.probe.shape:
             raise ConfigurationError(
                 f"The policy was fitted with embeddings of {len(self.probe)} dimensions; those given have {len(probe)}."

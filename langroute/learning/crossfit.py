@@ -16,7 +16,7 @@ from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, prob
 from langroute.estimators.features import Floats, Ints, featurize
 from langroute.estimators.letters import LEAST
 from langroute.estimators.linear import Linear
-from langroute.estimators.sense import PROBE, Reader
+from langroute.estimators.sense import Reader
 from langroute.learning.training import (
     fit_forest,
     fit_letters,
@@ -118,7 +118,7 @@ def fit_estimator(
     sense = None
     if reader is not None:
         vectors = reader.read([document.text for document in documents])[rows]
-        (probe,) = reader.read([PROBE])
+        probe = reader.probe()
         logits.append(_cross(fold, lambda rows: fit_sense(vectors[rows], scores[rows], probe).of(vectors), scores.shape))
         sense = replace(fit_sense(vectors, scores, probe), reader=reader)
     blend = fit_blend(logits, scores)

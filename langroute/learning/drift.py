@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langroute.arguments import check_able, check_number
 from langroute.errors import ConfigurationError
 from langroute.estimators.store import PolicyFile
-from langroute.policies.base import reward_of
-from langroute.records import Decision, Outcome
+from langroute.policies.base import Wrapper, reward_of
+from langroute.records import Attempt, Decision, Outcome, Request, Selection
 
 OK, DRIFT, UNKNOWN = "ok", "drift", "cannot tell"
 
@@ -103,6 +104,14 @@ class Drift:
         self._drifted: dict[str, Verdict] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            kept = {key: value for key, value in self.__dict__.items() if key != "_lock"}
+            return kept | {"_routes": deepcopy(self._routes), "_open": self._open.copy(), "_drifted": self._drifted.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def on_decision(self, decision: Decision) -> None:
         """Remember what was expected of a decision, and which model served it."""
         if decision.route is None:
@@ -175,7 +184,7 @@ class Drift:
             self.on_drift(verdict)
 
 
-class SafeOnDrift:
+class SafeOnDrift(Wrapper):
     """A policy that goes to a safe route as long as what it would select has drifted.
 
     Args:
@@ -185,7 +194,6 @@ class SafeOnDrift:
 
     Example:
         >>> from langroute.policies.fixed import Fixed
-        >>> from langroute.records import Request
         >>> watched = SafeOnDrift(Fixed("small"), Drift(PolicyFile(())), safe="large")
         >>> watched.select(Request("Hi."), ()).route
         'small'
@@ -196,18 +204,16 @@ class SafeOnDrift:
         check_able("drift", drift, "verdict")
         if not isinstance(safe, str) or not safe:
             raise ConfigurationError(f"safe is {safe!r}; give the name of a route.")
-        self.policy, self.drift, self.safe = policy, drift, safe
-        self.name = f"SafeOnDrift({getattr(policy, 'name', type(policy).__name__)})"
-        self.version = str(getattr(policy, "version", "") or "")
+        super().__init__(policy)
+        self.drift, self.safe = drift, safe
 
-    def routes_named(self) -> Any:
+    def routes_named(self) -> Sequence[str]:
         """The inner policy's routes, and the safe one."""
-        named = getattr(self.policy, "routes_named", None)
-        return [*(named() if callable(named) else ()), self.safe]
+        return [*super().routes_named(), self.safe]
 
-    def select(self, request: Any, attempts: Any) -> Any:
-        """Select as the inner policy, unless that route has drifted."""
-        found = self.policy.select(request, attempts)
+    def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
+        """What the inner policy selected, unless that route has drifted."""
+        found = selection
         if found is None or found.route == self.safe:
             return found
         verdict = self.drift.verdict(found.route)
@@ -220,9 +226,11 @@ class SafeOnDrift:
         )
 
     def on_decision(self, decision: Decision) -> None:
-        """Tell the watcher."""
+        """Tell the inner policy and the watcher."""
+        super().on_decision(decision)
         self.drift.on_decision(decision)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Tell the watcher."""
+        """Tell the inner policy and the watcher."""
+        super().on_outcome(outcome)
         self.drift.on_outcome(outcome)

@@ -87,6 +87,9 @@ def fit_files(
             f"{', '.join(names)}; at least {LEAST} are needed. Name fewer routes with --routes, or record more."
         )
     data = _described(paths)
+    if reader is not None:
+        # Minutes of fitting come before the policy is loaded, which embeddings that say nothing would not be.
+        reader.probe()
     with one_thread():
         fitted = tuple(
             fit_group(table_of(members, names, rates), rates, targets, seed, settings, reader) for names, members in large

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,6 +113,16 @@ class Bandit:
         self._tasks: OrderedDict[str, list[str]] = OrderedDict()
         self._random = np.random.default_rng(seed)
         self._lock = threading.Lock()
+        if self._learned is not None and callable(getattr(self._learned, "aselect", None)):
+            self.aselect = self._aselect
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            kept = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "aselect")}
+            return kept | {"_open": self._open.copy(), "_tasks": self._tasks.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
         if self._learned is not None and callable(getattr(self._learned, "aselect", None)):
             self.aselect = self._aselect
 

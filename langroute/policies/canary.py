@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, log, sqrt
 from typing import Any
@@ -113,6 +114,18 @@ class Canary:
         self._sides: OrderedDict[str, tuple[bool, str]] = OrderedDict()
         self._decided: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
+        if any(callable(getattr(policy, "aselect", None)) for policy in (old, new)):
+            self.aselect = self._aselect
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            kept = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "aselect")}
+            return kept | {"_arms": deepcopy(self._arms), "_sides": self._sides.copy(), "_decided": self._decided.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+        if any(callable(getattr(policy, "aselect", None)) for policy in (self.old, self.new)):
+            self.aselect = self._aselect
 
     def routes_named(self) -> Iterable[str]:
         """Routes of both policies."""
@@ -124,10 +137,17 @@ class Canary:
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Ask the policy of the task's side."""
-        found: Selection | None = (self.new if self._is_new(request.step.task or request.step.thread) else self.old).select(
-            request, attempts
-        )
+        found: Selection | None = self._side_of(request).select(request, attempts)
         return found
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        policy = self._side_of(request)
+        ask = getattr(policy, "aselect", None)
+        found: Selection | None = policy.select(request, attempts) if ask is None else await ask(request, attempts)
+        return found
+
+    def _side_of(self, request: Request) -> Any:
+        return self.new if self._is_new(request.step.task or request.step.thread) else self.old
 
     def _is_new(self, task: str | None) -> bool:
         if task is not None and task in self._sides:

@@ -63,6 +63,14 @@ class _Fitted(ABC):
             # Only then: the router asks a policy that has `aselect` through its driver, which costs more.
             self.aselect = self._aselect
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "_rates", "aselect")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _last=threading.local(), _rates={})
+        if self.group.estimator.sense is not None:
+            self.aselect = self._aselect
+
     @abstractmethod
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Select the next route, or stop."""

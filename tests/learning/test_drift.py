@@ -9,6 +9,7 @@ from langroute import Router
 from langroute.estimators.store import PolicyFile
 from langroute.learning.drift import DRIFT, OK, UNKNOWN, Drift, SafeOnDrift
 from langroute.policies import Fixed
+from langroute.policies.bandit import Bandit
 from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection, Step
 from langroute.testing import ScriptedModel
 
@@ -78,3 +79,18 @@ def test_a_router_tells_its_watched_policy_everything() -> None:
 
     assert set(router.policy.routes_named()) == {"small", "large"}
     assert router.policy_name.startswith("SafeOnDrift(")
+
+
+def test_the_policy_inside_hears_of_decisions_and_outcomes() -> None:
+    inside = Bandit(["small", "large"], cost_weight=0.0, seed=3)
+    policy = SafeOnDrift(inside, Drift(PolicyFile(())), safe="large")
+    routes = (RouteInfo("small"), RouteInfo("large"))
+    before = inside._moment.copy()
+    selection = policy.select(Request("Hi.", routes=routes), ())
+    assert selection is not None
+
+    attempt = Attempt(selection, answer="Hello.")
+    policy.on_decision(Decision("d", Step("act"), selection.route, (attempt,)))
+    policy.on_outcome(Outcome(success=True, decision_id="d"))
+
+    assert (inside._moment != before).any()

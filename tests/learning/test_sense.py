@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,19 @@ from langroute.embeddings import HashedEmbeddings
 from langroute.errors import ConfigurationError, DataError, PolicyFormatError
 from langroute.estimators.documents import Document
 from langroute.estimators.sense import Reader
-from langroute.estimators.store import load_policy_file, save_policy
+from langroute.estimators.store import PolicyFile, load_policy_file, save_policy
+from langroute.learning.drift import Drift, SafeOnDrift
 from langroute.learning.fit import fit_files
 from langroute.learning.prices import read_prices
 from langroute.policies.bandit import Bandit
-from langroute.policies.learned import load_policy
+from langroute.policies.canary import Canary
+from langroute.policies.fallback import Fallback
+from langroute.policies.fixed import Fixed
+from langroute.policies.learned import LearnedGroups, load_policy
+from langroute.policies.shadow import Shadow
+from langroute.policies.sticky import Sticky
+from langroute.policies.within_parent import WithinParent
+from langroute.records import Request, RouteInfo
 from langroute.testing import ScriptedModel
 
 pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
@@ -119,6 +130,65 @@ def test_a_bandit_awaits_too(sensible: Path) -> None:
     asyncio.run(model.ainvoke("Wie viel ist das?"))
 
     assert (embeddings.asked, embeddings.awaited) == (0, 1)
+
+
+AROUND: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda policy: policy,
+    "groups": lambda policy: LearnedGroups([policy]),
+    "canary, old": lambda policy: Canary(policy, Fixed("large"), share=0.0),
+    "canary, new": lambda policy: Canary(Fixed("large"), policy, share=1.0),
+    "safe on drift": lambda policy: SafeOnDrift(policy, Drift(PolicyFile(())), safe="large"),
+    "shadow": lambda policy: Shadow(policy, ScriptedModel("right"), share=0.0),
+    "sticky": Sticky,
+    "fallback": Fallback,
+    "within parent": WithinParent,
+    "several": lambda policy: Fallback(
+        Sticky(Canary(SafeOnDrift(policy, Drift(PolicyFile(())), safe="large"), Fixed("large"), share=0.0))
+    ),
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_whatever_is_around_it_awaits_too(sensible: Path, around: str) -> None:
+    embeddings = Topics()
+    policy = AROUND[around](load_policy(sensible, embeddings=embeddings))
+    model = ChatRouter({name: ScriptedModel("right") for name in ("small", "other", "large")}, policy=policy)
+    embeddings.asked = 0
+
+    asyncio.run(model.ainvoke("Wie viel ist das?", {"configurable": {"thread_id": "t"}}))
+
+    assert (embeddings.asked, embeddings.awaited) == (0, 1)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize("around", ["nothing", "groups", "canary, old", "safe on drift", "sticky", "fallback", "within parent"])
+def test_a_copy_decides_as_the_policy_does(sensible: Path, around: str, copied: Callable[[Any], Any]) -> None:
+    policy = AROUND[around](load_policy(sensible, embeddings=Topics()))
+    request = Request("Wie viel ist das?", routes=tuple(RouteInfo(name) for name in ("small", "other", "large")))
+    expected = policy.select(request, ())
+
+    assert copied(policy).select(request, ()) == expected
+    assert asyncio.run(copied(policy).aselect(request, ())) == expected
+
+
+def test_a_copied_bandit_knows_what_it_learned_and_learns_alone(sensible: Path) -> None:
+    group = load_policy_file(sensible, embeddings=Topics()).groups[0]
+    bandit = Bandit(["small", "large"], group=group, cost_weight=1)
+    request = Request("Wie viel ist das?", routes=(RouteInfo("small"), RouteInfo("large")))
+    other = copy.deepcopy(bandit)
+
+    for _ in range(20):
+        assert other.select(request, ()) == bandit.select(request, ())
+
+
+def test_embeddings_that_say_nothing_are_refused_before_the_fit(traffic: Path, prices_file: Path) -> None:
+    embeddings = Topics()
+    embeddings._vector = lambda text: [0.0] * 3  # type: ignore[method-assign]
+
+    with pytest.raises(DataError, match="all of zeros"):
+        fit_files([traffic], prices=read_prices(prices_file), embeddings=embeddings)
+
+    assert embeddings.asked == 1
 
 
 @pytest.mark.parametrize(
