@@ -6,6 +6,7 @@ little: in traffic of many languages, or of few words. No vector of a request is
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,10 @@ class Reader:
     async def prepare(self, text: str) -> None:
         """Have the vector of a text at hand, without keeping an event loop waiting."""
         if self._remembered(text) is None:
-            self._remember(text, await self.embeddings.aembed_documents([_said(text)]))
+            awaited = getattr(self.embeddings, "aembed_documents", None)
+            # LangChain's own base class does the same where only the plain method is there.
+            asked = asyncio.to_thread(self.embeddings.embed_documents, [_said(text)]) if awaited is None else awaited([_said(text)])
+            self._remember(text, await asked)
 
     def probe(self) -> Floats:
         """The vector of `PROBE`, by which embeddings are known.
@@ -161,12 +165,20 @@ class Sense:
         """`(requests, routes)`."""
         if self.reader is None:
             raise ConfigurationError(
-                "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...)."
+                "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...), or --embeddings."
             )
         return self.of(self.reader.read([document.text for document in documents]))
 
     def of(self, vectors: Floats) -> Floats:
-        """What `logits` says, of vectors `(requests, dimensions)`."""
+        """What `logits` says, of vectors `(requests, dimensions)`.
+
+        Raises:
+            DataError: They have other dimensions than those it was fitted on.
+        """
+        if vectors.shape[1] != len(self.mean):
+            raise DataError(
+                f"The embeddings return {vectors.shape[1]} dimensions by now; the policy was fitted with {len(self.mean)}."
+            )
         return np.asarray((vectors - self.mean) @ self.weights + self.bias)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

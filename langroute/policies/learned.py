@@ -57,7 +57,7 @@ class _Fitted(ABC):
         if (sense := group.estimator.sense) is not None:
             if sense.reader is None:
                 raise ConfigurationError(
-                    "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...)."
+                    "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...), or --embeddings."
                 )
             self._reader = sense.reader
             # Only then: the router asks a policy that has `aselect` through its driver, which costs more.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,38 @@ def test_whatever_is_around_it_awaits_too(sensible: Path, around: str) -> None:
     asyncio.run(model.ainvoke("Wie viel ist das?", {"configurable": {"thread_id": "t"}}))
 
     assert (embeddings.asked, embeddings.awaited) == (0, 1)
+
+
+def test_embeddings_without_a_method_to_await_wait_in_a_thread(sensible: Path) -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.threads: list[threading.Thread] = []
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            self.threads.append(threading.current_thread())
+            return Topics().embed_documents(texts)
+
+    embeddings = Plain()
+    policy = load_policy(sensible, embeddings=embeddings)
+    model = ChatRouter({name: ScriptedModel("right") for name in ("small", "other", "large")}, policy=policy)
+
+    decision = asyncio.run(model.ainvoke("Wie viel ist das?")).response_metadata["langroute"]
+
+    assert not decision["problems"]
+    assert embeddings.threads[-1] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_a_service_that_changes_its_dimensions_is_said(sensible: Path, dimensions: int) -> None:
+    embeddings = Topics()
+    policy = load_policy(sensible, embeddings=embeddings)
+    embeddings.dimensions = dimensions
+    model = ChatRouter({name: ScriptedModel("right") for name in ("small", "other", "large")}, policy=policy, default="large")
+
+    decision = model.invoke("Und nun?").response_metadata["langroute"]
+
+    assert decision["route"] == "large"
+    assert f"return {dimensions} dimensions by now; the policy was fitted with 3" in decision["problems"][0]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
