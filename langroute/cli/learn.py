@@ -14,7 +14,6 @@ from langroute.cli.objects import working_directory_counts
 from langroute.cli.terminal import Terminal
 from langroute.errors import DataError, InputError
 from langroute.naming import object_at
-from langroute.reports.words import usd
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 PRICES = click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
@@ -200,6 +199,9 @@ def _logged(result: dict[str, Any]) -> str:
 
 
 def _show(result: dict[str, Any]) -> None:
+    # Brings reports, and their database, which `--json` has no use for.
+    from langroute.reports.words import usd
+
     console = Terminal()
     best = result["frontier"]
     table = Table(title=f"{result['requests']} requests; compared with {best['route']}")
@@ -246,6 +248,8 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
     if as_json:
         click.echo(json.dumps(result))
         return
+    from langroute.reports.words import usd
+
     table = Table(title=f"{result['requests']} requests, {usd(result['cost_usd'])}: high volume and low difficulty first")
     for name in ("group", "requests", "spend", "candidate", "also right", "saving", "95 %"):
         table.add_column(name, justify="left" if name in ("group", "candidate") else "right", overflow="fold")

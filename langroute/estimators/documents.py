@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import log1p
 from typing import Any
 
+from langroute.quick import quick
+
 HEAD, TAIL = 4500, 1500
 """Characters that are read at the beginning and at the end of a long text."""
 
@@ -23,6 +25,7 @@ FAILED = "result=failed"
 """The label of a step whose latest tool result is an error; told from the messages, so that traffic and a live step have it alike."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Document:
     """One request as an estimator reads it.

@@ -83,8 +83,10 @@ class Vocabulary:
         self.bits = bits or max(10, (4 * len(hashes)).bit_length())
         self._shift = np.uint64(64 - self.bits)
         slots = (hashes >> self._shift).astype(np.int64)
-        _, first = np.unique(slots, return_index=True)
-        first.sort()
+        table = np.zeros(1 << self.bits, np.int32)
+        # Backwards, so that the first of a slot is what stays.
+        table[slots[::-1]] = np.arange(len(slots), dtype=np.int32)[::-1]
+        first = np.flatnonzero(table.take(slots) == np.arange(len(slots)))
         self.hashes = hashes[first]
         self._prints = np.concatenate([self.hashes, np.zeros(1, np.uint64)])
         self._table = np.full(1 << self.bits, len(first), np.int32)
@@ -138,6 +140,10 @@ _UNSPACED = (0xE3 + 1, 0xE9 + 1)
 
 _DIGIT = np.zeros(256, np.bool_)
 _DIGIT[[_CODES[byte] for byte in b"0123456789"]] = True
+_NUMBER = _DIGIT * np.int64(4)
+_LONG = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 3])
+"""What the first byte of a word, and its length, add to its kind; see `_FLAGS`."""
+
 _OPTION = re.compile(r"\n[A-J][.):]([^\n]*)")
 _CLASSES = np.zeros((256, len(_CHARS)))
 for _place, _members in enumerate(_CHARS.values()):
@@ -210,7 +216,7 @@ def word_hashes(documents: Sequence[Document]) -> tuple[NDArray[np.uint64], Ints
     for begin, part in _chunks(documents):
         raw, _, closes = _bytes(part)
         begins, _, found = _words(_codes(raw))
-        found, owner = _terms(found, np.searchsorted(closes, begins, "right"))
+        found, owner = _terms(found, _in_each(begins, closes))
         hashes.append(found)
         owners.append(owner + begin)
     return np.concatenate(hashes), np.concatenate(owners)
@@ -277,7 +283,9 @@ def join(parts: Sequence[Batch]) -> Batch:
 def _bytes(documents: Sequence[Document]) -> tuple[bytes, Ints, Ints]:
     """Three texts a document, each closed by a zero byte that no word contains; their lengths, and where each is closed."""
     pieces = [
-        piece.encode("utf-8", "replace") for document in documents for piece in (document.text, document.seen, document.tools)
+        piece.encode("utf-8", "replace") if piece else b""
+        for document in documents
+        for piece in (document.text, document.seen, document.tools)
     ]
     lengths = np.array([len(piece) for piece in pieces], np.int64)
     return b"\0".join(pieces) + b"\0\0\0", lengths, np.cumsum(lengths + 1)
@@ -311,17 +319,30 @@ def _between(codes: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Ints:
     return np.flatnonzero(begins[1:] & inside[1:] & inside[:-1]) + 1
 
 
-def _terms(hashes: NDArray[np.uint64], segment: Ints) -> tuple[NDArray[np.uint64], Ints]:
-    """Hashes of words and of pairs of neighbours, and the document each belongs to."""
-    if not len(segment) or segment[-1] == 0:
+def _in_each(begins: Ints, closes: Ints) -> Ints:
+    """How many words each text has."""
+    until = begins.searchsorted(closes)
+    until[1:] -= until[:-1].copy()
+    return until
+
+
+def _terms(hashes: NDArray[np.uint64], words: Ints) -> tuple[NDArray[np.uint64], Ints]:
+    """Hashes of words and of pairs of neighbours, and the document each belongs to; `words` says how many each text has."""
+    if len(words) == 3 and words[0] == len(hashes):
         # One text, whose salt is 0.
         salted = hashes * _MIX
         return np.concatenate([salted, _mixed(salted[:-1] * _PAIR + salted[1:])]), np.zeros(max(2 * len(salted) - 1, 0), np.int64)
-    salted = (hashes ^ _SALTS[segment % 3]) * _MIX
-    neighbours = segment[:-1] == segment[1:]
-    pairs = _mixed((salted[:-1] * _PAIR + salted[1:])[neighbours])
-    owners = segment // 3
-    return np.concatenate([salted, pairs]), np.concatenate([owners, owners[:-1][neighbours]])
+    salted = (hashes ^ np.repeat(np.resize(_SALTS, len(words)), words)) * _MIX
+    pairs = _mixed(salted[:-1] * _PAIR + salted[1:])
+    neighbours = np.ones(len(pairs), np.bool_)
+    # The last word of a text is no neighbour of the next text's first.
+    neighbours[(np.cumsum(words) - 1)[(words > 0) & (np.cumsum(words) < len(hashes))]] = False
+    owners = np.arange(len(words) // 3)
+    by_document = words.reshape(-1, 3)
+    return (
+        np.concatenate([salted, pairs.compress(neighbours)]),
+        np.concatenate([np.repeat(owners, by_document.sum(1)), np.repeat(owners, np.maximum(by_document - 1, 0).sum(1))]),
+    )
 
 
 def _mixed(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -357,31 +378,26 @@ def _featurize_many(documents: Sequence[Document], vocabulary: Vocabulary) -> tu
     raw, lengths, closes = _bytes(documents)
     codes = _codes(raw)
     begins, ends, hashes = _words(codes)
-    segment = np.searchsorted(closes, begins, "right")
-    terms, owners = _terms(hashes, segment)
+    words = _in_each(begins, closes)
+    terms, owners = _terms(hashes, words)
     places = vocabulary.find(terms)
     found = places >= 0
     size = max(vocabulary.width, 1)
-    keys, repeated = _counted(owners[found] * size + places[found])
-    weights = 1.0 + np.log(repeated)
-    rows = keys // size
-    distinct = np.bincount(rows, minlength=count)
-    dense = _dense(documents, raw, codes, lengths, begins, ends, hashes, closes, segment, distinct)
     places_of = {labels: _labelled(labels, vocabulary) for labels in {document.labels for document in documents}}
     more = [row * size + place for row, document in enumerate(documents) for place in places_of[document.labels]]
-    if more:
-        keys = np.concatenate([keys, np.array(more, np.int64)])
-        weights = np.concatenate([weights, np.ones(len(more))])
-        order = np.argsort(keys, kind="stable")
-        keys, weights = keys[order], weights[order]
-        rows = keys // size
-    return Batch(np.searchsorted(rows, np.arange(count + 1)), keys - rows * size, weights, dense), terms, owners
+    keys, repeated = _counted(np.concatenate([owners.compress(found) * size + places.compress(found), np.array(more, np.int64)]))
+    rows = keys // size
+    starts = rows.searchsorted(np.arange(count + 1))
+    labelled = np.array([len(places_of[document.labels]) for document in documents], np.int64)
+    distinct = starts[1:] - starts[:-1] - labelled
+    dense = _dense(documents, raw, codes, lengths, begins, ends, hashes, closes, words, distinct)
+    return Batch(starts, keys - rows * size, 1.0 + np.log(repeated), dense), terms, owners
 
 
 def _labelled(labels: Sequence[str], vocabulary: Vocabulary) -> list[int]:
     """Places of the known labels, in order; they stand behind the words."""
     places = [vocabulary.labels.get(label_hash(label)) for label in labels]
-    return sorted(len(vocabulary) + place for place in places if place is not None)
+    return sorted({len(vocabulary) + place for place in places if place is not None})
 
 
 def _featurize_one(document: Document, vocabulary: Vocabulary) -> Batch:
@@ -390,15 +406,14 @@ def _featurize_one(document: Document, vocabulary: Vocabulary) -> Batch:
     codes = _codes(raw)
     begins, ends, hashes = _words(codes)
     until = begins.searchsorted(closes)
-    segment = np.zeros(len(begins), np.int64) if until[0] == len(begins) else np.searchsorted(closes, begins, "right")
-    places, repeated = _counted(vocabulary.known(_terms(hashes, segment)[0]))
+    words, seen, every = until.tolist()
+    places, repeated = _counted(vocabulary.known(_terms(hashes, np.array([words, seen - words, every - seen]))[0]))
     more = _labelled(document.labels, vocabulary)
     buckets = np.concatenate([places, np.array(more, np.int64)])
     weights = np.ones(len(buckets))
     weights[: len(places)] += np.log(repeated)
 
     # The words of the text stand before those of what was seen and of the tools.
-    words, seen, every = until.tolist()
     size, chars = ends[:words] - begins[:words], int(lengths[0])
     number = _DIGIT.take(codes.take(begins[:words]))
     classes = (np.bincount(np.frombuffer(raw, np.uint8, chars), minlength=256) @ _CLASSES).tolist()
@@ -424,24 +439,25 @@ def _dense(
     ends: Ints,
     hashes: NDArray[np.uint64],
     closes: Ints,
-    segment: Ints,
+    in_each: Ints,
     distinct: Ints,
 ) -> Floats:
     count = len(documents)
-    words_in = np.bincount(
-        segment * _FLAGS + _DIGIT[codes[begins]] * 4 + (ends - begins > 8) * 2 + (ends - begins > 3), minlength=3 * count * _FLAGS
-    ).reshape(count, 3, _FLAGS)
-    per_text = words_in.sum(2)
-    flags = words_in[:, 0]
+    text = np.repeat(np.arange(3 * count), in_each)
+    flag = text * _FLAGS
+    flag += _LONG.take(ends - begins, mode="clip")
+    flag += _NUMBER.take(codes.take(begins))
+    flags = np.bincount(flag, minlength=3 * count * _FLAGS).reshape(count, 3, _FLAGS)[:, 0]
+    per_text = in_each.reshape(count, 3)
     kinds = len(_KINDS)
     kind = np.repeat(np.arange(3 * count) * kinds, lengths + 1)
     # The zero that closes a text is of no class.
     kind += np.frombuffer(raw.translate(_KIND), np.uint8, len(kind))
     classes = np.bincount(kind, minlength=3 * count * kinds).reshape(count, 3, kinds)[:, 0] @ _KINDS
     keyword = _KNOWN_KEYWORDS.find(hashes)
-    hit = (keyword >= 0) & (segment % 3 == 0)
+    hit = np.flatnonzero(keyword >= 0)
     width = len(KEYWORDS)
-    keywords = np.bincount(segment[hit] // 3 * width + keyword[hit], minlength=count * width).reshape(count, width)
+    keywords = np.bincount(text.take(hit) * width + keyword.take(hit), minlength=3 * count * width).reshape(count, 3, width)[:, 0]
 
     out = np.empty((count, len(DENSE)))
     options = _options_of_many(raw, lengths, closes)
