@@ -9,7 +9,6 @@ from langroute.errors import ConfigurationError, DataError, LangrouteError, Unkn
 from langroute.learning.traffic import Exchange
 from langroute.naming import object_at, told
 from langroute.records import Attempt, Request, RouteInfo, Selection
-from langroute.steps import Inspector
 
 
 def named_policy(name: str, routes: Sequence[RouteInfo]) -> Any:
@@ -50,6 +49,9 @@ class Named:
     """
 
     def __init__(self, name: str, policy: Any) -> None:
+        # Brings LangChain, which a fitted policy's replay has no use for.
+        from langroute.steps import Inspector
+
         self.name, self.policy = name, policy
         self._inspector = Inspector()
         self._where = ""
