@@ -55,7 +55,7 @@ class CachedDecisions:
         sort: Callable[[Request], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.policy, self._sort = policy, sort or sort_of
+        self.policy, self._sort, self._clock = policy, sort or sort_of, clock
         self._kept: TTLCache[str, Selection] = TTLCache(max_decisions, ttl, timer=clock)
         self._lock = Lock()
         self.hits = self.misses = 0
@@ -63,6 +63,19 @@ class CachedDecisions:
         self.version = str(getattr(policy, "version", None) or "")
         if callable(getattr(policy, "aselect", None)):
             self.aselect = self._aselect
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self._kept
+        return {
+            "policy": self.policy,
+            "ttl": kept.ttl,
+            "max_decisions": int(kept.maxsize),
+            "sort": self._sort,
+            "clock": self._clock,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state.pop("policy"), **state)  # type: ignore[misc]
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """The remembered selection, or the policy's."""

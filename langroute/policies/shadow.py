@@ -102,7 +102,7 @@ class Shadow(Wrapper):
             check_number("seed", seed, whole=True)
         super().__init__(policy)
         self.model, self.share, self.max_per_hour, self.judge, self.redact = model, share, max_per_hour, judge, redact
-        self.price = price_from(price)
+        self.price, self._max_waiting, self._seed = price_from(price), max_waiting, seed
         self._random = random.Random(seed)  # noqa: S311 - sampling, no secret
         self._slots = threading.BoundedSemaphore(max_waiting)
         self._pool = ThreadPoolExecutor(max_waiting, thread_name_prefix="langroute-shadow")
@@ -111,6 +111,14 @@ class Shadow(Wrapper):
         self._spent: dict[str, float | None] = {}
         self._begun: list[float] = []
         self._closed = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("policy", "model", "share", "max_per_hour", "judge", "redact", "price")
+        kept = {name: getattr(self, name) for name in names}
+        return kept | {"max_waiting": self._max_waiting, "seed": self._seed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state.pop("policy"), state.pop("model"), **state)  # type: ignore[misc]
 
     def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
         """Once the inner policy is content, the answer is there to compare with."""

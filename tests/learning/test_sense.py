@@ -18,6 +18,7 @@ from langchain_core.embeddings import Embeddings
 from made_traffic import made_traffic, write
 
 from langroute import ChatRouter
+from langroute.cache.decisions import CachedDecisions
 from langroute.cli import cli
 from langroute.embeddings import HashedEmbeddings
 from langroute.errors import ConfigurationError, DataError, PolicyFormatError
@@ -143,6 +144,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "sticky": Sticky,
     "fallback": Fallback,
     "within parent": WithinParent,
+    "cached decisions": CachedDecisions,
     "several": lambda policy: Fallback(
         Sticky(Canary(SafeOnDrift(policy, Drift(PolicyFile(())), safe="large"), Fixed("large"), share=0.0))
     ),
@@ -194,7 +196,10 @@ def test_a_service_that_changes_its_dimensions_is_said(sensible: Path, dimension
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
-@pytest.mark.parametrize("around", ["nothing", "groups", "canary, old", "safe on drift", "sticky", "fallback", "within parent"])
+@pytest.mark.parametrize(
+    "around",
+    ["nothing", "groups", "canary, old", "safe on drift", "shadow", "sticky", "fallback", "within parent", "cached decisions"],
+)
 def test_a_copy_decides_as_the_policy_does(sensible: Path, around: str, copied: Callable[[Any], Any]) -> None:
     policy = AROUND[around](load_policy(sensible, embeddings=Topics()))
     request = Request("Wie viel ist das?", routes=tuple(RouteInfo(name) for name in ("small", "other", "large")))
