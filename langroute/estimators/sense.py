@@ -56,14 +56,14 @@ class Reader:
         """Vectors of length 1, `(texts, dimensions)`; of zeros for an empty text.
 
         Raises:
-            DataError: What came back is no vector for each text.
+            DataError: The embeddings failed, or what came back is no vector for each text.
         """
         if len(texts) != 1:
             parts = [texts[begin : begin + TOGETHER] for begin in range(0, len(texts), TOGETHER)]
-            return np.concatenate([self._units(part, self.embeddings.embed_documents(list(map(_said, part)))) for part in parts])
+            return np.concatenate([self._units(part, self._embed(part)) for part in parts])
         (text,) = texts
         known = self._remembered(text)
-        return known if known is not None else self._remember(text, self.embeddings.embed_documents([_said(text)]))
+        return known if known is not None else self._remember(text, self._embed([text]))
 
     async def prepare(self, text: str) -> None:
         """Have the vector of a text at hand, without keeping an event loop waiting."""
@@ -72,6 +72,12 @@ class Reader:
             # LangChain's own base class does the same where only the plain method is there.
             asked = asyncio.to_thread(self.embeddings.embed_documents, [_said(text)]) if awaited is None else awaited([_said(text)])
             self._remember(text, await asked)
+
+    def _embed(self, texts: Sequence[str]) -> Any:
+        try:
+            return self.embeddings.embed_documents([_said(text) for text in texts])
+        except Exception as error:
+            raise DataError(f"The embeddings failed: {type(error).__name__}: {error}") from error
 
     def probe(self) -> Floats:
         """The vector of `PROBE`, by which embeddings are known.
@@ -163,6 +169,8 @@ class Sense:
 
     def logits(self, documents: Sequence[Document]) -> Floats:
         """`(requests, routes)`."""
+        if not documents:
+            return np.zeros((0, len(self.bias)))
         if self.reader is None:
             raise ConfigurationError(
                 "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...), or --embeddings."

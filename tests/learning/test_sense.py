@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -161,6 +163,27 @@ def test_whatever_is_around_it_awaits_too(sensible: Path, around: str) -> None:
     asyncio.run(model.ainvoke("Wie viel ist das?", {"configurable": {"thread_id": "t"}}))
 
     assert (embeddings.asked, embeddings.awaited) == (0, 1)
+
+
+def test_embeddings_that_fail_are_said_before_the_fit(traffic: Path, prices_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "unreachable.py").write_text(
+        "class Unreachable:\n    def embed_documents(self, texts):\n        raise ConnectionError('nobody there')\n\n\nmodel = Unreachable()\n"
+    )
+    command = [sys.executable, "-m", "langroute.cli", "fit", str(traffic), "-o", "policy", "--prices", str(prices_file)]
+
+    done = subprocess.run(
+        [*command, "--embeddings", "unreachable:model"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == "langroute: The embeddings failed: ConnectionError: nobody there\n"
+    assert not (tmp_path / "policy").exists()
+
+
+def test_of_no_requests_nothing_is_expected(sensible: Path) -> None:
+    estimator = load_policy_file(sensible, embeddings=Topics()).groups[0].estimator
+
+    assert estimator.estimate([]).success.shape == (0, len(estimator.routes))
 
 
 def test_embeddings_without_a_method_to_await_wait_in_a_thread(sensible: Path) -> None:
