@@ -58,6 +58,11 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
         tools: Function definitions in any provider's form.
         labels: What the caller named; see `Document.labels`.
     """
+    if len(messages) == 1 and type(message := messages[0]) is dict and message.get("role") == "user":
+        # Most recorded requests are one question.
+        text = message.get("content")
+        if isinstance(text, str):
+            return Document(_held(text), "", tools_text(tools) if tools else "", tuple(labels), (*_ONE_QUESTION, log1p(len(tools))))
     turns = answers = results = media = system = 0
     text, after = "", 0
     for place, message in enumerate(messages):
@@ -81,7 +86,7 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
         if _failed(messages[last]):
             labels = (*labels, FAILED)
     return Document(
-        text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}",
+        _held(text),
         seen,
         tools_text(tools) if tools else "",
         tuple(labels),
@@ -96,6 +101,14 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
             log1p(len(tools)),
         ),
     )
+
+
+_ONE_QUESTION = (log1p(1), log1p(1), 0.0, 0.0, 0.0, 0.0, 0.0)
+"""The shape of a single message of a user, without its tools."""
+
+
+def _held(text: str) -> str:
+    return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}"
 
 
 _TOOLS: dict[int, tuple[Any, str]] = {}

@@ -196,11 +196,12 @@ class _FittedRunner:
         columns = np.array([index.get(name, -1) for name in estimator.routes])
         if len(names) == 2:
             self.pairs.append((part.scores, estimate.success[:, [estimator.routes.index(name) for name in names]]))
+        costs = first.costs(estimate, part.routes)
         requests: list[Request] | None = None
         for policy, tally in (*self.curve.values(), *self.targets.values()):
             own = _policy_for(policy, names)
             if isinstance(own, Learned):
-                tally.add_calls(part, columns[own.places(estimate, part.routes)], rows)
+                tally.add_calls(part, columns[own.places(estimate, part.routes, costs)], rows)
                 continue
             requests = requests or [request_of(one, part.routes) for one in part.exchanges]
             for row, request in enumerate(requests):

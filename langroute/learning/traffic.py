@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from langroute.errors import DataError, MissingExtraError
+from langroute.quick import quick
 
 quick_loads: Callable[[bytes], Any]
 try:
@@ -27,6 +29,9 @@ except ImportError:
 
 LONGEST = 64 << 20
 """Bytes of a line; a file without line ends is said, and not read into memory."""
+
+PIECE = 1 << 17
+"""Bytes that are read at a time."""
 
 MOST_TOKENS = 10**12
 
@@ -40,6 +45,9 @@ ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "A
 
 STEP = ("kind", "node", "team", "served")
 """What is read of a step."""
+
+RARER = frozenset({"answer", "latency_s", "error_type", "propensity", "cost_usd"})
+"""What most outcomes do without."""
 
 NESTED = ("messages", "tools", "outcomes", "step")
 """Fields that may be text with JSON in it, in Parquet."""
@@ -68,6 +76,7 @@ class Recorded(NamedTuple):
     """What was billed, where it is known."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request and what several routes made of it."""
@@ -144,7 +153,9 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if zipped else path.open("rb") as lines:
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            # Lines are found by C, and a gzip is unpacked in larger pieces than its own.
+            lines = io.BufferedReader(file, PIECE)
             number = 0
             while line := lines.readline(LONGEST + 1):
                 number += 1
@@ -300,6 +311,8 @@ def _recorded(outcome: Any, where: str, route: str) -> Recorded:
         given = _tokens(given, f"{where}: outcomes.{route}.input_tokens")
     if not (type(written) is int and 0 <= written <= MOST_TOKENS):
         written = _tokens(written, f"{where}: outcomes.{route}.output_tokens")
+    if RARER.isdisjoint(outcome):
+        return Recorded(None if score is None else float(score), given, written)
     answer, latency, propensity = get("answer"), get("latency_s"), get("propensity")
     if latency is not None and not (_is_number(latency) and 0 <= latency < inf):
         raise DataError(f"{where}: outcomes.{route}.latency_s is {latency!r}; give seconds from 0 up.")

@@ -18,7 +18,6 @@ from langroute.estimators.estimator import Estimate
 from langroute.estimators.features import Floats, Ints
 from langroute.estimators.plan import Plan, agreement_code, state_features
 from langroute.estimators.store import Group, Point, PolicyFile, load_policy_file
-from langroute.failures import classify
 from langroute.records import Attempt, Request, RouteInfo, Selection
 
 
@@ -127,6 +126,9 @@ class _Fitted(ABC):
 
     def _after_failure(self, request: Request, attempts: Sequence[Attempt], worth: Floats) -> Selection | None:
         """Another route where the last one failed, unless no other could do better or an answer is there already."""
+        # Brings asyncio, which a replay does without.
+        from langroute.failures import classify
+
         last = attempts[-1]
         if any(attempt.ok for attempt in attempts):
             return None
@@ -181,9 +183,15 @@ class Learned(_Fitted):
         success = float(estimate.success[0, place])
         return Selection(self.group.routes[place], f"estimated success {success:.2f}", confidence=success)
 
-    def places(self, estimate: Estimate, routes: Sequence[RouteInfo]) -> Ints:
-        """Which route each of many requests goes to, as places in `group.routes`; -1 where none of the eligible was fitted."""
-        worth = self.worth(estimate, self.costs(estimate, routes))
+    def places(self, estimate: Estimate, routes: Sequence[RouteInfo], costs: Floats | None = None) -> Ints:
+        """Which route each of many requests goes to, as places in `group.routes`; -1 where none of the eligible was fitted.
+
+        Args:
+            estimate: Of the requests.
+            routes: The eligible ones.
+            costs: What `costs` says of these, where it is known already.
+        """
+        worth = self.worth(estimate, self.costs(estimate, routes) if costs is None else costs)
         best = worth.argmax(1)
         return np.where(worth[np.arange(len(best)), best] == -np.inf, -1, best)
 
