@@ -169,7 +169,17 @@ def test_embeddings_that_fail_are_said_before_the_fit(traffic: Path, prices_file
     (tmp_path / "unreachable.py").write_text(
         "class Unreachable:\n    def embed_documents(self, texts):\n        raise ConnectionError('nobody there')\n\n\nmodel = Unreachable()\n"
     )
-    command = [sys.executable, "-m", "langroute.cli", "fit", str(traffic), "-o", "policy", "--prices", str(prices_file)]
+    command = [
+        sys.executable,
+        "-c",
+        "from langroute.cli import main; main()",
+        "fit",
+        str(traffic),
+        "-o",
+        "policy",
+        "--prices",
+        str(prices_file),
+    ]
 
     done = subprocess.run(
         [*command, "--embeddings", "unreachable:model"], cwd=tmp_path, capture_output=True, text=True, check=False
