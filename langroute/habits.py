@@ -58,8 +58,8 @@ class Habits:
 
     def left(self, done: int) -> float:
         """Expected steps on one route, the next one included, when so many of the turn are done."""
-        # Copied, because another thread may add to them meanwhile.
-        lengths = tuple(self.lengths)
+        # Copied, because another thread may add to them meanwhile: even within `tuple`, which makes room after it began to read.
+        lengths = self.lengths.copy()
         longer = [length - done for length in lengths if length > done]
         # One imagined turn beside those seen, so that nothing is expected for sure.
         imagined = min(PRIOR_STEPS, sum(lengths) / len(lengths)) if lengths else PRIOR_STEPS
