@@ -6,7 +6,6 @@ little: in traffic of many languages, or of few words. No vector of a request is
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,9 +67,12 @@ class Reader:
     async def prepare(self, text: str) -> None:
         """Have the vector of a text at hand, without keeping an event loop waiting."""
         if self._remembered(text) is None:
+            # Whoever awaits has it anyway; a replay does without.
+            from asyncio import to_thread
+
             awaited = getattr(self.embeddings, "aembed_documents", None)
             # LangChain's own base class does the same where only the plain method is there.
-            asked = asyncio.to_thread(self.embeddings.embed_documents, [_said(text)]) if awaited is None else awaited([_said(text)])
+            asked = to_thread(self.embeddings.embed_documents, [_said(text)]) if awaited is None else awaited([_said(text)])
             self._remember(text, await asked)
 
     def _embed(self, texts: Sequence[str]) -> Any:
