@@ -135,6 +135,16 @@ def speed(policy: Path, test: Path) -> None:
     begun = perf_counter()
     replay([test], policy)
     print(f"  replay with file, curve and baselines: {len(lines) / (perf_counter() - begun):.0f} requests a second")
+    whole = FOLDER / f"{policy.name}.jsonl.gz"
+    took = []
+    for _ in range(3):
+        begun = perf_counter()
+        count = replay([whole], policy)["requests"]
+        took.append(perf_counter() - begun)
+    begun = perf_counter()
+    command("replay", whole, "--policy", policy, "--json")
+    said = f"{count / min(took):.0f} requests a second in process (best of 3), {count / (perf_counter() - begun):.0f} as a command"
+    print(f"  replay of all {count} requests: {said}")
     from langroute.estimators.documents import document_of
     from langroute.learning.traffic import read_traffic
 
