@@ -51,7 +51,14 @@ def default_rules() -> tuple[Rule, ...]:
         Rule("cheap", kind=("title", "summarize", "classify", "extract"), checked=True, why="a step beside the conversation"),
         Rule("frontier", kind=("plan", "review"), why="planning and review decide what follows"),
         Rule("cheap", kind="chat", at_most={"turn": 1, "tool_results": 0}, why="small talk"),
-        Rule("cheap", kind="answer", when=_looks_easy, why="looks easy: a cheap model is expected to do as well"),
+        # Fewer tokens hardly have eight words: not worth the time to ask.
+        Rule(
+            "cheap",
+            kind="answer",
+            at_least={"turn_tokens": 14},
+            when=_looks_easy,
+            why="looks easy: a cheap model is expected to do as well",
+        ),
     )
 
 
