@@ -179,10 +179,10 @@ def replay(
 
 def _fitted_on(files: tuple[str, ...], policy: str) -> list[str]:
     """Which of the files the policy has learned by heart."""
-    from langroute.estimators.store import load_policy_file
+    from langroute.estimators.store import fitted_on
     from langroute.learning.traffic import digest_of
 
-    known = {one.get("sha256") for one in load_policy_file(policy).data} if Path(policy).is_dir() else set()
+    known = fitted_on(policy) if Path(policy).is_dir() else frozenset()
     return [file for file in files if known and digest_of(file) in known]
 
 

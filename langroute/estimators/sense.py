@@ -173,11 +173,19 @@ class Sense:
         """`(requests, routes)`."""
         if not documents:
             return np.zeros((0, len(self.bias)))
+        return self.of(self.reading().read([document.text for document in documents]))
+
+    def reading(self) -> Reader:
+        """The embeddings.
+
+        Raises:
+            ConfigurationError: None were given.
+        """
         if self.reader is None:
             raise ConfigurationError(
                 "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...), or --embeddings."
             )
-        return self.of(self.reader.read([document.text for document in documents]))
+        return self.reader
 
     def of(self, vectors: Floats) -> Floats:
         """What `logits` says, of vectors `(requests, dimensions)`.

@@ -174,19 +174,7 @@ def load_policy_file(directory: str | Path, *, embeddings: Any = None) -> Policy
             says which file and what of it.
     """
     folder = Path(directory)
-    described = folder / "policy.json"
-    if not described.is_file():
-        raise PolicyFormatError(f"{folder}: there is no policy.json here. Make a policy with: langroute fit FILE... -o {folder}")
-    try:
-        whole = json.loads(described.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
-    except (ValueError, OSError, RecursionError) as error:
-        raise PolicyFormatError(f"{described}: damaged or cut off: {error}.") from error
-    version = whole.get("format") if isinstance(whole, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise PolicyFormatError(f"{described}: this is no description of a policy.")
-    if version > FORMAT:
-        raise PolicyFormatError(f"{described}: made by a newer langroute (format {version}; this one reads up to {FORMAT}).")
-    check_description(whole, str(described))
+    whole = _description(folder)
     numbers = folder / "arrays.npz"
     try:
         packed = numbers.read_bytes()
@@ -201,11 +189,38 @@ def load_policy_file(directory: str | Path, *, embeddings: Any = None) -> Policy
     except UNREADABLE as error:
         raise PolicyFormatError(f"{numbers}: cannot be read: {error}.") from error
     check_arrays(whole, arrays, str(numbers))
-    check_unchanged(whole, str(described))
+    check_unchanged(whole, str(folder / "policy.json"))
     groups = tuple(_group_in(one, arrays, number) for number, one in enumerate(whole["groups"]))
     if embeddings is not None:
         groups = _read_by(groups, Reader(embeddings))
     return PolicyFile(groups, whole["seed"], tuple(whole["data"]), whole["made_with"], digest[:12])
+
+
+def fitted_on(directory: str | Path) -> frozenset[str]:
+    """SHA-256 of the files that a policy was fitted on, where it says so.
+
+    Raises:
+        PolicyFormatError: As `load_policy_file`, of what is described.
+    """
+    return frozenset(known for one in _description(Path(directory))["data"] if isinstance(known := one.get("sha256"), str))
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What `policy.json` says, checked."""
+    described = folder / "policy.json"
+    if not described.is_file():
+        raise PolicyFormatError(f"{folder}: there is no policy.json here. Make a policy with: langroute fit FILE... -o {folder}")
+    try:
+        whole = json.loads(described.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    except (ValueError, OSError, RecursionError) as error:
+        raise PolicyFormatError(f"{described}: damaged or cut off: {error}.") from error
+    version = whole.get("format") if isinstance(whole, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise PolicyFormatError(f"{described}: this is no description of a policy.")
+    if version > FORMAT:
+        raise PolicyFormatError(f"{described}: made by a newer langroute (format {version}; this one reads up to {FORMAT}).")
+    check_description(whole, str(described))
+    return dict(whole)
 
 
 def _read_by(groups: Sequence[Group], reader: Reader) -> tuple[Group, ...]:

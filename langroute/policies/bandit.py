@@ -15,7 +15,7 @@ from langroute.errors import ConfigurationError, DuplicateRouteError
 from langroute.estimators.features import Floats, Ints
 from langroute.estimators.store import Group
 from langroute.failures import classify
-from langroute.policies.base import reward_of
+from langroute.policies.base import MayAwait, awaits, reward_of
 from langroute.policies.learned import Learned
 from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection
 
@@ -44,7 +44,7 @@ class Explored(Selection):
     """A constant 1, the estimated success, and the estimated cost."""
 
 
-class Bandit:
+class Bandit(MayAwait):
     """Thompson sampling over routes, on what a fitted estimator expects of each; it learns from explicit outcomes.
 
     A decision explores with probability `explore`; otherwise it takes what looks best. Routes whose expected success is below `floor`
@@ -113,18 +113,17 @@ class Bandit:
         self._tasks: OrderedDict[str, list[str]] = OrderedDict()
         self._random = np.random.default_rng(seed)
         self._lock = threading.Lock()
-        if self._learned is not None and callable(getattr(self._learned, "aselect", None)):
-            self.aselect = self._aselect
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            kept = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "aselect")}
+            kept = {key: value for key, value in self.__dict__.items() if key != "_lock"}
             return kept | {"_open": self._open.copy(), "_tasks": self._tasks.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-        if self._learned is not None and callable(getattr(self._learned, "aselect", None)):
-            self.aselect = self._aselect
+
+    def _must_await(self) -> bool:
+        return awaits(self._learned)
 
     def routes_named(self) -> Iterable[str]:
         """Routes that may be selected."""

@@ -8,10 +8,47 @@ from typing import Any
 from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection
 
 
-class Wrapper:
+def awaits(policy: Any) -> bool:
+    """The policy must call something, so that whoever can wait for it asks its `aselect`.
+
+    Example:
+        >>> from langroute.policies.fixed import Fixed
+        >>> awaits(Fixed("small"))
+        False
+    """
+    return callable(getattr(policy, "aselect", None))
+
+
+async def ask(policy: Any, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+    """What a policy selects, awaited where it must call something."""
+    found: Selection | None = await policy.aselect(request, attempts) if awaits(policy) else policy.select(request, attempts)
+    return found
+
+
+class MayAwait:
+    """A policy that has `aselect` only where what it asks must be awaited.
+
+    The router asks a policy that has it through its driver, which costs more.
+    """
+
+    @property
+    def aselect(self) -> Any:
+        """`select`, awaited."""
+        if not self._must_await():
+            raise AttributeError(f"{type(self).__name__} calls nothing that must be awaited: ask `select`.")
+        return self._aselect
+
+    def _must_await(self) -> bool:
+        raise NotImplementedError
+
+    async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
+        raise NotImplementedError
+
+
+class Wrapper(MayAwait):
     """A policy around another one: what the router tells it, the inner one hears too.
 
-    A wrapper around a policy that must call something gets an `aselect` of its own where it defines `_around`.
+    A wrapper around a policy that must call something has an `aselect` of its own.
     """
 
     def __init__(self, policy: Any) -> None:
@@ -20,9 +57,9 @@ class Wrapper:
         if not callable(getattr(policy, "select", None)):
             raise ConfigurationError(f"{type(self).__name__} goes around a policy; {type(policy).__name__} has no `select`.")
         self.policy = policy
-        if callable(getattr(policy, "aselect", None)):
-            # Only then: the router asks a policy that has `aselect` through its driver, which costs more.
-            self.aselect = self._aselect
+
+    def _must_await(self) -> bool:
+        return awaits(self.policy)
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from zlib import crc32
 
 from langroute.arguments import check_able, check_number
-from langroute.policies.base import reward_of
+from langroute.policies.base import MayAwait, ask, awaits, reward_of
 from langroute.records import Attempt, Decision, Outcome, Request, Selection
 
 RUNNING, HARM, SUCCESS = "running", "harm", "success"
@@ -79,7 +79,7 @@ class CanaryVerdict:
     """Tasks with an outcome on either side."""
 
 
-class Canary:
+class Canary(MayAwait):
     """Give a share of the tasks to a new policy, whole tasks at a time, until a sequential test says harm or success.
 
     A task stays on its side for all its steps. At harm everything goes back to the old policy by itself; at success everything goes to
@@ -114,18 +114,17 @@ class Canary:
         self._sides: OrderedDict[str, tuple[bool, str]] = OrderedDict()
         self._decided: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
-        if any(callable(getattr(policy, "aselect", None)) for policy in (old, new)):
-            self.aselect = self._aselect
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            kept = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "aselect")}
+            kept = {key: value for key, value in self.__dict__.items() if key != "_lock"}
             return kept | {"_arms": deepcopy(self._arms), "_sides": self._sides.copy(), "_decided": self._decided.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-        if any(callable(getattr(policy, "aselect", None)) for policy in (self.old, self.new)):
-            self.aselect = self._aselect
+
+    def _must_await(self) -> bool:
+        return awaits(self.old) or awaits(self.new)
 
     def routes_named(self) -> Iterable[str]:
         """Routes of both policies."""
@@ -141,10 +140,7 @@ class Canary:
         return found
 
     async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        policy = self._side_of(request)
-        ask = getattr(policy, "aselect", None)
-        found: Selection | None = policy.select(request, attempts) if ask is None else await ask(request, attempts)
-        return found
+        return await ask(self._side_of(request), request, attempts)
 
     def _side_of(self, request: Request) -> Any:
         return self.new if self._is_new(request.step.task or request.step.thread) else self.old

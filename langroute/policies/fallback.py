@@ -205,9 +205,7 @@ class Fallback(Wrapper):
             circuit.probing = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**{key: value for key, value in self.__dict__.items() if key not in ("_lock", "aselect")}, "_circuits": {}}
+        return {**{key: value for key, value in self.__dict__.items() if key != "_lock"}, "_circuits": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock())
-        if callable(getattr(self.policy, "aselect", None)):
-            self.aselect = self._aselect

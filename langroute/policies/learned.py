@@ -18,6 +18,7 @@ from langroute.estimators.estimator import Estimate
 from langroute.estimators.features import Floats, Ints
 from langroute.estimators.plan import Plan, agreement_code, state_features
 from langroute.estimators.store import Group, Point, PolicyFile, load_policy_file
+from langroute.policies.base import MayAwait, ask, awaits
 from langroute.records import Attempt, Request, RouteInfo, Selection
 
 
@@ -43,7 +44,7 @@ _Rates = tuple[Floats, Floats, Floats]
 """USD for a token read, a token written and a call, for each route of a group; infinite where a route is not eligible."""
 
 
-class _Fitted(ABC):
+class _Fitted(MayAwait, ABC):
     """What the learned policies share: one group of routes, and estimates that are remembered for the request at hand."""
 
     def __init__(self, group: Group, *, version: str = "") -> None:
@@ -53,22 +54,17 @@ class _Fitted(ABC):
         self._place = {route: place for place, route in enumerate(group.routes)}
         self._last = threading.local()
         self._rates: dict[tuple[int, ...], tuple[Sequence[RouteInfo], _Rates]] = {}
-        if (sense := group.estimator.sense) is not None:
-            if sense.reader is None:
-                raise ConfigurationError(
-                    "The policy was fitted with embeddings. Give the same: load_policy(directory, embeddings=...), or --embeddings."
-                )
-            self._reader = sense.reader
-            # Only then: the router asks a policy that has `aselect` through its driver, which costs more.
-            self.aselect = self._aselect
+        if group.estimator.sense is not None:
+            self._reader = group.estimator.sense.reading()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "_rates", "aselect")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "_rates")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _last=threading.local(), _rates={})
-        if self.group.estimator.sense is not None:
-            self.aselect = self._aselect
+
+    def _must_await(self) -> bool:
+        return self.group.estimator.sense is not None
 
     @abstractmethod
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
@@ -289,7 +285,7 @@ class LearnedCascade(_Fitted):
         )
 
 
-class LearnedGroups:
+class LearnedGroups(MayAwait):
     """Several groups of routes, each with a policy of its own: the one that knows most of the eligible routes is asked.
 
     Args:
@@ -303,8 +299,9 @@ class LearnedGroups:
         self.policies, self.version = tuple(policies), version
         if not self.policies:
             raise ConfigurationError("Give a policy for each group of routes; there is none.")
-        if any(callable(getattr(policy, "aselect", None)) for policy in self.policies):
-            self.aselect = self._aselect
+
+    def _must_await(self) -> bool:
+        return any(map(awaits, self.policies))
 
     def routes_named(self) -> Iterable[str]:
         """Every route that may be selected."""
@@ -322,9 +319,7 @@ class LearnedGroups:
         return self.of(request.route_names).select(request, attempts)
 
     async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        policy = self.of(request.route_names)
-        ask = getattr(policy, "aselect", None)
-        return policy.select(request, attempts) if ask is None else await ask(request, attempts)
+        return await ask(self.of(request.route_names), request, attempts)
 
 
 def load_policy(
