@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo demo-quick test matrix lint types docs check clean
+.PHONY: demo demo-quick test matrix foreign lint types docs check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ test: $(VENV)/.test
 
 matrix:
 	$(PYTHON) tests/run_matrix.py
+
+# The tests of LangChain's agents, langgraph-prebuilt and deepagents with a router in their models' place.
+foreign:
+	$(PYTHON) tests/foreign/run.py $(FOREIGN_ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""How long does it take to adapt a history? `python benchmarks/adapting.py`.
+"""Benchmark of history adaptation: time per step. Run: `python benchmarks/adapting.py`.
 
 Warm: the next step of a thread whose beginning was read before, as in an agent's loop. Cold: a thread that comes from a checkpoint,
 where every message is a new object.

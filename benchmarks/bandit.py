@@ -1,11 +1,11 @@
-"""Does the bandit reach the best fixed route on recorded outcomes, and does it recover when the world moves?
+"""Benchmark of the bandit policy on recorded outcomes: utility against the best fixed route, and recovery after a change.
 
-For each source a policy is fitted on one part; requests are drawn from the other. The bandit is told the outcome of the route it chose,
-twenty decisions late, and its utility is the score less what the call cost: a success is worth three mean calls of the dearest route.
-It is compared with the best single route on the very same requests: over 500 requests after 2,000 outcomes, then after another 2,000
-since a planted change. `quality`: the best route fails at half of what it used to solve. `price`: its price rises tenfold.
+For each source a policy is fitted on one part; requests are drawn from the other. The bandit receives the outcome of the route it chose
+twenty decisions later, and its utility is the score minus the cost: a success is worth three mean calls of the most expensive route.
+It is compared with the best single route on the same requests: over 500 requests after 2,000 outcomes, then after another 2,000
+since a simulated change. `quality`: the best route fails at half of what it used to solve. `price`: its price rises tenfold.
 
-Then its promises: how often each route was chosen beside how often its propensities say, and what a route that went bad still gets when there is a floor.
+Then its guarantees: observed frequencies of routes against their propensities, and the share of a degraded route under a floor.
 
 Run: python benchmarks/bandit.py [--seeds 20] [--only zeroeval,bfcl,mmlu_pro,routellm] [--cold]
 """
@@ -19,16 +19,16 @@ from time import perf_counter
 import numpy as np
 from offpolicy import held_back
 
+from langroute.core.records import Attempt, Decision, Outcome, Request, RouteInfo, Step
 from langroute.estimators.estimator import Estimate
 from langroute.learning.replay import request_of
 from langroute.policies.bandit import Bandit
-from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Step
 
 OUTCOMES, JUDGED, LATE = 2000, 500, 20
 
 
 class World:
-    """Recorded requests of one source, and what each route made of them."""
+    """Recorded requests of one source, with the outcome of each route."""
 
     def __init__(self, source: str, folder: Path) -> None:
         stored, parts = held_back(source, folder)
@@ -48,7 +48,7 @@ class World:
 
 
 class Life:
-    """A bandit that meets the world's requests in a random order."""
+    """A bandit that receives the world's requests in random order."""
 
     def __init__(self, world: World, seed: int, *, cold: bool, **options: float) -> None:
         self.world, self.random = world, np.random.default_rng(seed)
@@ -60,7 +60,7 @@ class Life:
         self.chosen = np.zeros(len(self.routes))
 
     def live(self, rounds: int) -> tuple[float, float]:
-        """Mean utility over these requests, and that of the best single route on them."""
+        """Return the mean utility over these requests, and that of the best single route on them."""
         utility = self.scores - self.world.cost_weight * self.costs
         best = utility.mean(0).argmax()
         own = other = 0.0
@@ -82,7 +82,7 @@ class Life:
         return own / rounds, other / rounds
 
     def change(self, kind: str) -> None:
-        """Move the world under the best single route."""
+        """Change the world so that the best single route gets worse."""
         best = int((self.scores - self.world.cost_weight * self.costs).mean(0).argmax())
         if kind == "quality":
             self.scores[:, best] *= self.random.random(len(self.scores)) < 0.5
@@ -110,13 +110,13 @@ def reach(world: World, seeds: int, *, cold: bool) -> None:
 
 
 def said(ratios: list[float]) -> str:
-    """Ratios in a few words."""
+    """Format ratios."""
     near = sum(ratio >= 0.9 for ratio in ratios)
     return f"{np.mean(ratios):.3f} of the best route's utility, least {min(ratios):.3f}; within a tenth in {near} of {len(ratios)} runs"
 
 
 def promises(world: World) -> None:
-    """Print whether propensities are what happens, and whether the floor holds."""
+    """Print whether observed frequencies match the propensities, and whether the floor holds."""
     life = Life(world, 1, cold=False, explore=0.2)
     life.live(500)
     request, count = world.requests[0], 4000

@@ -1,12 +1,12 @@
-"""What does a budget add to a call, and does it hold?
+"""Benchmark of budgets: overhead per call, and overshoot under concurrency.
 
     python benchmarks/budgets.py [--rounds 500] [--seeds 20] [--redis redis://127.0.0.1:6379/0]
 
 The first table is the median over rounds of (router with a budget - the same router without), both timed in the same round in shuffled
-order, in microseconds. SQLite works in a temporary folder; Redis is asked only where an address is given.
+order, in microseconds. SQLite works in a temporary folder; Redis is measured only if an address is given.
 
-The second part lets 200 tasks at once spend from one budget of 10 USD in memory, over and over with other seeds. Each call costs 0.1 to 5
-cents, at random. It prints the least and the most that was spent, and ends with 1 where one run overshot.
+The second part lets 200 concurrent tasks spend from one budget of 10 USD in memory, once for each seed. Each call costs 0.1 to 5
+cents, at random. It prints the lowest and the highest spend, and exits with 1 if a run overshot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from langchain_core.messages import AIMessage
 
 from langroute import Budget, ChatRouter, Route
 from langroute.budgets import MemoryBudgets, RedisBudgets, SqliteBudgets
-from langroute.errors import BudgetExceededError
+from langroute.core.errors import BudgetExceededError
 from langroute.policies import Fixed
 from langroute.testing import ScriptedModel
 
@@ -34,13 +34,13 @@ LIMIT_USD, LONGEST = 10.0, 1000
 
 
 def router(budget: Any = None) -> ChatRouter:
-    """A router over one model, with or without a budget that is never used up."""
+    """Return a router over one model, with or without a budget that is never used up."""
     route = Route(ScriptedModel("ok", max_tokens=100), price={"input": 1, "output": 5})
     return ChatRouter({"frontier": route}, policy=Fixed("frontier"), budget=budget)
 
 
 def added(store: Any, rounds: int) -> float:
-    """Microseconds that a budget in this store adds to a call."""
+    """Return the microseconds that a budget in this store adds to a call."""
     plain, bound = router(), router(Budget(usd=1e6, per="all", store=store))
     differences = []
     for number in range(rounds + 20):
@@ -55,7 +55,7 @@ def added(store: Any, rounds: int) -> float:
 
 
 async def spend(seed: int, tasks: int = 200) -> tuple[float, int, int]:
-    """Let many tasks spend until the budget stops them: USD, calls answered, tasks stopped."""
+    """Let many tasks spend until the budget stops them, and return USD, answered calls and stopped tasks."""
     chance, spent, stopped = random.Random(seed), [], 0
 
     def answer(_: Any) -> AIMessage:

@@ -1,4 +1,4 @@
-"""Fit the estimator that ships with langroute, and say what it does on sources it never saw.
+"""Build script of the default estimator: fits it and evaluates it on held-out sources.
 
 Run: python benchmarks/build_default_estimator.py [FOLDER_OF_OUTCOMES] [OUTPUT]
 """

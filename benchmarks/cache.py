@@ -1,9 +1,9 @@
-"""What does an answer from the cache cost? Paired with LangChain's own caches in one run, in shuffled order.
+"""Benchmark of cache hits, paired with LangChain's own caches in one run, in shuffled order.
 
     python benchmarks/cache.py [--rounds 1000] [--entries 1000000] [--lookups 1000000]
 
 `through ChatRouter, beyond the lookup` is the median over rounds of (a whole `invoke` that hits - the lookup alone), both timed in the same
-round. The lookup alone is the key of the messages, the store's value, the entry that was made of it and a new message of that. It is said
+round. The lookup alone is the key of the messages, the store's value, the decoded entry and a new message. It is reported
 three times: with nothing else in the round, beside a bare model and a router without a cache, and beside LangChain's caches, whose
 milliseconds of work push everything else out of the processor's caches. `SQLiteCache` is langchain-community's and is left out where that
 is not installed. Everything is bounded and runs in this process and a Redis of its own, in a temporary folder.
@@ -30,7 +30,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 sys.path.insert(0, str(Path(__file__).parent))
 from overhead import history
 from redis_server import RedisServer
@@ -38,16 +38,16 @@ from redis_server import RedisServer
 from langroute.cache import MemoryStore, ResponseCache
 from langroute.cache.entries import encode, fresh
 from langroute.cache.reading import Readings
-from langroute.cache.response import Ask
+from langroute.cache.response import CacheRequest
 from langroute.cache.semantic import SemanticCache
 from langroute.cache.stores.redis import RedisStore
 from langroute.cache.stores.sqlite import SqliteStore
-from langroute.chat_model import ChatRouter
 from langroute.embeddings import HashedEmbeddings
+from langroute.hosts.chat_model import ChatRouter
 
 
 def paired(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Microseconds of each kind of work in every round; in each round all of them, in shuffled order."""
+    """Return the microseconds of each kind of work in every round; all kinds run in each round, in shuffled order."""
     for work in works.values():
         for _ in range(20):
             work()
@@ -65,7 +65,7 @@ def difference(taken: dict[str, list[float]], one: str, other: str) -> float:
 
 
 def lookup_alone(model: ChatRouter, messages: list[Any]) -> Callable[[], Any]:
-    """The key of the messages, the store's value, the entry made of it and a message of one's own; without a router around them."""
+    """Return a function that does the lookup without a router: key, stored value, decoded entry and a new message."""
     cache, key = model.response_cache, model.response_cache.store.keys()[0]
     keys, space, readings = cache.keys, cache.base, Readings()
     parts = (b"x" * 32, b"", b"")
@@ -132,12 +132,12 @@ def hits(rounds: int, folder: Path) -> None:
 
 
 def filled(store: Any, entries: int) -> list[Any]:
-    """Tickets for some of the entries that were put."""
+    """Return tickets for some of the stored entries."""
     cache = ResponseCache(store)
     message = AIMessage("A short answer.", response_metadata={"finish_reason": "stop"})
 
     def asked(number: int) -> Any:
-        return cache.open(Ask([HumanMessage(f"Question {number}?")], "answer", "cheap", "cheap", b"m" * 16, (), {}, None))
+        return cache.open(CacheRequest([HumanMessage(f"Question {number}?")], "answer", "cheap", "cheap", b"m" * 16, (), {}, None))
 
     rows = []
     for number in range(entries):
@@ -195,13 +195,13 @@ def scale(entries: int, folder: Path, value: bytes) -> None:
 
 
 def isolation(lookups: int) -> None:
-    """Random lookups of 1,000 tenants who all ask the same few things."""
+    """Count wrong answers in random lookups of 1,000 tenants who all ask the same few questions."""
     cache = ResponseCache(MemoryStore(max_entries=100_000), isolate=["tenant_id"])
     chance, texts = random.Random(1), [[HumanMessage(f"Question {number}?")] for number in range(20)]
 
     def ask(tenant: int, text: int) -> Any:
         metadata = {"tenant_id": str(tenant)}
-        return cache.open(Ask(texts[text], "answer", "r", "cheap", b"m", (), {}, None, metadata))
+        return cache.open(CacheRequest(texts[text], "answer", "r", "cheap", b"m", (), {}, None, metadata))
 
     crossed = answered = 0
     for _ in range(lookups):
@@ -241,7 +241,7 @@ NEARLY = {"price of the": "price of the big", "change the": "change the old"}
 
 
 def semantic_isolation(lookups: int, stores: dict[str, tuple[Any, int]]) -> None:
-    """Random lookups of 1,000 tenants who all ask the same in many wordings; every stored answer names its tenant."""
+    """Count wrong answers in lookups of 1,000 tenants who ask the same in many wordings. Every stored answer names its tenant."""
     questions = [form.format(plan) for plan in PLANS for form in ASKED]
     asked: list[tuple[int, HumanMessage]] = []
     for number, question in enumerate(questions):
@@ -263,7 +263,7 @@ def semantic_isolation(lookups: int, stores: dict[str, tuple[Any, int]]) -> None
         for _ in range(count):
             tenant = chance.randrange(1000)
             number, message = asked[chance.randrange(len(asked))]
-            ticket = cache.open(Ask([message], "answer", "r", "cheap", b"m", (), {}, None, {"tenant_id": str(tenant)}))
+            ticket = cache.open(CacheRequest([message], "answer", "r", "cheap", b"m", (), {}, None, {"tenant_id": str(tenant)}))
             hit = cache.recall(ticket)
             if hit is None:
                 answer = AIMessage(f"{tenant}: {number}", response_metadata={"finish_reason": "stop"})
@@ -281,7 +281,7 @@ def semantic_isolation(lookups: int, stores: dict[str, tuple[Any, int]]) -> None
 
 @contextmanager
 def redis_store() -> Iterator[RedisStore | None]:
-    """A store in a server of its own, where one is installed."""
+    """Yield a store in a Redis server of its own, where one is installed."""
     try:
         server = RedisServer()
     except (ImportError, pytest.skip.Exception) as error:
@@ -295,7 +295,7 @@ def redis_store() -> Iterator[RedisStore | None]:
 
 
 def versions() -> None:
-    """The same key in every Python that is named on the command line."""
+    """Compare the key of one request in every Python that is named on the command line."""
     program = (
         "from langchain_core.messages import *; from langroute.cache.keys import Keys, settings_digest\n"
         "m=[HumanMessage('Hi é'),AIMessage('',tool_calls=[{'name':'t','args':{'b':[1,2.5,None],'a':'x'},'id':'1'}]),ToolMessage('r',tool_call_id='1')]\n"

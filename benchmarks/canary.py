@@ -1,7 +1,7 @@
-"""How often is a canary wrong when one looks after every outcome, how soon does it find harm, and does a shadow delay anybody?
+"""Benchmark of canaries under sequential checks: false alarms, time to detection, and delays caused by a shadow.
 
-Each canary meets tasks one by one, and its verdict is looked at after every one of them. Under `none` both policies are alike, so that
-harm is a false alarm; `margin` is a new policy that is worse by exactly the margin, so that success is one.
+Each canary receives tasks one by one, and its verdict is checked after every one. Under `none` both policies are equal, so that
+`harm` is a false alarm; `margin` is a new policy that is worse by exactly the margin, so that success is one.
 
 Run: python benchmarks/canary.py [--canaries 1000] [--tasks 2000] [--only canary,shadow]
 """
@@ -14,14 +14,14 @@ from collections import Counter
 import numpy as np
 
 from langroute import ChatRouter
+from langroute.core.records import Decision, Outcome, Step
 from langroute.policies import Canary, Fixed, Shadow
 from langroute.policies.canary import HARM, RUNNING, SUCCESS
-from langroute.records import Decision, Outcome, Step
 from langroute.testing import ScriptedModel
 
 
 def canary(old: float, new: float, share: float, tasks: int, seed: int) -> tuple[str, int]:
-    """The verdict, and after how many tasks it came."""
+    """Return the verdict, and the number of tasks after which it was reached."""
     random = np.random.default_rng(seed)
     trial = Canary(Fixed("old"), Fixed("new"), share=share)
     luck = random.random(tasks)
@@ -61,7 +61,7 @@ def verdicts(count: int, tasks: int) -> None:
 
 
 def shadows(calls: int = 2000) -> None:
-    """Print what a call takes with a shadow and without, where the shadow's model takes a tenth of a second."""
+    """Print the duration of a call with and without a shadow whose model takes a tenth of a second."""
 
     def slow(_: object) -> str:
         time.sleep(0.1)

@@ -1,15 +1,15 @@
-"""Which methods are worth their place in the blend? Each alone, and what it adds, on requests it did not see.
+"""Ablation of the estimator's methods: each alone, and its contribution to the blend, on held-out requests.
 
-Every source is cut in four. On three parts each method is fitted, and cross-fitted for the weights of the blends; the fourth is judged.
-Beside what ships (words and shapes) stand methods from the literature that do not: pairs of letters over all requests, nearest neighbours,
-cluster means and item response. Printed: mean surprise (log loss), for the pair of RouteLLM also the APGR on MMLU and on GSM8K, and the
+Every source is split in four. Each method is fitted on three parts, and cross-fitted for the weights of the blends; the fourth is the
+test set. The shipped methods (words and shapes) are compared with others from the literature: character pairs over all requests, nearest
+neighbours, cluster means and item response theory. Printed: log loss, for the pair of RouteLLM also the APGR on MMLU and on GSM8K, and the
 weights of the blend.
 
-With --own: what weights of a label's own do for RouteLLM's pair, in whole estimators with and without them, what a plain TF-IDF
-logistic regression says of the very same requests, and what is gained by knowing how other models did on them.
+With --own: the effect of per-label weights on RouteLLM's pair, in whole estimators with and without them; a plain TF-IDF
+logistic regression on the same requests; and the gain from knowing how other models did on them.
 
-With --embeddings MODULE:ATTRIBUTE, also what a linear model of these embeddings' vectors adds, as `langroute fit --embeddings` has it,
-and what their nearest neighbours do.
+With --embeddings MODULE:ATTRIBUTE: also a linear model on these embeddings, as in `langroute fit --embeddings`, and their nearest
+neighbours.
 
 Run: OPENBLAS_NUM_THREADS=1 python benchmarks/estimators.py [--seed 1] [--only bfcl,zeroeval,routellm] [--own] [--embeddings NAME]
 """
@@ -27,11 +27,12 @@ from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from langroute.core.object_names import object_at
+from langroute.estimators.char_ngrams import pair_counts, weighed
 from langroute.estimators.documents import document_of
+from langroute.estimators.embedding_features import CachedEmbeddings
 from langroute.estimators.estimator import logit, probability
 from langroute.estimators.features import featurize
-from langroute.estimators.letters import pair_counts, weighed
-from langroute.estimators.sense import Reader
 from langroute.learning.crossfit import fit_blend, fit_estimator
 from langroute.learning.frontier import apgr, gap_recovered
 from langroute.learning.grouping import group, table_of
@@ -47,7 +48,6 @@ from langroute.learning.training import (
     vocabulary_of,
     weighting_of,
 )
-from langroute.naming import object_at
 
 FOLDER = Path(os.environ.get("LANGROUTE_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "outcomes"
 OUTER, INNER = 4, 3
@@ -56,7 +56,7 @@ OUTER, INNER = 4, 3
 class Data:
     """One source as matrices. Words and directions are taken from all requests: they know no outcome."""
 
-    def __init__(self, source: str, reader: Reader | None = None) -> None:
+    def __init__(self, source: str, reader: CachedEmbeddings | None = None) -> None:
         routes, every = group(list(read_traffic([FOLDER / f"{source}.jsonl.gz"])))[0]
         members = [one for one in every if all(name in one.outcomes for name in routes)]
         table = table_of(members, routes, prices_for(routes, read_prices(FOLDER / "prices.toml")))
@@ -165,7 +165,7 @@ def shapes(data: Data, seen: np.ndarray, unseen: np.ndarray, said: np.ndarray, s
 
 
 def apgrs(data: Data, guess: np.ndarray) -> str:
-    """Of a pair of routes, on either part."""
+    """Return the APGR of a pair of routes, on either part."""
     strong = int(data.scores.mean(0).argmax())
     gain, preference = (array[:, strong] - array[:, 1 - strong] for array in (data.scores, guess))
     parts = (("MMLU", ~data.gsm), ("GSM8K", data.gsm))
@@ -173,7 +173,7 @@ def apgrs(data: Data, guess: np.ndarray) -> str:
 
 
 def own_weights(data: Data, seed: int) -> None:
-    """Print what whole estimators say, with weights of a label's own and without."""
+    """Print the results of whole estimators, with and without a label's own weights."""
     outer, table = folds(len(data.scores), OUTER, seed), data.table
     success = {name: np.zeros(data.scores.shape) for name in ("plain TF-IDF", "without own weights", "with own weights")}
     for part in range(OUTER):
@@ -198,7 +198,7 @@ def own_weights(data: Data, seed: int) -> None:
 
 
 def known_difficulty(data: Data) -> float:
-    """APGR on GSM8K of somebody who has seen 13 other models answer each of its questions."""
+    """Return the APGR on GSM8K given the answers of 13 other models to each question."""
     others = {one.messages[-1]["content"]: one for one in read_traffic([FOLDER / "zeroeval.jsonl.gz"])}
     asked = [others.get(one.messages[-1]["content"]) for one in data.table.exchanges]
     rows = [row for row, one in enumerate(asked) if one is not None and data.gsm[row]]
@@ -208,7 +208,7 @@ def known_difficulty(data: Data) -> float:
 
 
 def judge(data: Data, seed: int, blends: Sequence[Sequence[str]]) -> None:
-    """Print what each blend says of requests that were not seen."""
+    """Print the results of each blend on held-out requests."""
     count = len(data.scores)
     outer = folds(count, OUTER, seed)
     success = {names: np.zeros(data.scores.shape) for names in map(tuple, blends)}
@@ -254,7 +254,7 @@ if __name__ == "__main__":
     reader = None
     if given.embeddings:
         sys.path.insert(0, str(Path.cwd()))
-        reader = Reader(object_at(given.embeddings, "model of embeddings", "embed_documents"))
+        reader = CachedEmbeddings(object_at(given.embeddings, "model of embeddings", "embed_documents"))
         tried = ["sense", "sense_neighbours"]
     for source in given.only.split(","):
         print(source)

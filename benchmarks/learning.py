@@ -1,4 +1,4 @@
-"""What do fitted policies get, and cost, on recorded outcomes that were held back?
+"""Benchmark of fitted policies: quality and cost on held-out recorded outcomes.
 
 Each source is split by a hash of its requests. `langroute fit` sees one part, `langroute replay` the other, through the command line.
 Then the time of a decision, of replaying and of fitting everything.
@@ -59,7 +59,7 @@ def held_back(source: str, share: float, seed: int, folder: Path) -> Path:
         for name, path in parts.items():
             path.write_text("".join(line for line in lines if ("gsm8k" in json.loads(line)["task"]) == ("GSM" in name)))
     for name, path in parts.items():
-        found = json.loads(command("replay", path, "--policy", folder / source, "--prices", prices, "--json"))
+        found = json.loads(command("replay", path, "--policy", folder / source, "--prices", prices, "--format", "json"))
         best = found["frontier"]
         print(f"{name}: {found['requests']} held back, best single {best['route']} {best['quality']:.4f}; fitted in {took:.0f} s")
         for one in found["targets"]:
@@ -107,9 +107,9 @@ def speed(policy: Path, test: Path) -> None:
     """Time of a decision, of many, and the memory of a policy."""
     from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+    from langroute.core.records import Request, RouteInfo, Step
     from langroute.learning.replay import replay
     from langroute.policies.learned import load_policy
-    from langroute.records import Request, RouteInfo, Step
 
     tracemalloc.start()
     learned = load_policy(policy, tolerance=0.1)
@@ -142,7 +142,7 @@ def speed(policy: Path, test: Path) -> None:
         count = replay([whole], policy)["requests"]
         took.append(perf_counter() - begun)
     begun = perf_counter()
-    command("replay", whole, "--policy", policy, "--json")
+    command("replay", whole, "--policy", policy, "--format", "json")
     said = f"{count / min(took):.0f} requests a second in process (best of 3), {count / (perf_counter() - begun):.0f} as a command"
     print(f"  replay of all {count} requests: {said}")
     from langroute.estimators.documents import document_of

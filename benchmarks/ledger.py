@@ -1,4 +1,4 @@
-"""What does recording add to a call, and how fast are the sums of many decisions?
+"""Benchmark of the ledger: overhead of recording per call, and query time over many decisions.
 
     python benchmarks/ledger.py calls [--rounds 2000]
     python benchmarks/ledger.py many [--decisions 5000000] [--file big.db]
@@ -6,7 +6,7 @@
 `calls`: each number is the median over rounds of (recorded - not recorded) in microseconds, both timed in the same round in shuffled
 order; in brackets the median without. The ledger is SQLite at its default level and writes while the calls go on.
 
-`many`: fills a SQLite ledger through the ledger's own writer, sums it by day, and asks it what reports ask, from the sums and from raw rows.
+`many`: fills a SQLite ledger through the ledger's own writer, sums it by day, and times the queries of reports on the sums and on raw rows.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from sqlalchemy import func, select
 
-from langroute.callbacks import OutcomeTracker
-from langroute.chat_model import ChatRouter
-from langroute.context import Task
+from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage
+from langroute.core.task_context import Task
+from langroute.hosts.chat_model import ChatRouter
 from langroute.ledger import open_ledger, schema
-from langroute.ledger.writing import Entry
+from langroute.ledger.batch import Entry
 from langroute.policies.fixed import Fixed
-from langroute.records import Attempt, Decision, Outcome, Selection, Step, Usage
+from langroute.tracking.callbacks import OutcomeTracker
 
 TARGET_US = 40.0
 
 
 class Nothing:
-    """A ledger that keeps nothing: what a call costs without recording."""
+    """A ledger that stores nothing, to measure a call without recording."""
 
     def record(self, decision: Any) -> None:
         pass
@@ -54,7 +54,7 @@ class Nothing:
 
 
 def paired(bare: Callable[[], Any], recorded: Callable[[], Any], rounds: int) -> tuple[float, float]:
-    """Median of (recorded - bare) and of bare, in microseconds."""
+    """Return the medians of (recorded - bare) and of bare, in microseconds."""
     for _ in range(100):
         bare()
         recorded()
@@ -95,7 +95,7 @@ def calls(rounds: int) -> None:
 
 
 def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[Entry]:
-    """Decisions of an imagined company: 8 teams, 5 kinds of task, 4 nodes, 3 routes, 40 users."""
+    """Yield decisions of a synthetic company: 8 teams, 5 task kinds, 4 nodes, 3 routes, 40 users."""
     rng = random.Random(7)
     routes = [
         ("small", "small-1", "cheap", 0.0004),
@@ -145,7 +145,7 @@ def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[Entry]
 
 
 def many(count: int, file: Path) -> None:
-    """Fill a ledger, sum it, ask it."""
+    """Fill a ledger, roll it up and query it."""
     fresh = not file.exists()
     with open_ledger(file) as ledger:
         if fresh:
@@ -165,7 +165,7 @@ def many(count: int, file: Path) -> None:
 
 
 def questions(ledger: Any) -> None:
-    """What reports ask, from the sums and from raw rows."""
+    """Time the queries of reports, on the sums and on raw rows."""
     la, p = schema.labels.c, schema.places.c
     dc, dt, dp = schema.daily_calls.c, schema.daily_tasks.c, schema.daily_parts.c
     c, t = schema.calls.c, schema.tasks.c
@@ -192,7 +192,7 @@ def questions(ledger: Any) -> None:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the selected benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["calls", "many"])
     parser.add_argument("--rounds", type=int, default=2000)

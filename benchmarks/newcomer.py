@@ -1,7 +1,7 @@
-"""How well do fifty answers place a new model? On recorded outcomes, one route after another is held to be new.
+"""Benchmark of placing a new model from fifty answers: each route of the recorded outcomes in turn is treated as new.
 
-The others are fitted on seven tenths of the requests. The newcomer is placed by 50 of its answers there, and judged on the other three
-tenths: mean surprise (log loss), against the mean of the same 50 answers and against a fit that has all its answers.
+The others are fitted on seven tenths of the requests. The newcomer is placed by 50 of its answers there, and tested on the other three
+tenths: log loss, against the mean of the same 50 answers and against a fit that has all its answers.
 
 Run: python benchmarks/newcomer.py [--source zeroeval] [--answers 50] [--seed 1] [--routes a,b,c]
 """
@@ -46,7 +46,7 @@ if __name__ == "__main__":
     documents = [document_of(one.messages, one.tools, one.labels) for one in fresh]
 
     def fitted(names: tuple[str, ...]):
-        """A group fitted on these routes; answers are of no use here, and without them no cascade is looked for."""
+        """Return a group fitted on these routes, without answers, so that no cascade is fitted."""
         bare = [
             replace(one, outcomes={name: one.outcomes[name]._replace(answer=None, has_answer=False) for name in names})
             for one in train

@@ -1,10 +1,10 @@
-"""Do off-policy estimates agree with the truth, on logs made from recorded outcomes?
+"""Benchmark of off-policy estimates against the true values, on logs made from recorded outcomes.
 
-For each source a policy is fitted on one part. Of the other part logs are made: requests are drawn with replacement, a logging policy
-picks one route for each with a known probability, and the outcomes of all other routes are thrown away. The estimates of what the
-fitted policy would get are compared with what it gets on the full record of that part.
+For each source a policy is fitted on one part. Logs are simulated from the other part: requests are drawn with replacement, a logging
+policy picks one route for each with a known probability, and the outcomes of all other routes are discarded. The estimated value of the
+fitted policy is compared with its true value on the full record of that part.
 
-Two logging policies: `even` picks any route alike; `careful` stays with the best single route but for three requests in ten.
+Two logging policies: `even` picks routes uniformly; `careful` picks the best single route except for three requests in ten.
 
 Run: python benchmarks/offpolicy.py [--runs 100] [--only zeroeval,bfcl,mmlu_pro,routellm]
 """
@@ -20,7 +20,7 @@ from learning import FOLDER, split
 from langroute.estimators.store import PolicyFile
 from langroute.learning.fit import fit_files
 from langroute.learning.offpolicy import ESTIMATORS, estimate_value
-from langroute.learning.parts import Part, Rates, parts_of
+from langroute.learning.parts import Rates, TrafficPart, parts_of
 from langroute.learning.prices import read_prices
 from langroute.learning.traffic import read_traffic
 from langroute.policies.learned import policy_from
@@ -29,7 +29,7 @@ TOLERANCES = (0.1, 1.0)
 SHARE = 0.3
 
 
-def held_back(source: str, folder: Path) -> tuple[PolicyFile, list[Part]]:
+def held_back(source: str, folder: Path) -> tuple[PolicyFile, list[TrafficPart]]:
     """A policy that was fitted on one part, and the other part's outcomes of all its routes."""
     train, test = split(source, SHARE, 1, folder)
     prices = read_prices(FOLDER / "prices.toml")

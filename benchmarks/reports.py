@@ -1,4 +1,4 @@
-"""How long does a report take over five million decisions, and how large is its page?
+"""Benchmark of reports over five million decisions: time and page size.
 
     python benchmarks/reports.py                    # 100,000 tasks of 50 decisions each; about 3 GB on disk, deleted afterwards
     python benchmarks/reports.py --tasks 2000       # a quick look

@@ -1,9 +1,9 @@
-"""How are the pictures of docs/reports.md made?
+"""Script that makes the screenshots of docs/reports.md.
 
     python benchmarks/screenshots.py [ledger with 100,000 tasks]
 
-Needs Chromium, Playwright and Pillow (pip install axe-playwright-python pillow). The large ledger is what
-`python benchmarks/reports.py --ledger FILE` leaves; without it that picture stays as it is.
+Needs Chromium, Playwright and Pillow (pip install axe-playwright-python pillow). The large ledger is written by
+`python benchmarks/reports.py --ledger FILE`; without it that screenshot is not updated.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from langroute import ChatRouter, Route
-from langroute.context import task
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
-from langroute.records import Outcome
 from langroute.reports.page import write_page
 from langroute.reports.pagedata import page_data
 from langroute.reports.window import Window

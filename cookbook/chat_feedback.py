@@ -1,8 +1,8 @@
-"""Feedback from a chat: thumbs, edits, and what the next message says by itself.
+"""Feedback from a chat: thumbs, edits, and implicit feedback in the next message.
 
-Every answer carries the id of its decision. The chat's front end sends it back with a thumb or an edit; a person who asks the same again
-has said something, too. An "undo that" weighs less than a thumb: what somebody said outright decides. Only measures are kept:
-neither the question nor the comment is in the ledger at its default level.
+Every answer carries the id of its decision. The chat's front end sends it back with a thumb or an edit; asking the same question again is
+implicit feedback. An "undo that" weighs less than a thumb: explicit feedback decides. Only measures are stored: neither the question nor
+the comment is in the ledger at its default level.
 
 Output:
     thread-1: False, told by implicit:asked_again, user
@@ -18,21 +18,23 @@ from pathlib import Path
 from langchain_core.messages import HumanMessage
 
 from langroute import ChatRouter, Route
-from langroute.callbacks import OutcomeTracker
-from langroute.implicit import Implicit
 from langroute.ledger import open_ledger
-from langroute.outcomes import Metric, Outcomes
 from langroute.policies import Fixed
 from langroute.testing import ScriptedModel
+from langroute.tracking.callbacks import OutcomeTracker
+from langroute.tracking.implicit_feedback import ImplicitFeedback
+from langroute.tracking.outcomes import Metric, Outcomes
 
 with open_ledger(Path(tempfile.mkdtemp()) / "ledger.db") as ledger:
+    # With real models:
+    #   routes = {"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}
     routes = {"cheap": Route(ScriptedModel("Port 80."), price={"input": 0.5, "output": 2}), "frontier": ScriptedModel("Port 8080.")}
     model = ChatRouter(routes, policy=Fixed("cheap"), ledger=ledger)
-    tracker = OutcomeTracker(ledger, implicit=Implicit())
+    tracker = OutcomeTracker(ledger, implicit=ImplicitFeedback())
     outcomes = Outcomes(model, metrics=[Metric("thumbs"), Metric("kept_share", kind="score", threshold=0.8)])
 
     def chat(thread: str, history: list, said: str):
-        """One turn of the chat: what a web handler would do."""
+        """Answer one turn of the chat, as a web handler would."""
         history.append(HumanMessage(said))
         answer = model.invoke(history, {"callbacks": [tracker], "configurable": {"thread_id": thread}})
         history.append(answer)

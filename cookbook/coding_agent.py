@@ -1,7 +1,7 @@
 """A small coding agent whose tests decide which model writes.
 
-A LangGraph graph writes a function, runs its tests for real and says what it made. The cheap model writes first; its answer is
-tentative until the tests have passed in a process of their own, with limits on time and memory. Where they fail, the frontier model
+A LangGraph graph writes a function, runs its tests for real and summarizes the result. The cheap model writes first; its answer is
+provisional until the tests have passed in a process of their own, with limits on time and memory. Where they fail, the frontier model
 writes, and the agent never sees the rejected code. The summary stays with the cheap model: nothing depends on it.
 
 Scripted models write here, so that the recipe runs anywhere. With `--local` the same agent runs on two real models on this machine
@@ -27,8 +27,8 @@ from langgraph.graph import END, START, StateGraph
 from langroute import ChatRouter, Price, Route, local, task
 from langroute.demo.agent import TestsPass, code_in, wanted
 from langroute.demo.sandbox import Tested, run_tests
-from langroute.demo.tasks import Task, tasks
-from langroute.explain import explain
+from langroute.demo.tasks import DemoTask, tasks
+from langroute.hosts.explain import explain
 from langroute.policies.rules import Rule, Rules
 from langroute.testing import ScriptedModel
 from langroute.verifiers import default_verifiers
@@ -37,16 +37,16 @@ TASKS = tasks(["add", "primes"])
 
 
 class State(TypedDict, total=False):
-    """What the agent knows."""
+    """Graph state of the agent."""
 
-    task: Task
+    task: DemoTask
     answer: BaseMessage
     tested: Tested
     summary: str
 
 
 def build(model: ChatRouter) -> Any:
-    """The agent: an ordinary graph that knows one chat model."""
+    """Return the agent: an ordinary graph that uses one chat model."""
 
     def write(state: State) -> State:
         return {"answer": model.invoke([HumanMessage(wanted(state["task"]) + "\nOnly the code.")], max_tokens=220)}
@@ -71,7 +71,7 @@ def build(model: ChatRouter) -> Any:
 
 
 def scripted(**code: str) -> ScriptedModel:
-    """Stands in for a model: writes the code it was given, and sums up."""
+    """Return a stand-in for a model that writes the given code and summarizes."""
 
     def reply(messages: list[BaseMessage]) -> str:
         asked = str(messages[-1].content)
@@ -84,11 +84,13 @@ def scripted(**code: str) -> ScriptedModel:
 
 @contextmanager
 def routes() -> Iterator[dict[str, Route]]:
-    """Scripted models, or real ones with `--local`."""
+    """Return scripted models, or real ones with `--local`."""
     if "--local" not in sys.argv:
         right = "def primes(n):\n    return [i for i in range(2, n + 1) if all(i % d for d in range(2, i))]"
         wrong = "def primes(n):\n    return [i for i in range(n) if i % 2]"
         add = "def add(a, b):\n    return a + b"
+        # With real models:
+        #   yield {"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}
         yield {
             "cheap": Route(scripted(add=add, primes=wrong), price=Price(input=0.1, output=0.4)),
             "frontier": Route(scripted(add=add, primes=right), price=Price(input=0.5, output=2.0)),
@@ -100,7 +102,7 @@ def routes() -> Iterator[dict[str, Route]]:
 
 
 # The tests judge what the cheap model writes; a summary only has to be there.
-policy = Rules([Rule("cheap", kind=("edit", "summarize"), checked=True)], otherwise="frontier")
+policy = Rules([Rule("cheap", kind=("edit", "summarize"), verify=True)], default="frontier")
 with routes() as given:
     model = ChatRouter(given, policy=policy, verifier=[*default_verifiers(), TestsPass(TASKS)])
     agent = build(model)

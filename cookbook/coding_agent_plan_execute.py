@@ -3,7 +3,7 @@
 The tests are real: they run in a Python process of their own against the file that the agent wrote. Only the models are scripted, so that the
 recipe runs anywhere. The strong one plans the turn; the cheap one writes and tests; when its tests have failed twice the policy calls that
 stuck, and the strong one looks over the work. The cheap one then goes on. Prompt caches are counted: `CacheAware` goes around the policy,
-whose plans and reviews are firm, so they are not traded for a warm cache.
+whose plans and reviews say `override_wrappers`, so they are not traded for a warm cache.
 
 Output:
     1 act      frontier  plans the turn
@@ -64,10 +64,10 @@ def run_tests() -> str:
 
 
 class FailuresAreResults(AgentMiddleware):
-    """A failed test run is something to read, not the end of the agent."""
+    """Middleware that returns a tool's error as its result instead of ending the agent."""
 
     def wrap_tool_call(self, request, handler):
-        """Answer with the error where a tool raises."""
+        """Return the error as the result if a tool raises."""
         try:
             return handler(request)
         except RuntimeError as error:
@@ -75,7 +75,7 @@ class FailuresAreResults(AgentMiddleware):
 
 
 def write_and_test(text: str, number: int, thought: str = "") -> AIMessage:
-    """A model's wish to write the file and run the tests."""
+    """Return a model's request to write the file and run the tests."""
     return AIMessage(
         thought,
         tool_calls=[
@@ -86,7 +86,7 @@ def write_and_test(text: str, number: int, thought: str = "") -> AIMessage:
 
 
 def look(number: int, thought: str) -> AIMessage:
-    """A model's wish to see where the tests stand."""
+    """Return a model's request to run the tests."""
     return AIMessage(thought, tool_calls=[{"name": "run_tests", "args": {}, "id": f"look_{number}"}])
 
 
@@ -105,6 +105,10 @@ coder = ScriptedModel(
     "slugify is done; its tests pass.",
     model="coder",
 )
+# With real models:
+#   from langchain.chat_models import init_chat_model
+#   routes = {"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}
+#   planner = init_chat_model("anthropic:claude-opus-4-6")
 routes = {
     "cheap": Route(coder, price={"input": 1, "output": 5, "cache_read": 0.1}),
     "frontier": Route(planner, price={"input": 5, "output": 25, "cache_read": 0.5}),

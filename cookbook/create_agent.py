@@ -1,11 +1,12 @@
 """Route every model call of an agent made by `create_agent`, one middleware and nothing else.
 
 The agent looks a thing up twice. Its tool fails, so the third step is stuck, and the router moves the turn up to the strong model; the
-next turn starts where it would have started. A title that middleware asks for on the side would stay cheap.
+next turn starts where it would have started. A tool failure is detected by its status, not by the text of its result, which is untrusted.
+A title requested by other middleware would stay on the cheap model.
 
 Output:
-    1 act      balanced  no rule fits
-    2 observe  balanced  stays with the turn's route
+    1 act      cheap     looks easy: act, 0.02 that it needs a frontier model, stakes low
+    2 observe  cheap     stays with the turn's route
     3 observe  frontier  stuck: tool calls fail or repeat
     answer: The archive is down; nothing was found.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 
 from langroute import Route, RouterMiddleware
 from langroute.testing import ScriptedModel
@@ -23,17 +24,23 @@ from langroute.testing import ScriptedModel
 @tool
 def look_up(name: str) -> str:
     """Look a person up in the archive."""
-    return f"Error: the archive did not answer for {name}"
+    raise ToolException(f"the archive did not answer for {name}")
+
+
+look_up.handle_tool_error = True
 
 
 def calling(name: str, number: int) -> AIMessage:
-    """A model's wish to look somebody up."""
+    """Return a model's request to look somebody up."""
     return AIMessage("", tool_calls=[{"name": "look_up", "args": {"name": name}, "id": f"call_{number}", "type": "tool_call"}])
 
 
+# With real models:
+#   routes = {"cheap": "openai:gpt-5-nano", "balanced": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}
+#   agent = create_agent("anthropic:claude-opus-4-6", [look_up], middleware=[RouterMiddleware(routes)])
 routes = {
-    "cheap": Route(ScriptedModel("A title"), price={"input": 0.1, "output": 0.4}),
-    "balanced": Route(ScriptedModel(calling("Ada", 1), calling("Ada Lovelace", 2)), price={"input": 1, "output": 5}),
+    "cheap": Route(ScriptedModel(calling("Ada", 1), calling("Ada Lovelace", 2)), price={"input": 0.1, "output": 0.4}),
+    "balanced": Route(ScriptedModel("Somebody will look into it."), price={"input": 1, "output": 5}),
     "frontier": Route(ScriptedModel("The archive is down; nothing was found."), price={"input": 5, "output": 25}),
 }
 agent = create_agent(routes["frontier"].model, [look_up], middleware=[RouterMiddleware(routes)])

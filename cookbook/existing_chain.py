@@ -1,15 +1,15 @@
 """Route an existing chain: replace its model, change nothing else.
 
-The chain below was written for one model. With `ChatRouter` in its place, titles and classifications go to the cheap model and
+The chain below was written for one model. With `ChatRouter` in its place, what looks easy goes to the cheap model and
 everything else to the strong one; the answer says which model it came from, why, and what it cost. The models here are scripted so
-that the recipe runs offline; put in `"openai:gpt-5-mini"` and `"anthropic:claude-opus-4-6"`, or any chat models.
+that the recipe runs offline.
 
 Output:
-    Summary of the incident.
-      summarize step -> cheap: a step beside the conversation
-        cost 0.0000182 USD, baseline (frontier) 0.000275 USD
+    A full disk at night
+      title step -> cheap: looks easy: title, 0.05 that it needs a frontier model, stakes low
+        cost 0.0000157 USD, baseline (frontier) 0.000240 USD
     A wound that keeps its edges together heals faster.
-      answer step -> frontier: no rule fits
+      answer step -> frontier: looks hard: answer, 0.57 that it needs a frontier model, stakes low
         cost 0.000355 USD, baseline (frontier) 0.000355 USD
 """
 
@@ -21,21 +21,23 @@ from langchain_core.prompts import ChatPromptTemplate
 from langroute import ChatRouter, Route
 from langroute.testing import ScriptedModel
 
+# With real models:
+#   model = ChatRouter({"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"})
 model = ChatRouter(
     {
-        "cheap": Route(ScriptedModel("Summary of the incident."), price={"input": 0.25, "output": 2}),
+        "cheap": Route(ScriptedModel("A full disk at night"), price={"input": 0.25, "output": 2}),
         "frontier": Route(ScriptedModel("A wound that keeps its edges together heals faster."), price={"input": 5, "output": 25}),
     }
 )
 
-summarize = ChatPromptTemplate.from_template("Summarize this incident in one sentence: {incident}") | model | StrOutputParser()
+entitle = ChatPromptTemplate.from_template("Write a title for this incident: {incident}") | model | StrOutputParser()
 explain = ChatPromptTemplate.from_template("Why is {practice} done?") | model | StrOutputParser()
 
 
 def main() -> None:
     """Run both chains and show what was decided."""
     for chain, given in (
-        (summarize, {"incident": "the pager rang at night and the disk was full"}),
+        (entitle, {"incident": "the pager rang at night and the disk was full"}),
         (explain, {"practice": "stitching a wound"}),
     ):
         print(chain.invoke(given))

@@ -1,13 +1,13 @@
 """Route inside a LangGraph graph: a planner, a worker and a title, each with its own decision.
 
-`RouterNode` answers the messages of a state; the router knows by the node's name what kind of step it is. `route_edge` sends the whole
+`RouterNode` answers the messages of a state; a step is judged by what it is asked, and its metadata may say what it is. `route_edge` sends the whole
 request to one of two branches by the same policies.
 
 Output:
     triage      -> research
-    plan        -> frontier    planning and review decide what follows
-    work        -> frontier    no rule fits
-    title       -> cheap       a step beside the conversation
+    plan        -> frontier    not surely easy: answer, 0.23 that it needs a frontier model, stakes low
+    work        -> frontier    not surely easy: answer, 0.29 that it needs a frontier model, stakes low
+    title       -> cheap       the caller says: title
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from langroute import ChatRouter, Route, RouterNode, route_edge
 from langroute.policies import Rule, Rules
 from langroute.testing import ScriptedModel
 
+# With real models:
+#   model = ChatRouter({"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"})
 model = ChatRouter(
     {
         "cheap": Route(ScriptedModel("Moving house"), price={"input": 0.25, "output": 2}),
@@ -25,12 +27,13 @@ model = ChatRouter(
     }
 )
 triage = route_edge(
-    {"cheap": "title", "frontier": "plan"}, policy=Rules([Rule("cheap", kind="chat")], otherwise="frontier"), default="frontier"
+    {"cheap": "title", "frontier": "plan"}, policy=Rules([Rule("cheap", kind="chat")], default="frontier"), default="frontier"
 )
 
 graph = StateGraph(MessagesState)
-for name in ("plan", "work", "title"):
-    graph.add_node(name, RouterNode(model))
+graph.add_node("plan", RouterNode(model))
+graph.add_node("work", RouterNode(model))
+graph.add_node("title", RouterNode(model).with_config(metadata={"langroute_step_kind": "title"}))
 graph.add_conditional_edges(START, triage, ["plan", "title"])
 graph.add_edge("plan", "work")
 graph.add_edge("work", "title")

@@ -1,8 +1,8 @@
 """Share one cache among many tenants without sharing an answer.
 
-`isolate` names what must be known of a request before the cache is even asked. It is part of every key and compared again on every stored
-value; a request that does not say whose it is goes straight to the model. A server sets it once, around everything that it does for a
-tenant; what runs inside may narrow it, never widen it.
+`isolate` names the metadata that a request must have before the cache is used. Their values are part of every key and compared again on
+every stored value; a request without them goes straight to the model. A server sets them once, around all work for a tenant; code inside
+may narrow the scope, never widen it.
 
 Output:
     acme     What is our discount?    miss                                20 percent for acme
@@ -27,9 +27,11 @@ DISCOUNTS = {"acme": 20, "globex": 5, "nobody": 0}
 
 
 def main() -> None:
-    """Ask the same question for two tenants, and for nobody."""
+    """Ask the same question for two tenants, and without a tenant."""
     with tempfile.TemporaryDirectory() as folder:
         cache = ResponseCache(Path(folder) / "cache.db", isolate=["tenant_id"])
+        # With a real model:
+        #   model = ChatRouter({"small": "openai:gpt-5-mini"}, response_cache=cache)
         scripted = ScriptedModel()
         model = ChatRouter({"small": scripted}, response_cache=cache, prices={"small": {"input": 1, "output": 2}})
 

@@ -1,7 +1,7 @@
 """Measure an existing chain before anything is routed, without changing it.
 
-The chain below knows nothing of langroute. Run it inside `track(...)`, tell how each task went, and the ledger says what a *successful*
-task costs: failed attempts included. The models are scripted so that the recipe runs offline.
+The chain below knows nothing of langroute. Run it inside `track(...)`, record each task's outcome, and the ledger reports the cost of a
+*successful* task, failed attempts included. The models are scripted so that the recipe runs offline.
 
 Output:
     ticket-0: 2 calls, 0.000785 USD, ok
@@ -20,12 +20,16 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnablePassthrough
 
-from langroute.callbacks import OutcomeTracker, track
 from langroute.ledger import open_ledger
-from langroute.outcomes import record_outcome
 from langroute.testing import ScriptedModel
+from langroute.tracking.callbacks import OutcomeTracker, track
+from langroute.tracking.outcomes import record_outcome
 
 # The program as it is: classify a ticket, then answer it. The provider is down once.
+# With real models:
+#   from langchain.chat_models import init_chat_model
+#   triage = init_chat_model("openai:gpt-5-mini").with_retry()
+#   writer = init_chat_model("anthropic:claude-opus-4-6")
 triage = ScriptedModel("billing", "billing", ConnectionError("down"), "billing", model="big-model").with_retry()
 writer = ScriptedModel("Dear customer, we have corrected the invoice. " * 2, model="big-model")
 chain = (

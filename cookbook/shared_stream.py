@@ -1,7 +1,8 @@
 """Three people ask the same at the same time: one call is made, and all three see it being written.
 
-A response cache is all it takes. Who comes while a stream is under way hears it from its first word on, as chunks of a call of his own that costs
-nothing. Here the first one, whose call it is, closes the window after three words; the others get the whole answer, and it is kept.
+This needs only a response cache. A caller that arrives while a stream is running receives it from its first word on, as chunks of a
+separate call that costs nothing. Here the first caller, who started the call, closes the window after three words; the others get the
+whole answer, and it is cached.
 
 Output:
     Ann left after:  Open the settings,
@@ -25,7 +26,7 @@ QUESTION = "How do I reset my password?"
 
 
 class Typing(ScriptedModel):
-    """A model that takes its time for every word."""
+    """A model that pauses between words."""
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         for chunk in super()._stream(*args, **kwargs):
@@ -35,6 +36,8 @@ class Typing(ScriptedModel):
 
 async def main() -> None:
     """Ask three times at once, and once later."""
+    # With a real model:
+    #   model = ChatRouter({"small": "openai:gpt-5-mini"}, response_cache=True)
     support = Typing("Open the settings, choose Security, and follow the steps there.")
     model = ChatRouter({"small": support}, response_cache=True, prices={"small": {"input": 1, "output": 2}})
     begun = asyncio.Event()

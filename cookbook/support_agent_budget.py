@@ -40,16 +40,21 @@ from langroute.testing import ScriptedModel
 
 
 def saying(text: str) -> AIMessage:
-    """An answer of 50 tokens to a prompt of 200."""
+    """Return an answer of 50 tokens to a prompt of 200."""
     return AIMessage(text, usage_metadata={"input_tokens": 200, "output_tokens": 50, "total_tokens": 250})
 
 
 def hand_over(_request: object, _error: Exception) -> str:
-    """What the agent says at the limit; raising an error here would end the run with it."""
+    """Return the agent's message at the limit; raising an error here would end the run with it."""
     return "I cannot go on today. A colleague will call you."
 
 
 store = SqliteBudgets(Path(tempfile.mkdtemp(prefix="langroute-recipe-")) / "budgets.db")
+# With real models:
+#   from langchain.chat_models import init_chat_model
+#   cheap = init_chat_model("openai:gpt-5-mini", max_tokens=500)
+#   frontier = init_chat_model("anthropic:claude-opus-4-6", max_tokens=500)
+#   model = ChatRouter({"cheap": cheap, "frontier": frontier}, policy=..., budget=...)
 model = ChatRouter(
     {
         "cheap": Route(ScriptedModel(saying("Sure."), max_tokens=60), price={"input": 1, "output": 8}),
@@ -64,7 +69,7 @@ model = ChatRouter(
 
 
 def main() -> None:
-    """Talk until the budgets end it."""
+    """Chat until the budgets are used up."""
     spent = 0.0
     for conversation in (1, 2, 3):
         print(f"conversation {conversation}")

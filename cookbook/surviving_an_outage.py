@@ -1,8 +1,8 @@
 """A provider goes down in the middle of a thread, another one takes over, and the first gets its thread back.
 
-Claude thinks and calls a tool; then its provider answers 503. The router tries once more, goes to the other provider with a history that one
-can read (no thinking of Claude's, the tool call and its result as they were), lets Claude rest, and sends one call to see whether it is back.
-The stored thread is never changed, so Claude finds its own signed thinking again. Here both providers are scripted; with real ones, set
+Claude thinks and calls a tool; then its provider answers 503. The router tries once more, goes to the other provider with a history that
+it can read (without Claude's thinking, the tool call and its result unchanged), pauses Claude, and later sends one call to probe it. The
+stored thread is never changed, so Claude finds its own signed thinking again. Here both providers are scripted; with real ones, set
 `max_retries=0` on the models, so that their packages do not retry on top.
 
 Output:
@@ -27,13 +27,13 @@ from langroute.testing import ScriptedModel
 
 
 class ServiceUnavailableError(Exception):
-    """What a provider's package raises: an error with a status."""
+    """Error with a status code, as a provider's package raises it."""
 
     status_code = 503
 
 
 class Provider:
-    """A provider that can be down, and what it was sent last."""
+    """A provider that can be down, and that records the last messages it received."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -48,18 +48,23 @@ class Provider:
 
 
 def thinks(messages: list[Any]) -> bool:
-    """Somebody's thinking is in these messages."""
+    """Return whether the messages contain thinking blocks."""
     blocks = [block for message in messages if isinstance(message.content, list) for block in message.content]
     return any(block.get("type") == "thinking" for block in blocks)
 
 
 def main() -> None:
-    """One thread, four turns."""
+    """Run one thread of four turns."""
     look = {"name": "read_log", "args": {"host": "db-2"}, "id": "toolu_01"}
     thought = {"type": "thinking", "thinking": "The log will tell.", "signature": "c2lnbmVk"}
     claude = Provider(AIMessage([thought, {"type": "text", "text": "I look."}], tool_calls=[look]), "Welcome back.")
     gpt = Provider("The disk of db-2 is full.", "Delete old logs.")
     price = {"input": 3, "output": 15}
+    # With real models:
+    #   from langchain.chat_models import init_chat_model
+    #   gpt = init_chat_model("openai:gpt-5", max_retries=0)
+    #   claude = init_chat_model("anthropic:claude-opus-4-6", max_retries=0)
+    #   routes = {"gpt": gpt, "claude": claude}
     routes = {
         "gpt": Route(ScriptedModel(gpt, provider="openai", model="gpt-5"), price=price),
         "claude": Route(ScriptedModel(claude, provider="anthropic", model="claude-opus-4-6"), price=price),

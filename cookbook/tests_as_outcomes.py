@@ -1,7 +1,7 @@
 """Tests as outcomes: a coding agent's work is judged by running its code.
 
 Each task asks for a function; real tests decide whether it worked. The cheap model goes first and its answer must at least compile;
-the tests' verdict is recorded as the task's outcome, so that the ledger shows what a *working* function costs, per route. The models are
+the tests' verdict is recorded as the task's outcome, so that the ledger shows the cost of a *working* function per route. The models are
 scripted so that the recipe runs offline; their answers are run for real.
 
 Output:
@@ -23,12 +23,12 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from langroute import ChatRouter, Route
-from langroute.context import task
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
 from langroute.ledger.schema import daily_parts, daily_tasks
-from langroute.outcomes import Metric, Outcomes
 from langroute.policies import Cascade
 from langroute.testing import ScriptedModel
+from langroute.tracking.outcomes import Metric, Outcomes
 
 TASKS = {
     "add": ("Write add(a, b).", "assert add(2, 3) == 5"),
@@ -40,7 +40,7 @@ FRONTIER = ["def is_prime(n): return n > 1 and all(n % d for d in range(2, n))"]
 
 
 def compiles(message) -> bool:
-    """A check that costs nothing and needs no tests."""
+    """Verifier that costs nothing and needs no tests."""
     try:
         compile(message.text, "answer", "exec")
     except SyntaxError:
@@ -49,11 +49,13 @@ def compiles(message) -> bool:
 
 
 def passes(code: str, test: str) -> bool:
-    """Run the tests in a process of their own."""
+    """Run the tests in a separate process."""
     return subprocess.run([sys.executable, "-c", f"{code}\n{test}"], capture_output=True, timeout=20, check=False).returncode == 0
 
 
 with open_ledger(Path(tempfile.mkdtemp()) / "ledger.db") as ledger:
+    # With real models:
+    #   model = ChatRouter({"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}, policy=..., verifier=..., ledger=ledger)
     model = ChatRouter(
         {
             "cheap": Route(ScriptedModel(*CHEAP), price={"input": 0.5, "output": 2}),

@@ -1,7 +1,7 @@
 """Try a cheaper model on my traffic: fit, replay on what was held back, and only then switch.
 
-Record what the model in use and the cheaper one answered to the same requests, and score both. `fit` learns where the cheaper one will
-do; `replay` says on requests that it never saw what that would have saved and lost. The policy that was replayed is the one that the
+Record what the model in use and the cheaper one answered to the same requests, and score both. `fit` learns where the cheaper one is
+good enough; `replay` estimates savings and losses on held-out requests. The policy that was replayed is the one that the
 router then runs.
 
 Output:
@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from langroute import ChatRouter, Route
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
+from langroute.core.records import Price
 from langroute.estimators.store import save_policy
 from langroute.learning.card import card_of
 from langroute.learning.fit import fit_files
 from langroute.learning.replay import replay
 from langroute.policies.learned import load_policy
-from langroute.records import Price
 from langroute.testing import ScriptedModel
 
 PRICES = {"small": Price(0.15, 0.6), "large": Price(3.0, 15.0)}
 
 
 def traffic(path: Path, seed: int, count: int) -> Path:
-    """Made requests, answered by both models and scored."""
+    """Return synthetic requests, answered by both models and scored."""
     chance = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
@@ -63,6 +63,8 @@ def main() -> None:
         for one in seen["targets"]:
             relative = one["quality"] / seen["frontier"]["quality"]
             print(f"target {one['target']:.2f}: quality {relative:.1%} of the large model's, cost {one['cost_ratio']:.1%}")
+        # With real models:
+        #   models = {"small": "openai:gpt-5-mini", "large": "anthropic:claude-opus-4-6"}
         models = {name: Route(ScriptedModel("Done."), price=price) for name, price in PRICES.items()}
         router = ChatRouter(models, policy=load_policy(folder / "policy", target=0.95))
         for text in ("Where is parcel 17?", "Customer 3 disputes a refund; weigh the policy and decide."):

@@ -1,6 +1,6 @@
-"""Send a team its weekly report: what was spent, what came of it, what to look at.
+"""Send a team its weekly report: spend, outcomes, and what to review.
 
-Two teams' tickets are answered through one router that records into a ledger; each ticket's outcome is told when it is known. On Monday
+Two teams' tickets are answered through one router that records into a ledger; each ticket's outcome is recorded when it is known. On Monday
 each team gets a few lines of its own and the page with all of it. The models are scripted so that the recipe runs offline. `langroute
 report --by team` and `langroute report --format html -o report.html` do the same from the terminal.
 
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from langroute import ChatRouter, Route
-from langroute.context import task
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
 from langroute.policies import Rule, Rules
-from langroute.records import Outcome
 from langroute.reports import Window, build_report
 from langroute.reports.page import write_page
 from langroute.reports.pagedata import page_data
@@ -34,13 +34,15 @@ from langroute.testing import ScriptedModel
 
 
 def work(ledger: Any) -> None:
-    """A week of two teams."""
+    """Simulate a week of two teams."""
+    # With real models:
+    #   model = ChatRouter({"cheap": "openai:gpt-5-mini", "frontier": "anthropic:claude-opus-4-6"}, policy=..., ledger=ledger)
     model = ChatRouter(
         {
             "cheap": Route(ScriptedModel("Printer on fire"), price={"input": 0.25, "output": 2}),
             "frontier": Route(ScriptedModel("First unplug it, then put it out. " * 20), price={"input": 5, "output": 25}),
         },
-        policy=Rules([Rule("cheap", kind="title")], otherwise="frontier"),
+        policy=Rules([Rule("cheap", kind="title")], default="frontier"),
         ledger=ledger,
     )
     for number in range(1, 11):

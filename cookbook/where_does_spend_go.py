@@ -1,8 +1,9 @@
-"""Where does my spend go, and which of it would a cheaper route have earned as well?
+"""Find where the money goes, and which part of it a cheaper route would have earned as well.
 
 Take the requests of a week with what the route in use answered, and have a cheaper one answer a sample of them too. `langroute analyze`
 groups them and puts high volume and low difficulty first. A group gets a candidate only where the interval rules out that quality drops
-by more than three points; where the evidence is thin, it gets none.
+by more than three points; where the evidence is thin, it gets none. Your own week: `langroute export -o week.jsonl`, then
+`langroute analyze week.jsonl --by task`.
 
 Output:
     3000 requests, 9.90 USD
@@ -25,7 +26,7 @@ PRICES = '[prices]\n"small" = { input = 0.15, output = 0.6 }\n"large" = { input 
 
 
 def week(path: Path) -> Path:
-    """A made week: parcels are easy, disputes are not."""
+    """Return a synthetic week: parcels are easy, disputes are not."""
     chance = random.Random(4)
     with path.open("w", encoding="utf-8") as file:
         for number in range(3000):
@@ -48,7 +49,7 @@ def week(path: Path) -> Path:
 
 
 def main() -> None:
-    """Make a week of traffic and ask where its money went."""
+    """Make a week of traffic and analyze where its money went."""
     with tempfile.TemporaryDirectory() as folder:
         prices = Path(folder) / "prices.toml"
         prices.write_text(PRICES, encoding="utf-8")

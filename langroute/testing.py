@@ -1,13 +1,13 @@
-"""How can a router be tested without a provider?
+"""Test helpers for users: a chat model without a provider, and the contract test suites.
 
-`ScriptedModel` is a real chat model that says what it was told to: text, messages with tool calls, errors, or what a function
-makes of the conversation. It streams, counts tokens and binds tools like any other. `LedgerContract` is the test suite that every
-ledger passes.
+`ScriptedModel` is a real chat model with scripted replies: text, messages with tool calls, errors, or the result of a function of the
+messages. It streams, counts tokens and binds tools like any other. `LedgerContract` is the test suite that every ledger must pass.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from threading import Thread
 from typing import Any
@@ -20,17 +20,17 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SkipValidation
 
+from langroute.core.records import Attempt, Decision, Failure, Outcome, Selection, Signals, Step, Usage, Verdict
 from langroute.ledger.facts import CallRecord, TaskRecord
-from langroute.records import Attempt, Decision, Failure, Outcome, Selection, Signals, Step, Usage, Verdict
 
 
 class ScriptedModel(BaseChatModel):
-    """A chat model that says what it was told to, in order, the last reply for ever.
+    """A chat model that returns scripted replies in order; the last one is repeated.
 
     Args:
         replies: Text, `AIMessage`s, exceptions to raise, or functions of the messages.
-        model: The name it goes by.
-        provider: What it says its provider is.
+        model: Its model name.
+        provider: The provider it reports.
 
     Example:
         >>> model = ScriptedModel("Hm.", "42")
@@ -146,7 +146,7 @@ class ScriptedModel(BaseChatModel):
 
 
 class LedgerContract:
-    """What every ledger has to do. Inherit from it and give a fixture `ledger`.
+    """Contract tests that every ledger must pass. Inherit from it and provide a fixture `ledger`.
 
     Example:
         >>> import pytest
@@ -158,10 +158,10 @@ class LedgerContract:
     """
 
     def decision(self, id: str = "d1", **fields: Any) -> Decision:
-        """A decision that uses every field a ledger has to bring back."""
+        """Return a decision that sets every field a ledger has to restore."""
         attempts = (
             Attempt(
-                Selection("small", "cheapest", propensity=0.8, tentative=True, confidence=0.4),
+                Selection("small", "cheapest", propensity=0.8, provisional=True, confidence=0.4),
                 score=0.25,
                 verdicts=(Verdict("not_empty", 1.0), Verdict("judge", 0.25, cost_usd=0.5)),
                 usage=Usage(100, 20, cache_read=50, cache_write=10, cache_write_1h=5, reasoning=3),
@@ -207,7 +207,7 @@ class LedgerContract:
         return Decision(id, **{**known, **fields})
 
     def test_a_decision_comes_back_as_it_was(self, ledger: Any) -> None:
-        """Every field that is no text survives."""
+        """Every field that is not text is restored."""
         ledger.record(self.decision())
         ledger.flush()
         assert ledger.get("d1") == self.decision()
@@ -219,19 +219,21 @@ class LedgerContract:
         assert ledger.get("d1") == Decision("d1", Step(), None, ())
 
     def test_an_unknown_id_is_none(self, ledger: Any) -> None:
-        """Asking for what is not there is no error."""
+        """Looking up an unknown id is not an error."""
         assert ledger.get("nobody") is None
         assert ledger.task("nobody") is None
 
     def test_the_latest_is_the_one_recorded_last(self, ledger: Any) -> None:
-        """`explain()` without an id shows it."""
+        """`explain()` without an id shows the latest decision."""
         assert ledger.latest() is None
         for name in ("d1", "d2", "d3"):
             ledger.record(self.decision(name))
         assert ledger.latest().id == "d3"
+        assert [decision.id for decision in ledger.recent(2)] == ["d2", "d3"]
+        assert len(ledger.recent(9)) == 3
 
     def test_a_task_sums_its_decisions(self, ledger: Any) -> None:
-        """Failed attempts, retries and checks are part of what it cost."""
+        """Failed attempts, retries and checks are part of a task's cost."""
         ledger.record(self.decision("d1"))
         ledger.record(self.decision("d2"))
         totals = ledger.task("t1")
@@ -244,14 +246,14 @@ class LedgerContract:
         assert {name: share.calls for name, share in totals.by_step_kind.items()} == {"edit": 6}
 
     def test_the_same_decision_twice_counts_once(self, ledger: Any) -> None:
-        """A host that records again after a failure doubles nothing."""
+        """Recording a decision again, as a host may do after a failure, does not count it twice."""
         ledger.record(self.decision())
         ledger.flush()
         ledger.record(self.decision())
         assert ledger.task("t1").decisions == 1
 
     def test_an_unknown_cost_is_counted_not_zero(self, ledger: Any) -> None:
-        """A sum says what it leaves out."""
+        """A sum states how many unknown costs it leaves out."""
         ledger.record(
             self.decision(attempts=(Attempt(Selection("own"), usage=Usage(5, 5), latency_s=0.1),), route="own", cost_usd=None)
         )
@@ -260,7 +262,7 @@ class LedgerContract:
         assert ledger.get("d1").cost_usd is None
 
     def test_calls_without_a_router_belong_to_their_task(self, ledger: Any) -> None:
-        """What a tracker saw and what a router decided add up to one task."""
+        """Calls seen by a tracker and decisions of a router add up to one task."""
         ledger.record(self.decision())
         ledger.record_call(CallRecord("t1", model="other", at=1_790_000_001.0, usage=Usage(10, 1), cost_usd=0.25))
         ledger.record_call(CallRecord("t1", what="tool", tool="search", at=1_790_000_002.0, error_type="ValueError"))
@@ -275,7 +277,7 @@ class LedgerContract:
         assert ledger.task("d1").decisions == 1
 
     def test_a_claim_before_or_after_ties_a_decision_to_its_task(self, ledger: Any) -> None:
-        """A tracker may learn of a decision before the ledger does, or after."""
+        """A tracker may report a decision before the ledger has it, or after."""
         ledger.claim("d1", "root")
         ledger.record(self.decision("d1", step=Step("chat")))
         ledger.record(self.decision("d2", step=Step("chat")))
@@ -287,7 +289,7 @@ class LedgerContract:
         assert ledger.task("d2") is None
 
     def test_a_task_that_is_resumed_ends_as_it_ended_last(self, ledger: Any) -> None:
-        """Interrupted first, done later."""
+        """A task that was interrupted and finished later counts as finished."""
         ledger.record_task(TaskRecord("t1", "interrupted", 10.0, 11.0, "root-1", kind="support"))
         assert ledger.task("t1").state == "interrupted"
         ledger.record_task(TaskRecord("t1", None, 20.0, None, "root-2"))
@@ -305,7 +307,7 @@ class LedgerContract:
         assert [outcome.source for outcome in ledger.outcomes_of("t1")] == ["tests", "implicit:asked_again", "tests"]
 
     def test_an_outcome_may_name_a_decision_or_a_run(self, ledger: Any) -> None:
-        """It counts for the task these belong to."""
+        """The outcome counts for the task that the decision or run belongs to."""
         ledger.record(self.decision())
         ledger.record_task(TaskRecord("t2", "ok", 1.0, 2.0, "root-2"))
         ledger.record_outcome(Outcome(success=True, decision_id="d1", at=1.0))
@@ -316,7 +318,7 @@ class LedgerContract:
         assert ledger.task("t1").success is False
 
     def test_a_thread_can_be_named_as_the_task_it_is(self, ledger: Any) -> None:
-        """Who knows only the conversation's id can tell how it went."""
+        """An outcome can be recorded by the conversation's id alone."""
         ledger.record(self.decision(step=Step("chat"), metadata={"thread_id": "th-1"}))
         ledger.record_outcome(Outcome(success=True, task_id="th-1", at=1.0))
         assert ledger.task("th-1").decisions == 1
@@ -336,8 +338,68 @@ class LedgerContract:
             thread.join()
         assert ledger.task("t1").decisions == 400
 
+    def test_a_long_name_is_the_same_one_everywhere(self, ledger: Any) -> None:
+        """Ids of any length are shortened in the same way everywhere, so that records of the same id meet."""
+        long = "ticket-" + "\U0001f4a5".join(map(str, range(1000)))
+        ledger.record(self.decision(step=Step("chat", task=long)))
+        ledger.record_call(CallRecord(long, model="other" * 1000, at=1.0, cost_usd=0.5, run_id="r" * 3000))
+        ledger.record_task(TaskRecord(long, "ok", 1.0, 2.0, "root" * 1000, kind="k" * 3000, tags={"t" * 3000: "v" * 3000}))
+        ledger.record_outcome(Outcome(success=False, task_id=long, source="s" * 3000, key="k" * 3000, at=1.0))
+        ledger.record_outcome(Outcome(success=True, run_id="root" * 1000, at=2.0))
+        totals = ledger.task(long)
+        assert (totals.decisions, totals.calls, totals.state, totals.success) == (1, 4, "ok", True)
+        assert len(totals.id) <= 256
+        assert ledger.task(totals.id) == totals
+        assert len(ledger.outcomes_of(long)) == 2
+
+    def test_text_that_is_no_text_loses_no_record(self, ledger: Any) -> None:
+        """Lone surrogates, NUL and bytes are kept in a storable form wherever they occur."""
+        broken: Any
+        for number, broken in enumerate(("half \ud83d", "nul \x00", b"caf\xc3\xa9 \xff")):
+            task_id = f"task {number} {broken}" if isinstance(broken, str) else broken
+            attempt = Attempt(Selection(broken, broken), cost_usd=0.25, model=broken, provider=broken, error_type=broken)
+            step = Step(broken, broken, task=task_id, agent=broken, namespace=broken)
+            ledger.record(Decision(f"d{number}", step, broken, (attempt,), reason=broken, problems=(broken,), started_at=1.0))
+            ledger.record_call(CallRecord(task_id, tool=broken, what="tool", at=1.0, node=broken))
+            ledger.record_task(TaskRecord(task_id, "ok", 1.0, 2.0, broken, kind=broken, tags={"team": broken}))
+            ledger.record_outcome(Outcome(success=True, task_id=task_id, key=broken, source=broken, comment=broken, at=1.0))
+            totals = ledger.task(task_id)
+            assert (totals.decisions, totals.tools, totals.success) == (1, 1, True)
+
+    def test_a_number_that_cannot_be_meant_spoils_no_sum(self, ledger: Any) -> None:
+        """Infinity and NaN are not stored, because they would make every sum over them useless."""
+        wrong: Any
+        for wrong in (float("nan"), float("inf"), -float("inf"), 10**400, 1e300):
+            attempt = Attempt(Selection("small", propensity=wrong), usage=Usage(wrong, -5), cost_usd=wrong, latency_s=wrong)
+            ledger.record(self.decision(f"d{wrong}"[:20], attempts=(attempt,), cost_usd=wrong, overhead_s=wrong, started_at=wrong))
+            ledger.record_call(CallRecord("t1", at=wrong, usage=Usage(wrong, -5), cost_usd=wrong, latency_s=wrong))
+            ledger.record_task(TaskRecord("t1", "ok", wrong, wrong))
+        ledger.record_call(CallRecord("t1", at=1.0, usage=Usage(10, 5), cost_usd=0.25, latency_s=0.5))
+        totals = ledger.task("t1")
+        assert (totals.decisions, totals.calls, totals.unknown_costs, totals.cost_usd) == (5, 11, 10, 0.25)
+        assert (totals.usage.input_tokens, totals.usage.output_tokens, totals.latency_s) == (10, 5, 0.5)
+
+    def test_a_record_that_cannot_be_kept_stops_none_after_it(self, ledger: Any) -> None:
+        """The record is left out; the caller and later records are not affected."""
+        wrong: Any
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for wrong in ("yesterday", [1], object()):
+                ledger.record_call(CallRecord("t1", at=wrong, cost_usd=0.25))
+                ledger.record_call(wrong)
+                ledger.record_task(TaskRecord("t1", "ok", wrong))
+            ledger.record(self.decision("d1"))
+            assert ledger.task("t1").decisions == 1
+
     def test_closing_twice_is_fine(self, ledger: Any) -> None:
-        """And what was recorded before is kept."""
+        """What was recorded before the first `close` is kept."""
         ledger.record(self.decision())
         ledger.close()
         ledger.close()
+
+
+__all__ = ["LedgerContract", "ScriptedModel"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

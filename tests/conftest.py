@@ -1,17 +1,36 @@
-"""What do tests of several folders share?"""
+"""Fixtures and configuration shared by tests of several folders."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from servers import protocol_mock
+
+# No test depends on how fast a machine is. Where nobody can look at a new failure at once, the same examples are tried every time.
+settings.register_profile("anywhere", deadline=None)
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background deaf to Ctrl-C, and so would be every program that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def another_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test keeps for its user (the key of the caches) goes away with it. What was fetched before is still found."""
+    home = Path.home()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in (("XDG_DATA_HOME", ".local/share"), ("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")):
+            if name not in os.environ:
+                patch.setenv(name, str(home / folder))
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +44,9 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def mock() -> object:
-    """A protocol mock on loopback that nobody here wrote, as new."""
+def mock() -> Iterator[object]:
+    """A protocol mock on loopback that nobody here wrote, as new; and so it is left, because one serves the whole session."""
     server = protocol_mock()
     server.reset()
-    return server
+    yield server
+    server.reset()

@@ -1,4 +1,4 @@
-"""Do the host tests pass with the oldest and the newest packages that are supported, and on the oldest and newest Python?
+"""Run the host tests with the oldest and the newest supported packages, on the oldest and newest supported Python.
 
     python tests/run_matrix.py [SET ...] [--python PATH=LABEL ...] [--keep FOLDER] [-- PYTEST ARGUMENTS]
 
@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [
     *(
-        "tests/test_equality.py",
-        "tests/test_node.py",
-        "tests/test_middleware.py",
-        "tests/test_robustness.py",
+        "tests/hosts/test_equality.py",
+        "tests/hosts/test_node.py",
+        "tests/hosts/test_middleware.py",
+        "tests/engine/test_robustness.py",
         "tests/test_traps.py",
     ),
     *("tests/standard", "tests/verifiers", "tests/policies"),

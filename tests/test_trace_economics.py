@@ -1,4 +1,4 @@
-"""The replay of recorded threads: through the shipped policies, under the billing of played providers."""
+"""Replay of recorded threads through the shipped policies, under the billing of simulated providers."""
 
 from __future__ import annotations
 

@@ -191,7 +191,9 @@ def test_usage_is_known_where_the_user_binds_tools_inside_a_node() -> None:
 def test_a_route_that_failed_is_not_tried_again_by_a_cascade() -> None:
     failing = {"cheap": Route(ScriptedModel(ConnectionError("down")), price=PRICE)}
     router = ChatRouter(
-        {**failing, "middle": Route(ScriptedModel("m"), price=PRICE), "frontier": two()["frontier"]}, policy=Cascade()
+        {**failing, "middle": Route(ScriptedModel("m"), price=PRICE), "frontier": two()["frontier"]},
+        policy=Cascade(),
+        max_retries=0,
     )
     assert router.invoke("Hi.").content == "m"
     assert [attempt.route for attempt in router.ledger.latest().attempts] == ["cheap", "middle"]

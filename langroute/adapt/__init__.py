@@ -1,18 +1,23 @@
-"""What must change in a history, and in a call's arguments, before another model can read them?
+"""Adaptation of message histories and call arguments to the model that will read them.
 
-| file | question |
+| file | what is in it |
 | --- | --- |
-| `target.py` | What has to be known of a route before a history is written for it? |
-| `history.py` | What must change in a history? |
-| `turns.py` | Does every message stand where the target allows it? |
-| `answers.py` | Whose answer is this, and what of it can the target read? |
-| `blocks.py` | What does a block of content become where its own form is not read? |
-| `arguments.py` | How are a call's arguments spelled for the target? |
-| `memo.py` | What of this history was adapted before? |
+| `target.py` | The facts about a route that decide how a history is written for it |
+| `history.py` | `adapt`: a history made fit for a target |
+| `turns.py` | The order of messages: tool results, system messages, empty messages |
+| `answers.py` | Model messages: what a target can read of another model's answer |
+| `calls.py` | Ids and names of tool calls |
+| `blocks.py` | Content blocks, converted between providers' formats |
+| `media.py` | Images, audio, videos and files, read from any provider's blocks |
+| `arguments.py` | Call arguments, translated to the target's names and values |
+| `own_tools.py` | Providers' own tools: which of the bound tools a route can run |
+| `repair.py` | Malformed messages, reduced to what can be understood |
+| `memo.py` | Memory of histories that were adapted before |
 """
 
 from langroute.adapt.arguments import adapt_kwargs
 from langroute.adapt.history import Adapted, adapt
+from langroute.adapt.own_tools import named_choice, split_tools, told
 from langroute.adapt.target import Target, target_for
 
-__all__ = ["Adapted", "Target", "adapt", "adapt_kwargs", "target_for"]
+__all__ = ["Adapted", "Target", "adapt", "adapt_kwargs", "named_choice", "split_tools", "target_for", "told"]

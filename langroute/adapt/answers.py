@@ -1,7 +1,8 @@
-"""Whose answer is this, and what of it can the target read?
+"""Conversion of model messages to a form that the target model can read.
 
-An answer in the target's own form stays the very same object. Of another model of the same provider only the thinking goes. Anything
-else becomes text and tool calls, which every model reads: what server tools did is told in words, media are handed to the user's side.
+An answer in the target's own format is returned as the same object. From another model of the same provider only thinking is
+removed. Any other answer becomes text and tool calls, which every model reads: results of server tools become text, media move to a
+user message.
 """
 
 from __future__ import annotations
@@ -9,21 +10,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langroute.adapt.blocks import Media, media_of, text_of
+from langroute.adapt.blocks import CALLS, THINKING
+from langroute.adapt.calls import SIGNATURES
+from langroute.adapt.media import Media, media_of, text_of
 from langroute.adapt.target import Target
+from langroute.core.decision_metadata import METADATA_KEY
+from langroute.providers.profile import WireRules
 
-THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought"})
-CALLS = frozenset(
-    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "custom_tool_call", "input_json_delta"}
-)
-"""Blocks that say again what `tool_calls` says."""
-
-SIGNATURES = "__gemini_function_call_thought_signatures__"
-"""Gemini's signatures of tool calls, by the calls' ids."""
+_SERVER_CALLS = ("server_tool_use", "mcp_tool_use", "server_tool_call")
+"""Types of blocks in which a provider calls a tool of its own, whose result is another block."""
 
 _TELLING = frozenset(
     {
@@ -31,15 +31,15 @@ _TELLING = frozenset(
         "__openai_function_call_ids__", SIGNATURES,
     }
 )  # fmt: skip
-"""Extra arguments that a package would send on; another provider's package, too."""
+"""Keys of `additional_kwargs` that an integration package sends to its provider, even when they came from another provider."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TOLD = 2000
-"""Characters that are told of one server tool's result."""
+"""Most characters that are kept of one server tool's result."""
 
 
 def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]]:
-    """The answer as the target reads it, and the media that only a user may send there.
+    """Return the answer in a form the target reads, and the media that must be moved to a user message.
 
     Example:
         >>> from langroute.adapt.target import Target
@@ -57,35 +57,42 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
     provider = metadata.get("model_provider")
     if form == "openai-responses" and isinstance(content, list) and _nameless(content):
         return portable(message)
-    if provider is None and form == "anthropic" and isinstance(content, list) and _plain(content):
+    if provider is None and form in ("anthropic", "bedrock") and isinstance(content, list) and _plain(content):
         return message, []
     if target.wrote(provider) and not (isinstance(content, list) and form in ("openai-chat", "openai-compatible")):
-        if not _has_thinking(message) or target.thought(provider, _model(metadata)):
-            return _named(message, form), []
-        if form == "anthropic" and isinstance(content, list):
-            # The rest is the provider's: its server tools and citations are read by all of its models.
+        if not _has_thinking(message) or target.thought(provider, _model(metadata), _route(metadata)):
+            return _named(message, target.rules), []
+        if form in ("anthropic", "bedrock") and isinstance(content, list):
+            # Only thinking belongs to one model: server tools and citations are read by all models of the provider.
             rest = [block for block in content if not (isinstance(block, Mapping) and block.get("type") in THINKING)]
             return message.model_copy(update={"content": rest}), []
         return portable(message)
     if isinstance(content, str) and not (extra and _TELLING & set(extra)):
-        # Text and tool calls: nothing in it belongs to anybody.
-        return _named(message, form), []
+        # Plain text and tool calls: nothing in it is specific to a provider.
+        return _named(message, target.rules), []
     return portable(message)
 
 
 def _plain(content: list[Any]) -> bool:
-    """Text and calls as a user writes them for Claude, with marks of its prompt cache."""
+    """Return whether there are only `text` and `tool_use` blocks, as a user writes them for Claude."""
     return all(isinstance(block, Mapping) and block.get("type") in ("text", "tool_use") for block in content)
 
 
 def _nameless(content: list[Any]) -> bool:
-    """Text and calls that are no items of a response: text has no id, and older packages would send an empty one."""
+    """Return whether the content is text and calls, some text without an item id: older OpenAI packages would send an empty one."""
     known = all(isinstance(block, Mapping) and block.get("type") in ("text", *CALLS) for block in content)
     return known and any(block["type"] == "text" and not block.get("id") for block in content)
 
 
 def _model(metadata: Mapping[str, Any]) -> str | None:
     name = metadata.get("model_name") or metadata.get("model")
+    return name if isinstance(name, str) else None
+
+
+def _route(metadata: Mapping[str, Any]) -> str | None:
+    """Return the route that wrote an answer, where the answer came from a router."""
+    told = metadata.get(METADATA_KEY)
+    name = told.get("route") if isinstance(told, Mapping) else None
     return name if isinstance(name, str) else None
 
 
@@ -100,21 +107,46 @@ def _has_thinking(message: AIMessage) -> bool:
 
 
 def _signed(block: Mapping[str, Any]) -> bool:
-    """Gemini signs text and calls too, for the model that wrote them."""
+    """Return whether a block carries a thought signature of Gemini, which also signs text and calls."""
     extras = block.get("extras")
     return "thought_signature" in block or (isinstance(extras, Mapping) and "signature" in extras)
 
 
-def _named(message: AIMessage, form: str) -> AIMessage:
-    """With a name that OpenAI takes; agents set names of their own."""
+def _named(message: AIMessage, rules: WireRules | None) -> AIMessage:
+    """Return the message with a name that OpenAI accepts; agents set arbitrary ones."""
     name = message.name
-    if name is None or form not in ("openai-chat", "openai-compatible") or _NAME.fullmatch(name):
+    if name is None or rules is None or not rules.named_messages or _NAME.fullmatch(name):
         return message
     return message.model_copy(update={"name": plain_name(name)})
 
 
+def answered(message: AIMessage) -> AIMessage:
+    """Return an answer with words in place of calls of server tools that never got a result; Claude refuses those.
+
+    Example:
+        >>> asked = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rain"}}
+        >>> answered(AIMessage([asked])).content
+        [{'type': 'text', 'text': '[web_search {"query": "rain"}]'}]
+    """
+    content = message.content
+    # A call whose result is still to come waits for the results of the user's own tools.
+    if not isinstance(content, list) or message.tool_calls:
+        return message
+    results = {block.get("tool_use_id") or block.get("tool_call_id") for block in content if isinstance(block, Mapping)}
+    new = [_unanswered(block) if _asks(block, results) else block for block in content]
+    return message if all(map(is_, new, content)) else message.model_copy(update={"content": new})
+
+
+def _asks(block: Any, results: set[Any]) -> bool:
+    return isinstance(block, Mapping) and block.get("type") in _SERVER_CALLS and block.get("id") not in results
+
+
+def _unanswered(block: Any) -> dict[str, Any]:
+    return {"type": "text", "text": f"[{_tool(block)}{_arguments(block)}]"}
+
+
 def plain_name(name: str) -> str:
-    """A name that every provider takes.
+    """Return a name that every provider accepts.
 
     Example:
         >>> plain_name("My agent")
@@ -124,7 +156,7 @@ def plain_name(name: str) -> str:
 
 
 def portable(message: AIMessage) -> tuple[AIMessage, list[Media]]:
-    r"""An answer as text and tool calls.
+    r"""Return an answer as text and tool calls, and the media in it.
 
     Example:
         >>> searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rain"}}
@@ -154,7 +186,7 @@ def portable(message: AIMessage) -> tuple[AIMessage, list[Media]]:
 
 
 def _told(block: Any) -> tuple[str, list[Media]]:
-    """What a block says, in words, and the media in it."""
+    """Return a block's content as text, and the media in it."""
     if isinstance(block, str):
         return block, []
     kind = block.get("type")
@@ -193,7 +225,7 @@ def _arguments(block: Mapping[str, Any]) -> str:
 
 
 def _outcome(block: Mapping[str, Any]) -> str:
-    """What a call that carries its own result came to."""
+    """Return the result of a call block that carries its own result, as text."""
     for key in ("output", "outputs", "results"):
         value = block.get(key)
         if value:
@@ -213,7 +245,7 @@ def _result(block: Mapping[str, Any]) -> tuple[str, list[Media]]:
 
 
 def _words(value: Any) -> str:
-    """The words of a result: titles, addresses, text, output; nothing encrypted, no media."""
+    """Return the text of a result: titles, URLs, text, output; no encrypted content and no media."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -1,87 +1,28 @@
-"""How are a call's arguments spelled for the target?
+"""Translation of call arguments to the target provider's names and values.
 
-An argument that the target's package would refuse is translated where it has a counterpart and left out otherwise. Names that nobody
-knows are the user's own and pass.
+An argument that the target's package would refuse is translated where it has a counterpart and left out otherwise. Unknown names
+are the user's own and are passed on unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from langchain_core.utils.function_calling import convert_to_json_schema
+
 from langroute.adapt.target import Target
-
-_OPENAI = ("openai-chat", "openai-responses")
-_CHAT = ("openai-chat", "openai-compatible")
-_LIKE_OPENAI = (*_OPENAI, "openai-compatible")
-
-ONLY: Mapping[str, tuple[str, ...]] = {
-    "parallel_tool_calls": (*_LIKE_OPENAI, "mistral"),
-    "user": _LIKE_OPENAI,
-    "verbosity": _OPENAI,
-    "seed": (*_CHAT, "gemini"),
-    "logprobs": _CHAT,
-    "top_logprobs": _LIKE_OPENAI,
-    "logit_bias": _CHAT,
-    "n": _CHAT,
-    "frequency_penalty": (*_CHAT, "mistral", "gemini"),
-    "presence_penalty": (*_CHAT, "mistral", "gemini"),
-    "modalities": ("openai-chat",),
-    "audio": ("openai-chat",),
-    "prediction": ("openai-chat",),
-    "web_search_options": ("openai-chat",),
-    "stream_options": _CHAT,
-    "reasoning": ("openai-responses",),
-    "include": ("openai-responses",),
-    "truncation": ("openai-responses",),
-    "previous_response_id": ("openai-responses",),
-    "text": ("openai-responses",),
-    "store": _OPENAI,
-    "safety_identifier": _OPENAI,
-    "prompt_cache_key": _OPENAI,
-    "prompt_cache_options": _OPENAI,
-    "prompt_cache_retention": _OPENAI,
-    "service_tier": (*_OPENAI, "anthropic"),
-    "reasoning_effort": (*_LIKE_OPENAI, "anthropic", "gemini"),
-    "effort": ("anthropic",),
-    "thinking": ("anthropic",),
-    "output_config": ("anthropic",),
-    "top_k": ("anthropic", "gemini"),
-    "betas": ("anthropic",),
-    "cache_control": ("anthropic",),
-    "container": ("anthropic",),
-    "context_management": ("anthropic", "openai-responses"),
-    "mcp_servers": ("anthropic",),
-    "inference_geo": ("anthropic",),
-    "safety_settings": ("gemini",),
-    "generation_config": ("gemini",),
-    "cached_content": ("gemini",),
-    "tool_config": ("gemini",),
-    "thinking_budget": ("gemini",),
-    "thinking_level": ("gemini",),
-    "thinking_config": ("gemini",),
-    "include_thoughts": ("gemini",),
-    "response_mime_type": ("gemini",),
-    "response_modalities": ("gemini",),
-    "safe_mode": ("mistral",),
-    "safe_prompt": ("mistral",),
-    "random_seed": ("mistral",),
-    "prompt_mode": ("mistral",),
-    "extra_body": _LIKE_OPENAI,
-    "extra_query": (*_LIKE_OPENAI, "anthropic"),
-    "extra_headers": (*_LIKE_OPENAI, "anthropic"),
-}
-"""Argument → the forms whose package takes it. One that is not here is taken by all, or is the user's own."""
+from langroute.providers.profile import WireRules
+from langroute.providers.wire import ARGUMENTS
 
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_LENGTH = {"gemini": "max_output_tokens"}
 _SAMPLING = ("temperature", "top_p", "top_k")
 _FORCED = ("any", "required", True)
-_EFFORTS = {"minimal": "low", "none": "low", "xhigh": "high", "max": "high"}
 
 
 def adapt_kwargs(kwargs: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """Call arguments in the target's spelling, for a call as for `bind_tools`.
+    """Return call arguments in the target's spelling, for a call or for `bind_tools`.
 
     Example:
         >>> adapt_kwargs({"tool_choice": "required", "max_completion_tokens": 9, "seed": 1}, Target("anthropic", "anthropic"))
@@ -89,81 +30,97 @@ def adapt_kwargs(kwargs: Mapping[str, Any], target: Target) -> dict[str, Any]:
         >>> adapt_kwargs({"tool_choice": {"type": "tool", "name": "add"}, "top_k": 5}, Target("openai-chat", "openai"))
         {'tool_choice': {'type': 'function', 'function': {'name': 'add'}}}
     """
-    form = target.form
-    if form is None:
+    rules = target.rules
+    if rules is None:
         return dict(kwargs)
     found: dict[str, Any] = {}
     for name, value in kwargs.items():
-        if name == "tool_choice":
-            if (choice := _choice(value, form)) is not None:
-                found[name] = choice
-        elif name in LENGTHS:
-            found[_LENGTH.get(form, "max_tokens")] = value
-        elif name in _SAMPLING and not target.sampling:
-            # Models that reason at their own temperature refuse any other.
+        # Models that reason at their own temperature refuse any other.
+        if name in _SAMPLING and not target.sampling:
             continue
-        elif name == "seed" and form == "mistral":
-            found["random_seed"] = value
-        elif name == "random_seed" and "seed" not in kwargs and "seed" in ONLY and form in ONLY["seed"]:
-            found["seed"] = value
-        elif form in ONLY.get(name, (form,)):
-            found[name] = value
+        spelled = _name(name, kwargs, rules)
+        if spelled is None:
+            continue
+        fits = _VALUES.get(spelled)
+        fit = value if fits is None or value is None else fits(value, rules)
+        if fit is not None or (value is None and spelled != "tool_choice"):
+            found[spelled] = fit
+    if not rules.temperature_with_top_p and found.get("temperature") is not None:
+        found.pop("top_p", None)
     if _one_at_a_time(kwargs):
-        _no_parallel_calls(found, form)
-    effort = _effort(kwargs, form)
+        _no_parallel_calls(found, rules)
+    effort = _effort(kwargs, rules)
     if effort is not None:
         found["reasoning_effort"] = effort
     return found
 
 
-def _choice(value: Any, form: str) -> Any:
-    """A tool choice; `None` where nothing has to be said."""
+def _name(name: str, kwargs: Mapping[str, Any], rules: WireRules) -> str | None:
+    """An argument's name at the target; `None` where it has none."""
+    if name in LENGTHS:
+        return rules.max_tokens_name
+    if name == "stop_sequences":
+        return "stop" if "stop" not in kwargs else None
+    if name == "seed" and rules.name == "mistral":
+        return "random_seed"
+    if name == "random_seed" and "seed" not in kwargs and "seed" in rules.arguments:
+        return "seed"
+    return name if name in rules.arguments or name not in ARGUMENTS else None
+
+
+def _choice(value: Any, rules: WireRules) -> Any:
+    """Return a tool choice in the target's form; `None` where the argument can be left out."""
     name = _named(value)
     if name is None and isinstance(value, Mapping):
-        value = value.get("type")
+        # Bedrock's form has the type for its key.
+        value = value.get("type") or next(iter(value), None)
     if value is False or value is None:
         return None
     if name is None and value in _FORCED:
-        return {"anthropic": {"type": "any"}, "gemini": "any", "mistral": "any"}.get(form, "required")
+        return dict(rules.forced_tool) if isinstance(rules.forced_tool, Mapping) else rules.forced_tool
+    form = rules.name
     if name is None and value in ("auto", "none"):
+        if form == "bedrock":
+            return value if value == "auto" else None
         return {"type": value} if form == "anthropic" else value
     name = name or str(value)
     if form == "anthropic":
         return {"type": "tool", "name": name}
-    return name if form == "gemini" else {"type": "function", "function": {"name": name}}
+    return name if form in ("gemini", "bedrock") else {"type": "function", "function": {"name": name}}
 
 
 def _named(choice: Any) -> str | None:
-    """The tool that is demanded by name, in whatever spelling."""
+    """Return the name of the tool that must be called, in any provider's form; `None` where none is named."""
     if not isinstance(choice, Mapping):
         return None
-    inner = choice.get("function")
+    inner = choice.get("function") or choice.get("tool")
     name = inner.get("name") if isinstance(inner, Mapping) else choice.get("name")
     return name if isinstance(name, str) else None
 
 
 def _one_at_a_time(kwargs: Mapping[str, Any]) -> bool:
-    """Parallel tool calls are forbidden, in whatever spelling."""
+    """Return whether parallel tool calls are forbidden, in any provider's form."""
     choice = kwargs.get("tool_choice")
     return kwargs.get("parallel_tool_calls") is False or bool(
         isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use")
     )
 
 
-def _no_parallel_calls(found: dict[str, Any], form: str) -> None:
-    if form in ONLY["parallel_tool_calls"]:
+def _no_parallel_calls(found: dict[str, Any], rules: WireRules) -> None:
+    if "parallel_tool_calls" in rules.arguments:
         found["parallel_tool_calls"] = False
-    elif form == "anthropic":
-        # Anthropic says it in `tool_choice`.
+    elif rules.name == "anthropic":
+        # Anthropic's form is a field of `tool_choice`.
         choice = found.get("tool_choice") or {"type": "auto"}
         if choice["type"] != "none":
             found["tool_choice"] = {**choice, "disable_parallel_tool_use": True}
 
 
-def _effort(kwargs: Mapping[str, Any], form: str) -> str | None:
-    """How hard to think, said in another provider's way."""
-    if "reasoning_effort" in kwargs or form not in ("anthropic", "gemini", *_LIKE_OPENAI):
+def _effort(kwargs: Mapping[str, Any], rules: WireRules) -> str | None:
+    """Return the reasoning effort that is asked for in another provider's form."""
+    if "reasoning_effort" in kwargs or "reasoning_effort" not in rules.arguments:
         return None
+    form = rules.name
     if form == "anthropic" and "effort" in kwargs:
         return None
     reasoning = kwargs.get("reasoning")
@@ -174,4 +131,54 @@ def _effort(kwargs: Mapping[str, Any], form: str) -> str | None:
     )
     if value is None or (form == "openai-responses" and reasoning) or (form == "gemini" and "thinking_level" in kwargs):
         return None
-    return _EFFORTS.get(value, value) if form in ("anthropic", "gemini") else str(value)
+    return str(rules.efforts.get(value, value))
+
+
+def _temperature(value: Any, rules: WireRules) -> Any:
+    """Return a temperature within the target's range."""
+    if rules.temperature is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    lowest, highest = rules.temperature
+    return lowest if value < lowest else min(value, highest)
+
+
+def _stops(value: Any, rules: WireRules) -> Any:
+    """Return the stop sequences that the target accepts; `None` where none is left."""
+    if rules.max_stops is None and rules.blank_stops:
+        return value
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, (list, tuple)):
+        return value
+    kept = [stop for stop in stops if rules.blank_stops or not isinstance(stop, str) or stop.strip()][: rules.max_stops]
+    if len(kept) == len(stops) and not isinstance(value, str):
+        return value
+    return kept or None
+
+
+def _response_format(value: Any, rules: WireRules) -> Any:
+    """Return a demand for structured output as the target's package knows it; `None` where it knows none of the kind."""
+    if isinstance(value, type):
+        return value if rules.schema_classes else _as_json_schema(convert_to_json_schema(value))
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("type") not in _RESPONSE_FORMATS:
+        # A bare JSON schema.
+        return _as_json_schema(value) if "properties" in value else value
+    return value if rules.response_formats is None or value["type"] in rules.response_formats else None
+
+
+_RESPONSE_FORMATS = ("json_schema", "json_object", "text")
+
+
+def _as_json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}
+
+
+_VALUES: Mapping[str, Callable[[Any, WireRules], Any]] = {
+    "tool_choice": _choice,
+    "temperature": _temperature,
+    "stop": _stops,
+    "response_format": _response_format,
+}
+"""Argument → the function that makes its value fit; `None` leaves the argument out."""

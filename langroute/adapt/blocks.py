@@ -1,154 +1,61 @@
-"""What does a block of content become where its own form is not read?
+"""Conversion of content blocks and media between the formats of providers.
 
-Images, audio and files come in the spellings of LangChain (new and old), OpenAI chat, OpenAI Responses, Anthropic and Gemini; each
-is read into a `Media` and written in the spelling that the target's package takes. What a target cannot take becomes a short note, so
-that the model at least knows that something was there.
+Images, audio and files come in the formats of LangChain (new and old), OpenAI chat, OpenAI Responses, Anthropic, Gemini and Bedrock;
+each is read into a `Media` (`media.py`) and written in the format that the target's package takes. What a target cannot take becomes a
+short note, so that the model knows that something was there; what a block of an unknown kind says is told in words.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from langroute.adapt.media import Media, as_text, media_of, text_of, well_spelled
 from langroute.adapt.target import Target
+from langroute.core.bounded import canonical, plain
+from langroute.providers.mime_names import plain_type, short_name
+from langroute.providers.profile import WireRules
+from langroute.providers.wire import RULES
 
-MARKS = {"cache_control": ("anthropic",), "prompt_cache_breakpoint": ("openai-chat", "openai-responses")}
-"""Marks of a prompt cache, each with the forms whose provider knows it."""
-
-_DATA_URI = re.compile(r"data:([^;,]*)(?:;[^,]*)?;base64,(.*)", re.DOTALL)
-_OWNERS = (
-    (re.compile(r"file_"), "anthropic"),
-    (re.compile(r"file-|assistant-"), "openai"),
-    (re.compile(r"https?:|gs:|files/"), "gemini"),
-)
-_TAKES = {
-    "anthropic": {"image", "file"},
-    "openai-chat": {"image", "file", "audio"},
-    "openai-responses": {"image", "file"},
-    "gemini": {"image", "file", "audio", "video"},
-    "mistral": {"image", "audio"},
-    "openai-compatible": {"image", "audio"},
+MARKS: Mapping[str, tuple[str, ...]] = {
+    mark: tuple(name for name, rules in RULES.items() if mark in rules.cache_marks)
+    for mark in sorted(frozenset[str]().union(*(rules.cache_marks for rules in RULES.values())))
 }
-"""The media that each form can carry in a user's message."""
+"""Prompt cache markers, each with the wire formats whose provider knows it."""
 
-_NATIVE = {
-    "anthropic": {"text", "image", "document", "search_result", "container_upload"},
-    "openai-chat": {"text", "image_url", "input_audio", "file"},
-    "openai-responses": {
-        "text", "image_url", "file", "input_text", "input_image", "input_file", "mcp_approval_response", "tool_search_output",
-        "apply_patch_call_output", "configuration_update", "additional_tools",
-    },
-    "gemini": {"text", "image_url", "media"},
-    "mistral": {"text", "image_url", "document_url", "input_audio"},
-    "openai-compatible": {"text", "image_url", "input_audio"},
-}  # fmt: skip
-"""Blocks of a user's or system's message that go out as they are."""
+THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought"})
+CALLS = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "custom_tool_call", "input_json_delta"}
+)
+"""Types of content blocks that repeat what is in `tool_calls`."""
 
+_UNSAID = frozenset(
+    {
+        "type",
+        "data",
+        "base64",
+        "blob",
+        "bytes",
+        "id",
+        "index",
+        "extras",
+        "metadata",
+        "annotations",
+        "encrypted_content",
+        "signature",
+    }
+)
+"""Keys of a block of an unknown kind that carry nothing a model could read."""
 
-@dataclass(frozen=True, slots=True)
-class Media:
-    """An image, a recording, a film or a file, however it was spelled."""
+_TOLD = 2000
+"""Most characters that are told of a block of an unknown kind."""
 
-    kind: str
-    """`image`, `audio`, `video` or `file`."""
-
-    mime: str | None = None
-    data: str | None = None
-    """Base64."""
-
-    url: str | None = None
-    file_id: str | None = None
-    """Name under which a provider keeps it."""
-
-    text: str | None = None
-    """A file that is plain text."""
-
-    name: str | None = None
-
-
-def media_of(block: Mapping[str, Any]) -> Media | None:
-    """Read a block that carries media; `None` for any other.
-
-    Example:
-        >>> media_of({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}})
-        Media(kind='image', mime='image/png', data='AAAA', url=None, file_id=None, text=None, name=None)
-    """
-    kind = block.get("type")
-    source = block.get("source")
-    if kind in ("image", "document") and isinstance(source, Mapping):
-        return _anthropic(kind, source, block)
-    if kind == "image_url":
-        image = block.get("image_url")
-        return _linked("image", image.get("url") if isinstance(image, Mapping) else image)
-    if kind == "input_image":
-        found = _linked("image", block.get("image_url"))
-        return found or (Media("image", file_id=block["file_id"]) if block.get("file_id") else None)
-    if kind == "input_audio" and isinstance(block.get("input_audio"), Mapping):
-        audio = block["input_audio"]
-        return Media("audio", f"audio/{audio.get('format') or 'wav'}", audio.get("data"))
-    if kind == "input_file" or (kind == "file" and isinstance(block.get("file"), Mapping)):
-        file = block["file"] if kind == "file" else block
-        found = _linked("file", file.get("file_data") or file.get("file_url"))
-        name, file_id = file.get("filename"), file.get("file_id")
-        if found is None:
-            return Media("file", file_id=file_id, name=name) if file_id else None
-        return Media("file", found.mime, found.data, found.url, name=name)
-    if kind == "media":
-        return Media(_kind(block.get("mime_type")), block.get("mime_type"), block.get("data"), block.get("file_uri"))
-    if kind in ("image", "audio", "video", "file", "text-plain"):
-        return _standard(kind, block)
-    return None
-
-
-def _anthropic(kind: str, source: Mapping[str, Any], block: Mapping[str, Any]) -> Media | None:
-    kind, mime, name = "image" if kind == "image" else "file", source.get("media_type"), block.get("title")
-    how = source.get("type")
-    if how == "base64":
-        return Media(kind, mime, source.get("data"), name=name)
-    if how == "url":
-        return Media(kind, mime, url=source.get("url"), name=name)
-    if how == "file":
-        return Media(kind, mime, file_id=source.get("file_id"), name=name)
-    if how == "text":
-        return Media(kind, mime, text=source.get("data"), name=name)
-    content = source.get("content")
-    texts = content if isinstance(content, str) else "\n".join(text_of(part) for part in content or ())
-    return Media(kind, mime, text=texts, name=name)
-
-
-def _standard(kind: str, block: Mapping[str, Any]) -> Media | None:
-    """LangChain's own blocks, new and old."""
-    extras = block.get("extras") or block.get("metadata") or {}
-    name = block.get("filename") or block.get("title") or extras.get("filename") or extras.get("title")
-    mime = block.get("mime_type")
-    kind = "file" if kind == "text-plain" else kind
-    data = block.get("base64") or (block.get("data") if block.get("source_type") == "base64" else None)
-    file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
-    found = _linked(kind, block.get("url"))
-    if found is not None and data is None:
-        return Media(kind, mime or found.mime, found.data, found.url, name=name)
-    text = block.get("text") if isinstance(block.get("text"), str) else None
-    return Media(kind, mime, data, None, file_id, text, name) if data or file_id or text is not None else None
-
-
-def _linked(kind: str, address: Any) -> Media | None:
-    if not isinstance(address, str) or not address:
-        return None
-    inline = _DATA_URI.fullmatch(address)
-    if inline is not None:
-        return Media(kind, inline[1] or None, inline[2])
-    return Media(kind, url=address)
-
-
-def _kind(mime: Any) -> str:
-    head = str(mime or "").split("/")[0]
-    return head if head in ("image", "audio", "video") else "file"
+_OWNERS = tuple((re.compile(rules.file_ids), name.split("-")[0]) for name, rules in RULES.items() if rules.file_ids is not None)
 
 
 def written(media: Media, target: Target) -> dict[str, Any]:
-    """Media in the target's spelling, or a note where it cannot take it.
+    """Return media as a block in the target's format, or as a text note where it cannot take them.
 
     Example:
         >>> written(Media("image", "image/png", "AAAA"), Target("openai-chat", "openai"))
@@ -156,39 +63,63 @@ def written(media: Media, target: Target) -> dict[str, Any]:
         >>> written(Media("audio", "audio/wav", "AAAA"), Target("anthropic", "anthropic"))
         {'type': 'text', 'text': '[audio: this model cannot take it]'}
     """
-    form = target.form or ""
+    rules = target.rules
+    if rules is not None and media.text is None and refused(media, rules):
+        media = as_text(media)
     if media.text is not None:
         return {"type": "text", "text": f"{media.name}:\n{media.text}" if media.name else media.text}
-    if media.kind not in _TAKES.get(form, ()):
-        return _note(media, "this model cannot take it")
+    why = "this model cannot take it" if rules is None else refused(media, rules)
+    if rules is None or why is not None:
+        return _note(media, why or "")
     if media.file_id is not None:
         return _by_id(media, target)
-    mime = media.mime or {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}.get(media.kind, "application/pdf")
-    if form in ("anthropic", "gemini"):
+    form = rules.name
+    mime = plain_type(media.mime) or _DEFAULTS.get(media.kind, "application/pdf")
+    if form in ("anthropic", "gemini", "bedrock"):
         return _as_standard(media, mime, form)
     address = media.url if media.data is None else f"data:{mime};base64,{media.data}"
     if media.kind == "image":
         return {"type": "image_url", "image_url": {"url": address}}
     if media.kind == "audio":
-        if media.data is None:
-            return _note(media, "only its address is known")
-        return {"type": "input_audio", "input_audio": {"data": media.data, "format": mime.split("/")[-1]}}
-    if media.data is None and form == "openai-chat":
-        return _note(media, "only its address is known")
+        return {"type": "input_audio", "input_audio": {"data": media.data, "format": short_name(mime)}}
     if media.data is None:
         return {"type": "input_file", "file_url": media.url}
     file = {"filename": media.name or "file.pdf", "file_data": address}
     return {"type": "input_file", **file} if form == "openai-responses" else {"type": "file", "file": file}
 
 
+_DEFAULTS = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
+
+
+def refused(media: Media, rules: WireRules) -> str | None:
+    """Return why a provider does not take media; `None` where it does.
+
+    Example:
+        >>> refused(Media("image", "image/heic", "AAAA"), RULES["anthropic"])
+        'this model does not take HEIC images'
+    """
+    if media.kind not in rules.media:
+        return "this model cannot take it"
+    types, mime = rules.media_types.get(media.kind), plain_type(media.mime)
+    if types is not None and mime is not None and media.file_id is None and mime not in types:
+        return f"this model does not take {mime.rpartition('/')[2].upper()[:60]} {media.kind}s"
+    if media.data is None and media.file_id is None and media.kind not in rules.media_by_address:
+        return "only its address is known"
+    return None
+
+
 def _as_standard(media: Media, mime: str, form: str) -> dict[str, Any]:
-    if form == "anthropic" and media.kind == "file" and media.data is not None and mime != "application/pdf":
-        return _note(media, "this model takes PDF files only")
     if media.data is not None:
-        return {"type": media.kind, "base64": media.data, "mime_type": mime}
+        named = {"name": _document_name(media.name)} if form == "bedrock" and media.kind == "file" and media.name else {}
+        return {"type": media.kind, "base64": media.data, "mime_type": mime, **named}
     if form == "gemini" and media.mime and str(media.url).startswith(("gs:", "https://generativelanguage.")):
         return {"type": "media", "file_uri": media.url, "mime_type": mime}
-    return {"type": media.kind, "url": media.url, **({"mime_type": media.mime} if media.mime else {})}
+    return {"type": media.kind, "url": media.url, **({"mime_type": mime} if media.mime else {})}
+
+
+def _document_name(name: str) -> str:
+    """Return a file's name of the characters that Bedrock takes, no two of them white space."""
+    return re.sub(r"\s+", " ", re.sub(r"[^a-zA-Z0-9\s()\[\]-]", "-", name))[:200]
 
 
 def _by_id(media: Media, target: Target) -> dict[str, Any]:
@@ -216,74 +147,118 @@ def _note(media: Media, why: str) -> dict[str, Any]:
     return {"type": "text", "text": f"[{label}: {why}]"}
 
 
-def text_of(block: Any) -> str:
-    """The text of a block, whatever its type."""
-    if isinstance(block, str):
-        return block
-    if not isinstance(block, Mapping):
-        return ""
-    text = block.get("text")
-    return text if isinstance(text, str) else ""
-
-
 def asked(block: Any, target: Target) -> Any:
-    """A block of a user's, system's or tool's message as the target reads it.
+    """Return a block of a user, system or tool message in a form the target reads.
 
     Returns:
-        The very same object where nothing changes; `None` where nothing is left.
+        The same object where nothing changes; `None` where nothing is left.
     """
     if isinstance(block, str):
         return {"type": "text", "text": block} if block else None
-    form = target.form or ""
+    rules = target.rules
+    if rules is None:
+        return block
     kind = block.get("type")
     if kind is None or kind == "non_standard":
-        inner = block.get("value") if kind else None
-        if isinstance(inner, Mapping) and inner.get("type") in _NATIVE[form]:
-            # LangChain's wrapping of what it does not know; the packages unwrap what is their own.
-            return block if form in ("anthropic", "openai-responses") else dict(inner)
-        return asked(dict(inner), target) if isinstance(inner, Mapping) and inner.get("type") else None
+        return _untyped(block, rules, target)
     if kind == "text":
-        return _plain_text(block, form)
-    block = _unmarked(block, form)
-    if kind in _NATIVE[form] and not _foreign_file(block, target):
-        return block
+        return _plain_text(block, rules)
+    block = _unmarked(block, rules.name)
     media = media_of(block)
     if media is not None:
-        return _kept_marks(block, written(media, target), form) if not _readable(block, media, form) else block
+        if refused(media, rules) is None and well_spelled(block, media) and _readable(block, media, target):
+            return block
+        return _kept_marks(block, written(media, target), rules.name)
+    return block if kind in rules.native_blocks else _said(block)
+
+
+def _untyped(block: Mapping[str, Any], rules: WireRules, target: Target) -> Any:
+    """Return a block that has no type or that LangChain wrapped, since it did not know it."""
+    wrapped = block.get("type") is not None
+    inner = block.get("value") if wrapped else block
+    if not isinstance(inner, Mapping):
+        return None
+    kind = inner.get("type")
+    if wrapped and kind in rules.native_blocks:
+        # Each integration package unwraps its own.
+        return block if rules.name in ("anthropic", "openai-responses", "bedrock") else dict(inner)
+    if kind is not None:
+        return asked(dict(inner), target)
+    if inner and rules.untyped_blocks.issuperset(inner):
+        return block
+    media = media_of(inner)
+    return written(media, target) if media is not None else _said(inner)
+
+
+def _said(block: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a block of an unknown kind says, in words; `None` where it says nothing."""
+    kind = block.get("type")
+    if kind in THINKING or kind in CALLS:
+        return None
     text = text_of(block) or (block.get("refusal") if kind == "refusal" else "")
-    return {"type": "text", "text": text} if text else None
+    if not text:
+        told = _telling(plain(dict(block), max_depth=6, max_nodes=500))
+        words = canonical(told) if told else None
+        if not words:
+            return None
+        text = f"[{kind or 'data'}: {words if len(words) <= _TOLD else words[:_TOLD] + ' …'}]"
+    return {"type": "text", "text": text}
 
 
-def _readable(block: Mapping[str, Any], media: Media, form: str) -> bool:
-    """LangChain's own blocks are read by every package, as far as its provider takes them."""
-    if block.get("type") not in ("image", "file", "audio", "video") or "source" in block or isinstance(block.get("file"), Mapping):
+def _telling(value: Any) -> Any:
+    """Return a value without what no model could read."""
+    if isinstance(value, dict):
+        kept = {key: _telling(inner) for key, inner in value.items() if key not in _UNSAID}
+        return {key: inner for key, inner in kept.items() if inner not in (None, "", {}, [])}
+    if isinstance(value, list):
+        return [told for inner in value if (told := _telling(inner)) not in (None, "", {}, [])]
+    return value[:_TOLD] if isinstance(value, str) else value
+
+
+def _readable(block: Mapping[str, Any], media: Media, target: Target) -> bool:
+    """Return whether the target's package reads this block of media that its provider takes."""
+    rules, kind = target.rules, block.get("type")
+    if rules is None:
+        return True
+    if kind in rules.native_blocks and not _foreign(block, media, target):
+        return True
+    if kind not in ("image", "file", "audio", "video") or "source" in block or isinstance(block.get(kind), Mapping):
         return False
-    if media.kind not in _TAKES[form] or media.file_id is not None or media.text is not None:
-        return False
+    return media.file_id is None and media.text is None and _reads_standard(media, rules.name)
+
+
+def _reads_standard(media: Media, form: str) -> bool:
+    """Return whether the target's package reads these media in LangChain's own block."""
     if media.data is None:
         return form in ("anthropic", "gemini") or media.kind == "image"
     if form == "anthropic":
         return media.kind == "image" or media.mime in (None, "application/pdf")
-    if form in ("mistral", "openai-compatible"):
+    if form in ("mistral", "openai-compatible") or media.mime is None:
         return False
-    return media.mime is not None and (media.kind != "file" or media.name is not None or form == "gemini")
+    if form == "bedrock":
+        return media.kind != "file" or (media.name is not None and _document_name(media.name) == media.name)
+    if form == "gemini":
+        return True
+    # OpenAI's package takes the format of audio from behind the slash.
+    return media.mime == "audio/wav" if media.kind == "audio" else media.kind != "file" or media.name is not None
 
 
-def _foreign_file(block: Mapping[str, Any], target: Target) -> bool:
-    """Media of the right shape that the target cannot take: a file id of another provider, a spelling of two providers."""
-    media = media_of(block)
-    if media is None:
-        return False
-    form = target.form
+def _foreign(block: Mapping[str, Any], media: Media, target: Target) -> bool:
+    """Return whether media in a known format are unusable: a file id of another provider, or a format that two providers share."""
+    form, kind = target.form, block.get("type")
+    if form == "bedrock":
+        source = block.get("source")
+        inline = isinstance(source, Mapping) and source.get("type") == "base64"
+        return not (kind in block or (inline and kind in ("image", "video")) or (kind == "image_url" and media.data is not None))
     if media.file_id is None:
-        # LangChain's blocks share the names of two providers' own.
-        return (block.get("type") == "image" and "source" not in block) or (block.get("type") == "file" and "file" not in block)
+        # LangChain's block types share names with two providers' own, Bedrock's with Anthropic's.
+        return (kind in ("image", "document") and "source" not in block) or (kind == "file" and "file" not in block)
     return written(media, target).get("type") == "text" or (form == "anthropic" and "source" not in block)
 
 
-def _plain_text(block: Mapping[str, Any], form: str) -> Any:
-    text = block.get("text")
-    if not isinstance(text, str) or (form == "gemini" and not text.strip()):
+def _plain_text(block: Mapping[str, Any], rules: WireRules) -> Any:
+    text, form = block.get("text"), rules.name
+    if not isinstance(text, str) or (not rules.empty_messages and not text.strip()):
         return None
     keys = {"type", "text"}
     keys.update(mark for mark, forms in MARKS.items() if form in forms)
@@ -297,7 +272,7 @@ def _plain_text(block: Mapping[str, Any], form: str) -> Any:
 
 
 def _unmarked(block: Mapping[str, Any], form: str) -> Mapping[str, Any]:
-    """Without the marks of somebody else's prompt cache."""
+    """Return the block without prompt cache markers of other providers."""
     foreign = [mark for mark, forms in MARKS.items() if form not in forms]
     extras = block.get("extras")
     if not any(mark in block or (isinstance(extras, Mapping) and mark in extras) for mark in foreign):

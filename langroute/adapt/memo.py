@@ -1,7 +1,7 @@
-"""What of this history was adapted before?
+"""Memory of the histories that were adapted before, so that a grown history is adapted only where it grew.
 
-An agent's next step sends the same message objects and a few more. What was done for the others is remembered with weak references,
-so that nothing is kept alive that its owner has let go.
+An agent's next step sends the same message objects and a few more. The result for the earlier ones is kept with weak references,
+so that no message is kept alive that its owner has dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import ref
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from langroute.history import History
+from langroute.steps.history import History
 
 _content, _calls = attrgetter("content"), attrgetter("tool_calls")
 
@@ -43,27 +43,27 @@ class Part:
 
         self.out: list[Any] = []
         self.same = True
-        """Nothing had to change: `out` is what came in."""
+        """Whether nothing had to change, so that `out` equals the input."""
 
         self.led = False
-        """A message that is no system message was seen: what comes now stands in the middle."""
+        """Whether a message other than a system message was seen, so that later system messages stand in the middle."""
 
         self.tool_ids: set[str] = set()
         self.rewritten: list[int] = []
-        """Places of messages that were changed."""
+        """Indexes of the messages that were changed."""
 
         self.words: list[Any] = []
-        """What stood in them. A message that was edited in place since, down to a block's text, is read again: what was taken out
-        of it must not be sent."""
+        """Copies of their contents. A message that was edited in place since, down to a block's text, is adapted again: what was
+        removed from it must not be sent."""
 
         self.answers: list[int] = []
-        """Those of them that are answers."""
+        """Indexes of the changed messages that are answers."""
 
         self.calls: list[Any] = []
-        """The answers' tool calls, which are edited in place too."""
+        """Copies of those answers' tool calls, which may be edited in place too."""
 
         self.contents: list[Any] = []
-        """Contents of all messages, changed or not."""
+        """Content objects of all messages, changed or not."""
 
         self.refs: list[ref[Any]] = []
         self.alive = True
@@ -71,12 +71,12 @@ class Part:
         """The conversation that these messages were read as part of."""
 
     def begins(self, messages: Sequence[Any]) -> bool:
-        """What was adapted is the beginning of these messages: the very same objects."""
+        """Return whether this part is the beginning of these messages, compared by object identity."""
         count = len(self.ids)
         if not self.alive or count > len(messages):
             return False
         history = getattr(messages, "history", None)
-        # What was read as one conversation was looked at already: it only ever grows.
+        # This conversation was compared already, and it only grows.
         if (history is None or history is not self.history) and not self._are(messages[:count]):
             return False
         self.history = history
@@ -86,7 +86,7 @@ class Part:
         return list(map(_content, map(at, self.rewritten))) == self.words and list(map(_calls, map(at, self.answers))) == self.calls
 
     def _are(self, messages: Sequence[Any]) -> bool:
-        """The very same objects, with the same contents."""
+        """Return whether these are the same objects with the same contents."""
         contents = self.contents
         return (
             self.ids == list(map(id, messages))
@@ -95,7 +95,7 @@ class Part:
         )
 
     def changed(self, place: int, message: BaseMessage) -> None:
-        """The message at this place cannot be sent as it is."""
+        """Note that the message at this index cannot be sent as it is."""
         self.same = False
         self.rewritten.append(place)
         self.words.append(_copied(message.content))
@@ -104,10 +104,10 @@ class Part:
             self.calls.append(_copied(message.tool_calls))
 
     def remember(self, messages: Sequence[Any]) -> None:
-        """These messages were adapted after the others."""
+        """Note that these messages were adapted after the earlier ones."""
         self.ids.extend(map(id, messages))
         self.contents.extend(map(_content, messages))
-        # An id may be given to another object as soon as its message is gone; then this part is worth nothing.
+        # An id may be reused as soon as its message is gone; then this part is useless.
         self.refs.extend([ref(message, self._lost) for message in messages])
 
     def _lost(self, _: Any) -> None:
@@ -116,7 +116,7 @@ class Part:
 
 
 class Memo:
-    """The latest histories of one target.
+    """The most recently adapted histories of one target.
 
     Args:
         remembered: How many conversations are remembered.
@@ -129,7 +129,7 @@ class Memo:
         self._parts: dict[int, Part] = {}
 
     def take(self, messages: Sequence[Any]) -> Part:
-        """What is known of these messages. Lent to one caller at a time; give it back with `keep`."""
+        """Return the part that is known of these messages. It is lent to one caller at a time; give it back with `keep`."""
         part = self._parts.pop(_key(messages), None)
         if part is not None and part.begins(messages):
             return part
@@ -138,11 +138,11 @@ class Memo:
         return part
 
     def keep(self, part: Part, messages: Sequence[Any]) -> None:
-        """Remember a history."""
+        """Remember the adapted part of a history."""
         if not part.ids:
             return
         while len(self._parts) >= self.remembered:
-            # The oldest goes; another thread may have taken it meanwhile.
+            # Drop the oldest; another thread may have taken it meanwhile.
             self._parts.pop(next(iter(self._parts), 0), None)
         self._parts[_key(messages)] = part
 
@@ -157,12 +157,12 @@ class Memo:
 
 
 def _copied(value: Any) -> Any:
-    """A copy that does not change with the original. Texts are shared."""
+    """Return a copy that does not change with the original. Strings are shared."""
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _key(messages: Sequence[Any]) -> int:
-    # Agents share a system prompt, seldom the request after it.
+    # Agents often share a system prompt, but seldom the request after it.
     return id(messages[1] if len(messages) > 1 else messages[0])

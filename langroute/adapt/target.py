@@ -1,28 +1,23 @@
-"""What has to be known of a route before a history is written for it?"""
+"""`Target`: the facts about a route that decide how a history is written for it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import field
 from typing import Any
 
 from langroute.adapt.memo import Memo
-from langroute.records import RouteInfo
-
-APIS = ("anthropic", "openai-chat", "openai-responses", "gemini", "mistral", "openai-compatible")
-"""The ways of writing a history that are known. `mistral` is what `openai-compatible` becomes where Mistral's rules hold."""
-
-_MISTRALS = re.compile(r"(?:^|[/:-])(?:mistral|ministral|mixtral|codestral|devstral|magistral|pixtral)", re.IGNORECASE)
-_VERSION = re.compile(r"(?:-\d{8}|-\d{4}-\d{2}-\d{2}|-\d{3}|-latest|@.+)$")
-_CLAUDE = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?!\d)")
-_KIN = {"azure": "openai", "google_vertexai": "google_genai", "mistral": "mistralai"}
-"""Providers that answer in another one's name."""
+from langroute.core.fast_dataclass import fast_dataclass
+from langroute.core.records import RouteInfo
+from langroute.providers.profile import WireRules
+from langroute.providers.registry import writes_as
+from langroute.providers.wire import RULES, host_of, plain_model, rules_of
+from langroute.routes.model_profile import model_profile
 
 
-@dataclass(frozen=True, slots=True)
+@fast_dataclass
 class Target:
-    """What has to be known of a route to write for it.
+    """The facts about a route that decide how a history is written for it.
 
     Example:
         >>> Target("openai-compatible", "openai", "mistralai/devstral-small").form
@@ -30,102 +25,137 @@ class Target:
     """
 
     api: str | None
-    """`RouteInfo.api`."""
+    """The wire format, from `RouteInfo.api`; `None` where it is unknown."""
 
     provider: str | None
     model: str | None = None
     thinking: bool = False
-    """Thinking is on in the mode that asks every open tool loop to begin with a thinking block."""
+    """Whether thinking is on in the mode that requires every open tool loop to begin with a thinking block."""
 
     systems_anywhere: bool = False
-    """A system message may stand in the middle, after a user's turn."""
+    """Whether a system message may stand in the middle, after a user's turn."""
 
     prefill: bool = True
-    """The history may end with the beginning of the answer."""
+    """Whether the history may end with the beginning of the answer (prefill)."""
 
     sampling: bool = True
-    """`temperature` and its like are taken."""
+    """Whether `temperature`, `top_p` and `top_k` are accepted."""
+
+    host: str | None = None
+    """Host name of the base URL, where the client was given one."""
+
+    strangers: frozenset[str] = frozenset()
+    """Names of the router's other routes whose reasoning this one cannot read, as endpoint or account differ."""
 
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
-    """Histories that were adapted, so that a grown one is adapted only where it grew."""
+    """Histories that were adapted before, so that a grown one is adapted only where it grew."""
+
+    responses: Target | None = field(default=None, compare=False, repr=False)
+    """The same route when its package goes over to the Responses API for a call."""
+
+    rules: WireRules | None = field(init=False, repr=False, compare=False)
+    """Rules of the wire format; `None` where it is unknown."""
 
     form: str | None = field(init=False, repr=False, compare=False)
-    """How the history has to be written: one of `APIS`, or `None` for a route nobody knows."""
+    """Name of the wire format; `None` where it is unknown."""
 
     def __post_init__(self) -> None:
-        form = self.api if self.api in APIS else None
-        if form == "openai-compatible" and (kin(self.provider) == "mistralai" or _MISTRALS.search(self.model or "")):
-            form = "mistral"
-        object.__setattr__(self, "form", form)
+        rules = rules_of(self.api, self.provider, self.model, self.host)
+        object.__setattr__(self, "rules", rules)
+        object.__setattr__(self, "form", None if rules is None else rules.name)
+        if rules is not None:
+            object.__setattr__(self, "prefill", self.prefill and rules.prefill)
+            object.__setattr__(self, "sampling", self.sampling and rules.sampling)
 
     def wrote(self, provider: str | None) -> bool:
-        """An answer of that provider is in this target's own form."""
-        return provider is not None and kin(provider) == kin(self.provider)
+        """Return whether an answer of that provider is in this target's own format."""
+        if provider is None:
+            return False
+        own = None if self.rules is None else self.rules.written_as
+        return writes_as(provider) == (own or writes_as(self.provider))
 
-    def thought(self, provider: str | None, model: str | None) -> bool:
-        """An answer's thinking is this very model's own: it belongs to the model, not to its provider."""
-        return self.wrote(provider) and bool(model) and bool(self.model) and plain_model(model) == plain_model(self.model)
+    def thought(self, provider: str | None, model: str | None, route: str | None = None) -> bool:
+        """Return whether this target can read the thinking in an answer.
+
+        Thinking belongs to the model, not to its provider; with some providers to the endpoint and the account as well.
+
+        Args:
+            provider: The provider that the answer names.
+            model: The model that the answer names.
+            route: The route that wrote it, where the answer says so.
+        """
+        return (
+            route not in self.strangers
+            and self.wrote(provider)
+            and bool(model)
+            and bool(self.model)
+            and plain_model(model) == plain_model(self.model)
+        )
 
 
-def kin(provider: str | None) -> str | None:
-    """The provider in whose name answers are marked."""
-    return _KIN.get(provider or "", provider)
-
-
-def plain_model(name: str | None) -> str:
-    """A model's name without path, date and other marks of a version that is the same model.
-
-    Example:
-        >>> plain_model("models/gemini-2.5-pro-001"), plain_model("claude-opus-4-6-20260205")
-        ('gemini-2.5-pro', 'claude-opus-4-6')
-    """
-    return _VERSION.sub("", (name or "").lower().rsplit("/", 1)[-1])
-
-
-def target_for(info: RouteInfo, model: Any) -> Target:
-    """What there is to know of a route.
+def target_for(info: RouteInfo, model: Any, others: Mapping[str, Any] | None = None) -> Target:
+    """Return the `Target` of a route.
 
     Args:
         info: The route's facts.
-        model: Its chat model; read for its settings only.
+        model: Its chat model, of which only the settings are read.
+        others: The chat models of the router's other routes, by name.
 
     Example:
         >>> target_for(RouteInfo("large", api="anthropic", provider="anthropic", model="claude-opus-4-6"), None).prefill
         False
     """
-    thinking = getattr(model, "thinking", None)
-    thinking = thinking if isinstance(thinking, Mapping) else {}
-    profile = getattr(model, "profile", None)
-    profile = profile if isinstance(profile, Mapping) else {}
+    found = _target(info.api, info, model, others or {})
+    if found.rules is not None and found.rules.responses_arguments and getattr(model, "use_responses_api", False) is None:
+        twin = _target("openai-responses", info, model, others or {})
+        object.__setattr__(found, "responses", twin)
+    return found
+
+
+def _target(api: str | None, info: RouteInfo, model: Any, others: Mapping[str, Any]) -> Target:
+    profile = model_profile(model)
+    thinking = thinking_of(model)
     thinks = thinking.get("type") in ("enabled", "adaptive")
-    name = plain_model(info.model)
-    prefill, sampling = True, profile.get("temperature") is not False
-    if info.api == "anthropic":
-        version = _claude_version(name)
-        prefill = version < (4, 6) and not thinks
-        sampling = sampling and not thinks
-    elif info.api == "gemini":
-        prefill = False
-    elif info.api in ("openai-chat", "openai-responses"):
-        sampling = sampling and not _reasons(name)
     return Target(
-        info.api,
+        api,
         info.provider,
         info.model,
-        # Adaptive thinking takes a loop that somebody else began; the older mode refuses it.
+        # Adaptive thinking accepts a tool loop that another model began; the older mode refuses it.
         thinking=thinking.get("type") == "enabled",
         systems_anywhere=bool(profile.get("mid_conversation_system_messages")),
-        prefill=prefill,
-        sampling=sampling,
+        prefill=not thinks,
+        sampling=not thinks and profile.get("temperature") is not False,
+        host=host_of(model),
+        strangers=frozenset(_strangers(RULES.get(api or ""), info.name, model, others)),
     )
 
 
-def _claude_version(name: str) -> tuple[int, int]:
-    """Version of a Claude model; (0, 0) for the old names, which begin with the number."""
-    found = _CLAUDE.search(name)
-    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+def thinking_of(model: Any) -> Mapping[str, Any]:
+    """Return a model's setting of Claude's thinking, which Bedrock's package keeps among other fields.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> thinking_of(SimpleNamespace(additional_model_request_fields={"thinking": {"type": "enabled"}}))
+        {'type': 'enabled'}
+    """
+    more = getattr(model, "additional_model_request_fields", None)
+    for found in (getattr(model, "thinking", None), more.get("thinking") if isinstance(more, Mapping) else None):
+        if isinstance(found, Mapping):
+            return found
+    return {}
 
 
-def _reasons(name: str) -> bool:
-    """An OpenAI model that samples at its own temperature only."""
-    return re.match(r"o\d|gpt-[5-9]", name) is not None and "chat" not in name
+def _strangers(rules: WireRules | None, name: str, model: Any, others: Mapping[str, Any]) -> Iterable[str]:
+    """Return the names of the routes whose reasoning is bound to another endpoint or account than this model's."""
+    if rules is None or not rules.reasoning_bound_by:
+        return ()
+    own = _account(rules, model)
+    return [other for other, its in others.items() if other != name and _account(rules, its) != own]
+
+
+def _account(rules: WireRules, model: Any) -> list[Any]:
+    """Return what tells a model's endpoint and account; keys are compared and not kept."""
+    return [
+        secret() if callable(secret := getattr(value, "get_secret_value", None)) else value
+        for value in (getattr(model, name, None) for name in rules.reasoning_bound_by)
+    ]

@@ -1,64 +1,41 @@
-"""Does every message stand where the target allows it?
+"""Order of messages: puts every message where the target allows it.
 
-A tool's result follows its call and every call has one; system messages stand where they may; nobody is sent an empty message.
+A tool result follows its call and every call has a result; system messages stand only where allowed; empty messages are not sent.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langroute.adapt.answers import SIGNATURES, plain_name, readable
-from langroute.adapt.blocks import Media, asked, media_of, text_of, written
+from langroute.adapt.answers import answered, plain_name, readable
+from langroute.adapt.blocks import asked, written
+from langroute.adapt.calls import paired
+from langroute.adapt.media import Media, media_of, text_of
 from langroute.adapt.target import Target
+from langroute.providers.profile import WireRules
 
 NO_RESULT = "There is no result: the call was not carried out."
 EMPTY = "(no text)"
 TAKEN = "OK."
-_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
-_SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
-_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_ONCE = ("anthropic", "gemini", "openai-responses")
-"""Forms in which an id may be used once only; some servers count from 0 in every answer."""
-
-_FILLED = ("anthropic", "gemini", "mistral")
-"""Forms that refuse an empty message."""
+_ROLE = "__openai_role__"
+"""Key of `additional_kwargs` in which LangChain keeps the role `developer`."""
 
 _OWN_RESULTS = ("computer_call_output", "custom_tool_call_output")
 
 
-def tool_id(given: str | None, form: str, salt: str = "") -> str:
-    """A tool call's id as the target takes it: always the same for the same one, so that calls and results stay pairs.
-
-    Example:
-        >>> tool_id("call_1", "openai-chat"), tool_id("functions.run:0", "openai-chat"), tool_id("call_1", "mistral")
-        ('call_1', 'call_bb5aac1d2f7e3456689b0b44', 'FLAxGw6IF')
-    """
-    if not salt and given and (_SHORT_ID if form == "mistral" else _ID).fullmatch(given):
-        return given
-    digest = blake2b(f"{given or ''}\0{salt}".encode("utf-8", "replace"), digest_size=12)
-    if form != "mistral":
-        return f"call_{digest.hexdigest()}"
-    number, short = int.from_bytes(digest.digest(), "big"), ""
-    while len(short) < 9:
-        number, place = divmod(number, len(_LETTERS))
-        short += _LETTERS[place]
-    return short
-
-
 def opening(message: BaseMessage, target: Target, led: bool, before: BaseMessage | None, *, last: bool) -> list[BaseMessage]:
-    """A message before the first answer, or after a turn is complete.
+    """Return a message before the first answer or after a complete turn, as the target accepts it.
 
     Args:
         message: Anything but an answer.
-        target: Who reads it.
-        led: A message that is no system message stood before it.
-        before: What stands before it.
-        last: An answer follows, or nothing.
+        target: The route that will read it.
+        led: A message other than a system message stood before it.
+        before: The message before it.
+        last: An answer or nothing follows.
     """
     if isinstance(message, ChatMessage):
         message = _by_role(message)
@@ -66,10 +43,12 @@ def opening(message: BaseMessage, target: Target, led: bool, before: BaseMessage
         return [_orphan(message, target)]
     if not isinstance(message, (HumanMessage, SystemMessage)):
         return [message]
-    form = target.form or ""
+    rules = target.rules
+    if rules is None:
+        return [message]
     content = message.content
-    new = _content(content, target) if isinstance(content, list) else content
-    if form in _FILLED and not _says(new):
+    new = _fitting(content, target, rules)
+    if new is None:
         if isinstance(message, SystemMessage):
             return []
         new = EMPTY
@@ -77,37 +56,57 @@ def opening(message: BaseMessage, target: Target, led: bool, before: BaseMessage
         return [HumanMessage(_as_instruction(new), id=message.id)]
     update: dict[str, Any] = {} if new is content else {"content": new}
     name = message.name
-    if name is not None and form in ("openai-chat", "openai-compatible") and plain_name(name) != name:
+    if name is not None and rules.named_messages and plain_name(name) != name:
         update["name"] = plain_name(name)
+    if not rules.developer_role and _ROLE in message.additional_kwargs:
+        update["additional_kwargs"] = {key: value for key, value in message.additional_kwargs.items() if key != _ROLE}
     return [message.model_copy(update=update) if update else message]
 
 
 def _may_stand(target: Target, before: BaseMessage | None, *, last: bool) -> bool:
-    """A system message in the middle: OpenAI takes it; Claude's latest models after a user's turn; a chat template may refuse it."""
+    """Return whether a system message may stand in the middle: OpenAI allows it, Claude's latest models after a user's turn."""
     if target.form == "anthropic":
         return target.systems_anywhere and last and isinstance(before, (HumanMessage, ToolMessage))
-    return target.form in ("openai-chat", "openai-responses")
+    return target.rules is not None and target.rules.system_in_middle
 
 
 def _by_role(message: ChatMessage) -> BaseMessage:
-    """A message that says its role only, as the kind of message that role is."""
+    """Return a `ChatMessage` as the message class of its role."""
     kinds: dict[str, type[BaseMessage]] = {"assistant": AIMessage, "system": SystemMessage, "developer": SystemMessage}
-    return kinds.get(message.role.lower(), HumanMessage)(message.content, id=message.id)
+    role = message.role.lower()
+    extra = {_ROLE: role} if role == "developer" else {}
+    return kinds.get(role, HumanMessage)(message.content, id=message.id, additional_kwargs=extra)
 
 
 def _as_instruction(content: Any) -> Any:
-    """What a system message says in the middle of a conversation, where only users and models may speak."""
+    """Return a system message's content for a user message, where system messages are not allowed in the middle."""
     if isinstance(content, str):
         return f"<system>\n{content}\n</system>"
     return [{"type": "text", "text": "<system>"}, *content, {"type": "text", "text": "</system>"}]
 
 
 def _content(content: list[Any], target: Target) -> Any:
-    """The blocks as the target reads them; the very same list where nothing changes."""
+    """Return the blocks in a form the target reads; the same list where nothing changes."""
     new = [asked(block, target) for block in content]
     if len(new) == len(content) and all(a is b for a, b in zip(new, content)):  # noqa: B905 - Python 3.10 is as fast without
         return content
     return [block for block in new if block is not None]
+
+
+def _fitting(content: Any, target: Target, rules: WireRules) -> Any:
+    """Return a content as the target takes it; `None` where it says nothing and nobody may."""
+    new = _content(content, target) if isinstance(content, list) else content
+    if new == [] or (not rules.empty_messages and not _says(new)):
+        return None
+    return _with_text(new) if rules.text_with_files and isinstance(new, list) else new
+
+
+def _with_text(content: list[Any]) -> list[Any]:
+    """Return blocks with a text beside the files among them."""
+    files = any(isinstance(block, dict) and (block.get("type") in ("file", "document") or "document" in block) for block in content)
+    if not files or any(isinstance(block, dict) and isinstance(block.get("text"), str) for block in content):
+        return content
+    return [{"type": "text", "text": EMPTY}, *content]
 
 
 def _says(content: Any) -> bool:
@@ -116,52 +115,82 @@ def _says(content: Any) -> bool:
     return any(block.get("type") != "text" or block["text"].strip() for block in content if isinstance(block, dict))
 
 
-def turn(answer: AIMessage, after: Sequence[BaseMessage], target: Target, used: set[str]) -> list[BaseMessage]:
-    """An answer and what follows it, up to the next one.
+def turn(
+    answer: AIMessage, after: Sequence[BaseMessage], target: Target, used: set[str], *, last: bool = False
+) -> list[BaseMessage]:
+    """Return an answer and the messages after it, up to the next answer, as the target accepts them.
 
     Args:
         answer: The model's message.
-        after: Results of its tool calls, and what people said then.
-        target: Who reads it.
+        after: Results of its tool calls and the user messages after them.
+        target: The route that will read it.
         used: Ids of tool calls so far; this answer's are added.
+        last: The history ends with the answer, which its model may continue.
     """
-    form = target.form or ""
+    rules = target.rules
+    if rules is None:
+        return [answer, *after]
     new, media = readable(answer, target)
-    ids, renamed = _ids(new, form, used)
-    if renamed:
-        new = _with_ids(new, ids)
+    if not last:
+        new = answered(new)
+    new, ids = paired(new, rules, used)
     out: list[BaseMessage] = []
     if new.tool_calls or _says_anything(new):
         out.append(new)
-    # Results stand right behind their calls, whoever spoke in between.
-    waiting: dict[str, list[str]] = {}
-    for old, name in ids:
-        waiting.setdefault(old, []).append(name)
-    others: list[BaseMessage] = []
-    for message in after:
-        if isinstance(message, ToolMessage):
-            known = waiting.get(message.tool_call_id)
-            if known:
-                result, seen = _result(message, known.pop(0), target)
-                out.append(result)
-                media.extend(seen)
-                continue
-            if target.form == "openai-responses" and message.additional_kwargs.get("type") in _OWN_RESULTS and new is answer:
-                # A result of one of OpenAI's own tools, whose call stands among the blocks.
-                out.append(message)
-                continue
-        others.append(message)
-    calls = {name: call for (_, name), call in zip(ids, new.tool_calls)}  # noqa: B905
-    for left in waiting.values():
-        out.extend(ToolMessage(NO_RESULT, tool_call_id=name, name=calls[name]["name"], status="error") for name in left)
-    if form == "mistral" and (media or others) and out and isinstance(out[-1], ToolMessage):
-        # There a user may not speak before the model has taken the result.
+    results, others = _results(new, ids, after, target, media, own_blocks=new is answer)
+    out.extend(results)
+    if not rules.user_after_tool and (media or others) and out and isinstance(out[-1], ToolMessage):
+        # There a user message may not come before the model has answered the result.
         out.append(AIMessage(TAKEN))
     if media:
         out.append(_shown(media, target))
     for message in others:
         out.extend(opening(message, target, True, out[-1] if out else None, last=message is others[-1]))
     return out
+
+
+def _results(
+    answer: AIMessage,
+    ids: list[tuple[str, str]],
+    after: Sequence[BaseMessage],
+    target: Target,
+    media: list[Any],
+    *,
+    own_blocks: bool,
+) -> tuple[list[BaseMessage], list[BaseMessage]]:
+    """Return the results of an answer's calls, which must follow it directly, and the other messages in between.
+
+    Args:
+        answer: The model's message.
+        ids: The old and the new id of each call.
+        after: The messages up to the next answer.
+        target: The model that reads them.
+        media: Blocks that the target takes only from user messages; those of the results are added.
+        own_blocks: Whether the answer's blocks are as the provider wrote them.
+    """
+    waiting: dict[str, list[str]] = {}
+    for old, name in ids:
+        waiting.setdefault(old, []).append(name)
+    calls = {name: call for (_, name), call in zip(ids, answer.tool_calls)}  # noqa: B905
+    results: list[BaseMessage] = []
+    others: list[BaseMessage] = []
+    for message in after:
+        if isinstance(message, ToolMessage):
+            known = waiting.get(message.tool_call_id)
+            if known:
+                new = known.pop(0)
+                result, seen = _result(message, new, calls[new]["name"], target)
+                results.append(result)
+                media.extend(seen)
+                continue
+            if target.form == "openai-responses" and message.additional_kwargs.get("type") in _OWN_RESULTS and own_blocks:
+                # A result of one of OpenAI's own tools, whose call stands among the blocks.
+                results.append(message)
+                continue
+        others.append(message)
+    for left in waiting.values():
+        results.extend(ToolMessage(NO_RESULT, tool_call_id=name, name=calls[name]["name"], status="error") for name in left)
+    return results, others
 
 
 def _says_anything(message: AIMessage) -> bool:
@@ -171,73 +200,52 @@ def _says_anything(message: AIMessage) -> bool:
     return any(not isinstance(block, dict) or block.get("type") != "text" or block.get("text", "").strip() for block in content)
 
 
-def _ids(message: AIMessage, form: str, used: set[str]) -> tuple[list[tuple[str, str]], bool]:
-    """The old and the new id of each tool call, and whether any differs."""
-    ids: list[tuple[str, str]] = []
-    renamed = False
-    for place, call in enumerate(message.tool_calls):
-        old = call["id"] or ""
-        name = tool_id(old, form, "" if old else str(place))
-        if form in _ONCE:
-            # Salted with the place in the history, which never changes.
-            while name in used:
-                name = tool_id(old, form, f"{len(used)}")
-                used.add(f"\0{name}")
-            used.add(name)
-        renamed = renamed or name != call["id"]
-        ids.append((old, name))
-    return ids, renamed
-
-
-def _with_ids(message: AIMessage, ids: list[tuple[str, str]]) -> AIMessage:
-    calls = [{**call, "id": name} for call, (_, name) in zip(message.tool_calls, ids)]  # noqa: B905
-    names = dict(ids)
-    content = message.content
-    if isinstance(content, list):
-        content = [_renamed(block, names) for block in content]
-    extra = message.additional_kwargs
-    if SIGNATURES in extra:
-        extra = {**extra, SIGNATURES: {names.get(old, old): signature for old, signature in extra[SIGNATURES].items()}}
-    return message.model_copy(update={"tool_calls": calls, "content": content, "additional_kwargs": extra})
-
-
-def _renamed(block: Any, names: dict[str, str]) -> Any:
-    if not isinstance(block, dict):
-        return block
-    return {**block, **{key: names[block[key]] for key in ("id", "call_id") if block.get(key) in names}}
-
-
-def _result(message: ToolMessage, name: str, target: Target) -> tuple[ToolMessage, list[Media]]:
+def _result(message: ToolMessage, call_id: str, tool: str, target: Target) -> tuple[ToolMessage, list[Media]]:
     content = message.content
     media: list[Media] = []
     if isinstance(content, list):
-        content, media = _result_content(content, target)
+        content, media = _result_content(content, target, failed=message.status == "error")
     update: dict[str, Any] = {}
     if content is not message.content:
         update["content"] = content
-    if name != message.tool_call_id:
-        update["tool_call_id"] = name
+    if call_id != message.tool_call_id:
+        update["tool_call_id"] = call_id
+    if message.name is not None and message.name != tool and not _fits(message.name, target.rules):
+        update["name"] = tool
     return (message.model_copy(update=update) if update else message), media
 
 
-def _result_content(content: list[Any], target: Target) -> tuple[Any, list[Media]]:
-    """A tool's result; where a result is text only, its media are shown by the user afterwards."""
-    form = target.form or ""
-    if form == "anthropic":
-        if content and all(isinstance(block, dict) and block.get("type") in ("tool_result", "tool_reference") for block in content):
-            return content, []
-        return _content(content, target), []
-    if form in ("openai-responses", "gemini"):
-        return _content(content, target), []
-    media = [
-        found for block in content if isinstance(block, dict) and (found := media_of(block)) is not None and found.text is None
-    ]
-    texts = [block for block in content if not (isinstance(block, dict) and (found := media_of(block)) and found.text is None)]
+def _fits(name: str, rules: WireRules | None) -> bool:
+    return rules is None or re.fullmatch(rules.tool_name, name) is not None
+
+
+def _result_content(content: list[Any], target: Target, *, failed: bool) -> tuple[Any, list[Media]]:
+    """Return a tool result's content, and the media that must follow in a user message where the result cannot carry them."""
+    rules = target.rules
+    if rules is None:
+        return content, []
+    prebuilt = ("tool_result", "tool_reference")
+    if rules.name == "anthropic" and content and all(isinstance(one, dict) and one.get("type") in prebuilt for one in content):
+        return content, []
+    if rules.result_media and (rules.failed_result_media or not failed):
+        return _content(content, target) or EMPTY, []
+    media = [found for block in content if (found := _media(block)) is not None]
+    texts = [block for block in content if _media(block) is None]
     kept = _content(texts, target)
-    if form == "openai-chat" and not media:
+    if kept and not media and (rules.name == "openai-chat" or (rules.result_media and all(map(_is_text, kept)))):
         return (content if kept is texts else kept), []
     joined = "\n".join(text for block in kept if (text := text_of(block)))
-    return joined or ("(shown below)" if media else ""), media
+    return joined or ("(shown below)" if media else EMPTY), media
+
+
+def _media(block: Any) -> Media | None:
+    """Return what a block shows and text cannot say."""
+    found = media_of(block) if isinstance(block, dict) else None
+    return found if found is not None and found.text is None else None
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text"
 
 
 def _shown(media: list[Media], target: Target) -> HumanMessage:
@@ -246,7 +254,7 @@ def _shown(media: list[Media], target: Target) -> HumanMessage:
 
 
 def _orphan(message: ToolMessage, target: Target) -> BaseMessage:
-    """A result whose call is gone: what it says is kept, in the user's mouth."""
+    """Return a tool result whose call is missing as a user message, so that its content is kept."""
     content = _content(message.content, target) if isinstance(message.content, list) else message.content
     head = f"Result of {message.name or 'a tool'}:"
     if isinstance(content, str):

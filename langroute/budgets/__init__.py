@@ -1,9 +1,19 @@
-"""How much may be spent, by whom, and what happens at the limit?"""
+"""Budgets: limits on what may be spent, the stores that count it, and what happens at the limit."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+from langroute.core.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from langroute.budgets.budget import Budget as Budget
+    from langroute.budgets.memory import MemoryBudgets as MemoryBudgets
+    from langroute.budgets.redis import RedisBudgets as RedisBudgets
+    from langroute.budgets.sqlite import SqliteBudgets as SqliteBudgets
+    from langroute.budgets.store import Balance as Balance
+    from langroute.budgets.store import BudgetStore as BudgetStore
+    from langroute.budgets.store import Hold as Hold
 
 _PLACES = {
     "Budget": "budget",
@@ -17,8 +27,4 @@ _PLACES = {
 
 __all__ = [*_PLACES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"langroute.budgets.{_PLACES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

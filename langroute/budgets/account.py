@@ -1,59 +1,60 @@
-"""May this step still be paid for, by which routes, and what is left of the budgets when it is done?
+"""Budget account of one step: which routes can still be paid for, reservations before calls and settlement after them.
 
-One account for each step. What the stores say is read through `Fund` effects, so that the plan itself waits for nothing; what was spent
+Each step has its own account. Balances are read through `Fund` effects, so that the plan itself does no I/O; what was spent
 is settled afterwards, off the caller's path where the store is not in memory, because a reservation covers it until then.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
+from time import sleep
 from typing import Any
 from uuid import uuid4
 
 from langroute.budgets.budget import Budget, units
+from langroute.budgets.max_cost import MaxCost, answer_limit
+from langroute.budgets.queries import Queries, Query, Settled, is_awaited
 from langroute.budgets.store import Balance, BudgetStore, Hold
-from langroute.budgets.worst import WorstCase, answer_limit
-from langroute.context import current_task
-from langroute.errors import BudgetExceededError
-from langroute.records import Attempt, Request, Verdict
+from langroute.core.errors import BudgetExceededError
+from langroute.core.locks import new_lock
+from langroute.core.process_end import at_end
+from langroute.core.records import Attempt, Request, Usage, Verdict
+from langroute.core.task_context import current_task
+from langroute.core.worker_pool import Workers
+from langroute.routes.pricing import cost
 
 _CALL_SECONDS = 120.0
-"""How long a call may take on a route that is priced by the second."""
+"""Seconds that are reserved for a call on a route that is priced by the second."""
+
+_ROUND_TRIP = 0.05
+"""Seconds before which no provider has answered."""
+
+_FASTEST = 3000.0
+"""Most tokens that a hosted model writes in a second."""
 
 
 class Settling:
-    """Settles what was spent, in order, without keeping the caller waiting for a disk or a network."""
+    """Queue that settles what was spent, in order, without blocking the caller on a disk or a network."""
 
     def __init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
-        self._latest: weakref.WeakKeyDictionary[Any, Future[None]] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def _here(self) -> threading.Lock:
-        if self._pid != os.getpid():
-            # A forked child has its parent's pools, but not their threads.
-            self._begin()
-        return self._lock
+        self._workers: weakref.WeakKeyDictionary[Any, Workers] = weakref.WeakKeyDictionary()
+        self._lock = new_lock()
+        at_end(self, Settling.wait)
 
     def settle(self, store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
-        """Settle now, or as soon as the store has time."""
+        """Settle at once where the store is local, else in a background thread."""
         if store.local:
             store.settle(id, spent)
             return
-        with self._here():
-            pool = self._pools.get(store)
-            if pool is None:
-                pool = self._pools[store] = ThreadPoolExecutor(1, "langroute-budget")
-            self._latest[store] = pool.submit(self._try, store, id, spent)
+        with self._lock:
+            workers = self._workers.get(store)
+            if workers is None:
+                workers = self._workers[store] = Workers("langroute-budget")
+        workers.submit(self._try, store, id, spent)
 
     @staticmethod
     def _try(store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
@@ -61,17 +62,23 @@ class Settling:
             try:
                 return store.settle(id, spent)
             except Exception:  # noqa: BLE001, PERF203 - a store that is away for a moment
-                threading.Event().wait(0.2)
+                sleep(0.2)
         # The reservation stays until its lease ends: for that long the budget counts the worst case instead.
         return None
 
     def wait(self, store: BudgetStore | None = None) -> None:
-        """Return when all is settled that was asked for so far, at one store or at all of them."""
-        with self._here():
-            latest = list(self._latest.values()) if store is None else [self._latest.get(store)]
-        for future in latest:
-            if future is not None:
-                future.result()
+        """Wait until everything submitted so far is settled, at one store or at all of them."""
+        with self._lock:
+            waited_for = list(self._workers.values()) if store is None else [self._workers.get(store)]
+        for workers in waited_for:
+            if workers is not None:
+                workers.wait()
+
+    def pending(self, store: BudgetStore) -> list[Future[Any]]:
+        """Return what is not settled yet at a store."""
+        with self._lock:
+            workers = self._workers.get(store)
+        return workers.pending() if workers is not None else []
 
 
 SETTLING = Settling()
@@ -80,38 +87,48 @@ SETTLING = Settling()
 class Account:
     """The budgets of one step."""
 
-    def __init__(self, budgets: Sequence[Budget], request: Request, decision_id: str, worst: WorstCase) -> None:
+    def __init__(self, budgets: Sequence[Budget], request: Request, decision_id: str, worst: MaxCost) -> None:
         task = current_task()
-        self.budgets = tuple(budgets)
+        named = [budget.for_owner(request, task) if budget.has_names else budget for budget in budgets]
+        self.budgets = tuple(found or budget for found, budget in zip(named, budgets, strict=True))
+        self._nameless = next((budget for found, budget in zip(named, budgets, strict=True) if found is None), None)
+        """A budget with limits by name that has none for the owner of the call."""
+
         self.every = request
         self.keys = [budget.key(request, task, decision_id) for budget in budgets]
+        self._ownerless = next((budget for budget in budgets if not budget.knows_owner(request)), None)
+        """A budget of unknown owner. Counted for this call alone it would never bind, so it rejects every route."""
+
         self.worst = worst
         self.local = all(budget.store.local for budget in budgets)
-        self.patience = min(budget.wait_seconds for budget in budgets)
+        self.awaited = all(budget.store.local or is_awaited(budget.store) for budget in budgets)
+        self.wait_seconds = min(budget.wait_seconds for budget in budgets)
         self.refused: dict[str, str] = {}
-        """Routes that did not fit when they were tried, each with its reason."""
+        """Routes whose reservation was refused, each with its reason."""
 
         self.tried: set[str] = set()
-        """Routes that were called; what they cost now is no reason why they were not chosen."""
+        """Routes that were called already; they are not listed as rejected for their cost."""
 
         self.binding: Budget | None = None
-        """The budget that took the last route away."""
+        """The budget that rejected the last route."""
 
         self.passing = False
-        """The latest refusal was for reservations of others only."""
+        """Whether the latest refusal was caused by reservations of other calls only, so that waiting may help."""
 
         self._reserved: tuple[list[tuple[BudgetStore, str]], list[int]] | None = None
+        self._over = False
+        """Whether the step was cancelled; a reservation that a thread is granted after that is released."""
 
     # Before a call ---------------------------------------------------------------------------------------------------
 
-    def affordable(self, request: Request, routes: Mapping[str, Any]) -> Request:
-        """The request with the routes that can still be paid for; the others are rejected, each with its reason.
+    def affordable(self, request: Request, routes: Mapping[str, Any]) -> Queries[Request]:
+        """Return the request with the routes that can still be paid for; the others are rejected, each with its reason.
 
         Args:
             request: The call with every route that may take it.
             routes: The router's built routes.
         """
-        balances = self._balances()
+        balances = yield from self._balances()
         rejected = dict(request.rejected)
         kept = []
         for info in request.routes:
@@ -130,16 +147,25 @@ class Account:
         default = request.default if any(info.name == request.default for info in kept) else kept[-1].name if kept else None
         return replace(request, routes=tuple(kept), rejected=rejected, default=default)
 
-    def _balances(self) -> list[Balance]:
+    def _balances(self) -> Queries[list[Balance]]:
         found: list[Balance | None] = [None] * len(self.budgets)
         for store, places in self._by_store():
-            # What this process spent last shall count, and it may still be on its way.
-            SETTLING.wait(store)
-            for place, balance in zip(places, store.balances([self.keys[place] for place in places]), strict=True):
+            # What this process spent last must count, and it may not be settled yet.
+            if pending := SETTLING.pending(store):
+                yield Settled(pending)
+            balances = yield Query(store, "balances", ([self.keys[place] for place in places],))
+            for place, balance in zip(places, balances, strict=True):
                 found[place] = balance
         return [balance or Balance() for balance in found]
 
     def _too_dear(self, request: Request, route: Any, balances: Sequence[Balance]) -> str | None:
+        if self._ownerless is not None:
+            self.binding = self._ownerless
+            return f"the step could not be inspected, so {self._ownerless.label} could not bind: nobody knows which {self._ownerless.per} this is"
+        if self._nameless is not None:
+            self.binding = self._nameless
+            unit = "usd" if self._nameless.tokens is None else "tokens"
+            return f"{self._nameless.label} has no limit for this one: add it to `{unit}`, or '*' for all others"
         for budget, balance in zip(self.budgets, balances, strict=True):
             amount = self._most(budget, request, route)
             if amount is None:
@@ -159,47 +185,70 @@ class Account:
     def _most(self, budget: Budget, request: Request, route: Any) -> int | None:
         answer = answer_limit(route, request)
         if budget.tokens is not None:
-            return self.worst.input_tokens(route.info, request) + answer
-        usd = self.worst.usd(route.info, request, answer, _CALL_SECONDS)
+            return self.worst.input_tokens(route.info, request) + self.worst.output_tokens(route.info, answer)
+        tools = route.kwargs.get("tools")
+        usd = self.worst.usd(
+            route.info, request, answer, _CALL_SECONDS, route.terms, tools if isinstance(tools, (list, tuple)) else ()
+        )
         return None if usd is None else units(usd)
 
-    def reserve(self, request: Request, route: Any) -> str | None:
-        """Reserve the most that a call can cost: `None` when granted, else what stands in the way."""
+    def reserve(self, request: Request, route: Any) -> Queries[str | None]:
+        """Reserve the most that a call can cost. Return `None` when granted, else the reason for the refusal."""
         amounts = [self._most(budget, request, route) or 0 for budget in self.budgets]
-        return self._reserve(amounts)
+        return (yield from self._reserve(amounts))
 
-    def reserve_usd(self, usd: float) -> str | None:
-        """Reserve for a paid check."""
-        return self._reserve([0 if budget.usd is None else units(usd) for budget in self.budgets])
+    def reserve_usd(self, usd: float) -> Queries[str | None]:
+        """Reserve an amount in USD for a paid check. Return `None` when granted, else the reason for the refusal."""
+        return (yield from self._reserve([0 if budget.usd is None else units(usd) for budget in self.budgets]))
 
-    def _reserve(self, amounts: list[int]) -> str | None:
-        granted: list[tuple[BudgetStore, str]] = []
-        for store, places in self._by_store():
-            hold_id = uuid4().hex
-            refused = store.reserve(hold_id, [self._hold(place, amounts[place]) for place in places])
-            if refused is None:
-                granted.append((store, hold_id))
-                continue
-            for other, other_id in granted:
-                self._settle(other, other_id, [0] * len(amounts))
-            place = places[refused]
-            budget, balance = self.budgets[place], store.balances([self.keys[place]])[0]
-            self.passing = balance.spent + amounts[place] <= budget.limit
-            self.binding = budget
-            taken = f"{budget.told(balance.spent)} spent, {budget.told(balance.held)} reserved of {budget.told(budget.limit)}"
-            return f"may cost {budget.told(amounts[place])}; {budget.label}: {taken}"
-        self._reserved = (granted, amounts)
+    def _reserve(self, amounts: list[int]) -> Queries[str | None]:
+        asked: list[tuple[BudgetStore, str]] = []
+        try:
+            for store, places in self._by_store():
+                # Noted before it is granted: an interrupt or a failing store may come at any time from here on.
+                asked.append((store, uuid4().hex))
+                refused = yield Query(store, "reserve", (asked[-1][1], [self._hold(place, amounts[place]) for place in places]))
+                if refused is not None:
+                    self._release(asked[:-1])
+                    return (yield from self._refusal(store, places[refused], amounts))
+            self._reserved = (asked, amounts)
+        except BaseException:
+            self._release(asked)
+            raise
+        if self._over:
+            self._reserved = None
+            self._release(asked)
         return None
+
+    def _refusal(self, store: BudgetStore, place: int, amounts: Sequence[int]) -> Queries[str]:
+        """Return the reason why a reservation was refused."""
+        budget, (balance,) = self.budgets[place], (yield Query(store, "balances", ([self.keys[place]],)))
+        self.passing = balance.spent + amounts[place] <= budget.limit
+        self.binding = budget
+        taken = f"{budget.told(balance.spent)} spent, {budget.told(balance.held)} reserved of {budget.told(budget.limit)}"
+        return f"may cost {budget.told(amounts[place])}; {budget.label}: {taken}"
+
+    def _release(self, asked: Sequence[tuple[BudgetStore, str]]) -> None:
+        """Release reservations, whether they were granted or not; where a store fails, they lapse with their lease."""
+        for store, hold_id in asked:
+            with suppress(Exception):
+                self._settle(store, hold_id, [0] * len(self.budgets))
 
     # After a call ----------------------------------------------------------------------------------------------------
 
-    def settle(self, attempt: Attempt, request: Request) -> None:
-        """Charge what a call cost; the whole reservation where nobody knows."""
+    def settle(self, attempt: Attempt, request: Request, route: Any) -> None:
+        """Charge what a call cost; the whole reservation where the cost is unknown.
+
+        Args:
+            attempt: The call.
+            request: The step.
+            route: The built route that was called; `None` for a stored answer of another router.
+        """
         usage, cost = attempt.usage, attempt.cost_usd
         self.tried.add(attempt.route)
         stored = attempt.stored is not None or attempt.cache in ("hit", "semantic_hit")
-        if usage is not None and not stored:
-            self.worst.learn(attempt.route, request, usage)
+        if usage is not None and not stored and route is not None:
+            self.worst.learn(attempt.route, request, usage, price=route.info.price, answer_tokens=answer_limit(route, request))
         amounts = []
         for place, budget in enumerate(self.budgets):
             if stored or (cost == 0.0 and usage is None):
@@ -222,28 +271,53 @@ class Account:
             amounts.append(0 if budget.usd is None else max(units(usd), self._held(place) if unknown else 0))
         self._charge(amounts)
 
-    def cancel(self, request: Request, route: Any) -> None:
-        """A step was broken off and nobody says what it was billed: charge the prompt of the open call, release the rest.
+    def cancel(self, request: Request, route: Any, left: Attempt | None = None, seconds: float = 0.0) -> None:
+        """Close the account of a cancelled step whose bill is unknown: charge what the open call can have cost, release the rest.
+
+        That is the prompt with what was handed on of a stream; where nothing was, with what a fast model can have written meanwhile. A
+        reservation that a thread is still making is released when it is granted.
 
         Args:
             request: The step.
-            route: The route that was being called; `None` where it was none.
+            route: The route that was being called; `None` between calls.
+            left: The attempt of that call.
+            seconds: How long the call ran.
         """
+        self._over = True
         if self._reserved is None:
             return
-        tokens = request.step.signals.tokens if route is not None else 0
-        price = route.info.price if route is not None else None
-        usd = tokens * price.input / 1e6 + price.per_call if price is not None else 0.0
-        self._charge([tokens if budget.tokens is not None else units(usd) for budget in self.budgets])
+        if route is None:
+            self._charge([0] * len(self.budgets))
+            return
+        usage = left.usage if left is not None else None
+        if usage is None:
+            written = min(answer_limit(route, request), int(max(0.0, seconds - _ROUND_TRIP) * _FASTEST))
+            usage = Usage(request.step.signals.tokens, written, terms=route.terms)
+        else:
+            usage = self.worst.with_thinking(route.name, usage)
+        usd = cost(route.info.price, usage, seconds)
+        amounts = []
+        for place, budget in enumerate(self.budgets):
+            amount = usage.total_tokens if budget.tokens is not None else self._held(place) if usd is None else units(usd)
+            amounts.append(amount if left is not None and left.usage is not None else min(amount, self._held(place)))
+        self._charge(amounts)
 
     def _charge(self, amounts: Sequence[int]) -> None:
-        reserved, self._reserved = self._reserved, None
+        reserved = self._reserved
         if reserved is None:
             for store, places in self._by_store():
                 SETTLING.settle(store, None, [self._hold(place, amounts[place]) for place in places])
             return
-        for store, hold_id in reserved[0]:
-            self._settle(store, hold_id, amounts)
+        asked = reserved[0]
+        while asked:
+            # Removed only when it is settled: after an interrupt in between, the rest is still known to be reserved.
+            try:
+                self._settle(*asked[-1], amounts)
+            except Exception:
+                asked.pop()
+                raise
+            asked.pop()
+        self._reserved = None
 
     def _settle(self, store: BudgetStore, id: str, amounts: Sequence[int]) -> None:
         places = next(places for other, places in self._by_store() if other is store)
@@ -269,16 +343,19 @@ class Account:
     # At the limit ----------------------------------------------------------------------------------------------------
 
     def reasons(self, request: Request) -> list[str]:
-        """Why the last routes fell out."""
+        """Return why the last routes were rejected, as `route reason` strings."""
         return [f"{name} {reason}" for name, reason in request.rejected.items() if name not in self.every.rejected]
 
     def closing(self, request: Request) -> str | Exception:
-        """What becomes of a step that no budget pays for: a closing text, or the error to raise."""
+        """Return the closing text of a step that no budget pays for, or the error to raise."""
         budget = self.binding or self.budgets[0]
         lines = "".join(f"\n  {name}: {reason}" for name, reason in request.rejected.items())
-        error = BudgetExceededError(f"No route can be paid for from {budget.label}:{lines}\nRaise the limit{_or(budget)}.")
+        ways = f"Raise the limit{_or(budget)}"
+        if self._ownerless is not None:
+            ways = "Give the call a `thread_id` in its config, or `langroute_task` in its metadata"
+        error = BudgetExceededError(f"No route can be paid for from {budget.label}:{lines}\n{ways}.")
         if budget.at_limit == "error" or request.response_schema is not None:
-            # A closing text is no answer in a schema.
+            # A closing text cannot satisfy a response schema.
             return error
         if budget.at_limit == "finish":
             return budget.message.replace("{per}", "application" if budget.per == "all" else budget.per.removeprefix("tag:"))
@@ -290,7 +367,7 @@ class Account:
 
 
 def _or(budget: Budget) -> str:
-    """What there is to do beside raising the limit: nobody can begin a new user."""
+    """Return what can be done beside raising the limit, for the error message; a new user or team cannot be begun."""
     if budget.every is not None:
         return f", or wait for the next {budget.every}"
     return f", or begin a new {budget.per}" if budget.per in ("call", "task", "thread") else ""

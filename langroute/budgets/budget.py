@@ -1,9 +1,9 @@
-"""What is a budget? A limit, who shares it, how long it lasts, and what happens when it is used up."""
+"""`Budget`: a spending limit, who shares it, how long it lasts, and what happens when it is used up."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import blake2b
 from inspect import iscoroutinefunction
@@ -12,12 +12,13 @@ from typing import Any
 
 from langroute.budgets.memory import MemoryBudgets
 from langroute.budgets.store import BudgetStore
-from langroute.context import Task
-from langroute.errors import ConfigurationError, InputError
-from langroute.records import Request
+from langroute.core.errors import ConfigurationError, InputError
+from langroute.core.records import Request
+from langroute.core.resolve_task import label_of
+from langroute.core.task_context import Task
 
 UNIT = 1_000_000_000
-"""USD are counted in billionths, so that sums are exact."""
+"""Units per USD: amounts are whole billionths, so that sums are exact."""
 
 SHARED_BY = ("call", "task", "thread", "user", "team", "all")
 WINDOWS = {"hour": ("%Y-%m-%dT%H", 3600), "day": ("%Y-%m-%d", 86_400), "month": ("%Y-%m", 31 * 86_400)}
@@ -30,15 +31,16 @@ MESSAGE = "I have to stop here: the budget for this {per} is used up."
 class Budget:
     """A limit on what may be spent. Give it to a `ChatRouter`, `Router` or `RouterMiddleware` as `budget=`.
 
-    Before each call the most it can cost is reserved, afterwards what it did cost is settled; so calls at the same time cannot overshoot
+    Before each call the most it can cost is reserved, afterwards the real cost is settled; so concurrent calls cannot overshoot
     together. Retries, escalations, judges, sub-graphs and sub-agents all count.
 
     Args:
-        usd: Most to spend, in USD.
-        tokens: Most tokens to use, input and output together. Give one of the two.
+        usd: Most to spend, in USD; a mapping gives each user, team or tag its own limit, such as `{"care": 1, "search": 5}`, and `"*"` that
+            of all others. Who is not in it has none and is refused.
+        tokens: Most tokens to use, input and output together; likewise. Give one of the two.
         per: Who shares it: `call` (one step with its retries and checks), `task`, `thread`, `user`, `team`, `tag:NAME` or `all`. A user, team
-            or tag is read from the run's metadata (`langroute_user`, `user_id`, `langroute_team`, `NAME`) or the task's tags; calls
-            that say nothing share one budget.
+            or tag is read from the tags of the task around the call, else from the run's metadata (`langroute_user`, `user_id`,
+            `langroute_team`, `NAME`), as for the ledger; calls that say nothing share one budget.
         every: `hour`, `day` or `month`: begins anew with each, in UTC. For ever where nothing is given.
         soft: Share that leaves only the cheapest tier once it is spent; 1 for none.
         at_limit: `error` raises `BudgetExceededError`; `finish` answers with `message` instead of calling a model; a function of the request
@@ -48,18 +50,18 @@ class Budget:
         if_unavailable: What happens when the store cannot be reached: `stop` raises `BudgetStoreError`, because a budget that
             cannot be read cannot bind; `go_on` calls without it and reports it in the decision's `problems`.
         wait_seconds: How long a call waits for others to settle when only their reservations stand in its way.
-        name: Tells budgets apart that are otherwise shared by the same.
+        name: Tells apart budgets that have the same owners and period.
 
     Raises:
-        ConfigurationError: Something of this is wrong.
+        ConfigurationError: An argument is invalid.
 
     Example:
         >>> Budget(usd=5, per="user", every="day").label
         "the user's budget"
     """
 
-    usd: float | None = None
-    tokens: int | None = None
+    usd: float | Mapping[str, float] | None = field(default=None, hash=False)
+    tokens: int | Mapping[str, int] | None = field(default=None, hash=False)
     per: str = "task"
     every: str | None = None
     soft: float = 0.8
@@ -71,11 +73,7 @@ class Budget:
     name: str = ""
 
     def __post_init__(self) -> None:
-        limit = self.tokens if self.usd is None else self.usd
-        if (self.usd is None) == (self.tokens is None) or isinstance(limit, bool) or not isinstance(limit, (int, float)):
-            raise ConfigurationError("Give a budget one limit, `usd` or `tokens`.")
-        if not 0 <= limit < float("inf"):
-            raise ConfigurationError(f"A budget's limit is a number from 0 up, not {limit}.")
+        self._check_limits()
         if self.per not in SHARED_BY and not (self.per.startswith("tag:") and self.per[4:]):
             raise ConfigurationError(f"per is one of {', '.join(SHARED_BY)} or 'tag:NAME', not {self.per!r}.")
         if self.every is not None and self.every not in WINDOWS:
@@ -93,25 +91,69 @@ class Budget:
 
     @property
     def label(self) -> str:
-        """How the budget is called in reasons and errors."""
+        """Description of the budget in reasons and errors."""
         if self.name:
             return f"the budget {self.name!r}"
         return "the budget" if self.per == "all" else f"the {self.per.removeprefix('tag:')}'s budget"
 
+    def _check_limits(self) -> None:
+        if (self.usd is None) == (self.tokens is None):
+            raise ConfigurationError("Give a budget one limit, `usd` or `tokens`.")
+        for limit in self._limits().values():
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+                raise ConfigurationError(
+                    "Give a budget one limit, `usd` or `tokens`, as a number or a mapping of names to numbers."
+                )
+            if not 0 <= limit < float("inf"):
+                raise ConfigurationError(f"A budget's limit is a number from 0 up, not {limit}.")
+        if self.has_names and self.per in ("call", "task", "thread", "all"):
+            raise ConfigurationError(f"Limits by name need per='user', 'team' or 'tag:NAME', not {self.per!r}.")
+
+    def _limits(self) -> dict[str, Any]:
+        """Return the limit of each name; a limit for all is that of `*`."""
+        limit = self.tokens if self.usd is None else self.usd
+        if isinstance(limit, Mapping):
+            if not limit:
+                raise ConfigurationError("A budget's limits by name are empty; give at least one, or '*' for all.")
+            return {str(name): value for name, value in limit.items()}
+        return {"*": limit}
+
+    @property
+    def has_names(self) -> bool:
+        """Whether users, teams or tags have limits of their own."""
+        return isinstance(self.usd, Mapping) or isinstance(self.tokens, Mapping)
+
     @property
     def limit(self) -> int:
-        """The limit in whole units."""
-        return int(self.tokens) if self.tokens is not None else round((self.usd or 0.0) * UNIT)
+        """The limit in whole units, billionths of a USD or tokens; of limits by name the largest."""
+        most = max(self._limits().values())
+        return int(most) if self.tokens is not None else round(most * UNIT)
+
+    def for_owner(self, request: Request, task: Task | None) -> Budget | None:
+        """Return the budget with the one limit that holds for a call; `None` where its owner has none.
+
+        Example:
+            >>> budget = Budget(usd={"care": 1, "search": 5}, per="team")
+            >>> budget.for_owner(Request("Hi.", metadata={"langroute_team": "care"}), None).usd
+            1
+            >>> budget.for_owner(Request("Hi.", metadata={"langroute_team": "sales"}), None) is None
+            True
+        """
+        limits = self._limits()
+        limit = limits.get(self._shared_by(request, task, ""), limits.get("*"))
+        if limit is None:
+            return None
+        return replace(self, usd=limit) if self.tokens is None else replace(self, tokens=limit)
 
     @property
     def keep_seconds(self) -> float | None:
-        """How long what was spent is remembered after the last call."""
+        """Seconds that the amount spent is kept after the last call; `None` for ever."""
         if self.every is not None:
             return WINDOWS[self.every][1] + 3600.0
         return _KEPT.get(self.per)
 
     def told(self, amount: int) -> str:
-        """An amount in words.
+        """Return an amount as text with its unit.
 
         Example:
             >>> Budget(usd=1).told(250_000_000), Budget(tokens=9).told(7)
@@ -120,13 +162,22 @@ class Budget:
         return f"{amount} tokens" if self.tokens is not None else f"{amount / UNIT:.6f}".rstrip("0").rstrip(".") + " USD"
 
     def key(self, request: Request, task: Task | None, decision_id: str, now: datetime | None = None) -> str:
-        """What the budget is kept under for a call. Whose it is, is hashed: no user's name is kept."""
+        """Return the store's key of this budget for a call. Owners are hashed, so that no user's name is stored."""
         window = ""
         if self.every is not None:
             window = (now or datetime.now(timezone.utc)).strftime(WINDOWS[self.every][0])
         unit = "tokens" if self.tokens is not None else "usd"
         shared = blake2b(self._shared_by(request, task, decision_id).encode("utf-8", "replace"), digest_size=10).hexdigest()
         return "|".join((self.name, unit, self.per, self.every or "", window, shared))
+
+    def knows_owner(self, request: Request) -> bool:
+        """Return whether the owner of the budget is known; a step that could not be inspected may not name its task or thread.
+
+        Example:
+            >>> Budget(usd=1).knows_owner(Request("Hi.")), Budget(usd=1).knows_owner(Request("Hi.", uninspected=True))
+            (True, False)
+        """
+        return not request.uninspected or self.per not in ("task", "thread") or bool(request.step.task or request.step.thread)
 
     def _shared_by(self, request: Request, task: Task | None, decision_id: str) -> str:
         step, metadata = request.step, request.metadata
@@ -138,13 +189,11 @@ class Budget:
             return step.task or step.thread or decision_id
         if self.per == "thread":
             return step.thread or step.task or decision_id
-        name = self.per.removeprefix("tag:")
-        found = metadata.get(f"langroute_{name}") or metadata.get(f"{name}_id") or metadata.get(name)
-        return str(found or (task.tags.get(name) if task is not None else None) or "")
+        return label_of(self.per.removeprefix("tag:"), metadata, task) or ""
 
 
 def units(usd: float) -> int:
-    """USD as whole units, never too few.
+    """Return USD as whole units, rounded up.
 
     Example:
         >>> units(0.1), units(1e-12)
@@ -154,10 +203,10 @@ def units(usd: float) -> int:
 
 
 def budgets_from(given: Any) -> tuple[Budget, ...]:
-    """Budgets from what a user gave: one, several, or nothing.
+    """Return budgets from what a user gave: one, several, or nothing.
 
     Raises:
-        ConfigurationError: Something of it is no budget.
+        ConfigurationError: An element is not a `Budget`.
 
     Example:
         >>> budgets_from(None)
@@ -165,15 +214,15 @@ def budgets_from(given: Any) -> tuple[Budget, ...]:
     """
     if given is None:
         return ()
-    several = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    several = [one for one in (given if isinstance(given, (list, tuple)) else (given,)) if not isinstance(one, BudgetStore)]
     for one in several:
         if not isinstance(one, Budget):
             raise ConfigurationError(f"A budget is made as Budget(usd=...), not from a {type(one).__name__}.")
-    return several
+    return tuple(several)
 
 
 def budget_of_call(given: Any, store: BudgetStore) -> Budget:
-    """The budget that a call's config names: a number of USD for its task, or a mapping of a `Budget`'s arguments.
+    """Return the budget that a call's config asks for: a number of USD for its task, or a mapping of `Budget` arguments.
 
     Raises:
         InputError: It is neither.

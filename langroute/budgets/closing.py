@@ -1,4 +1,4 @@
-"""Who says the last words when the budget is used up? A model that costs nothing and repeats what it was told."""
+"""Closing model: a free chat model that answers with a fixed text when a budget is used up."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from langroute.records import Price, RouteInfo
-from langroute.routes import BuiltRoute
-
-CLOSING = "budget"
-"""Name of the route in decisions that end with a closing text."""
+from langroute.core.records import CLOSING, Price, RouteInfo
+from langroute.routes.route import BuiltRoute
 
 
 class ClosingModel(BaseChatModel):
-    """Answers with the text in its argument `closing`.
+    """Chat model that answers with the text in its argument `closing`.
 
-    A model rather than a made-up message, so that streams, agents and callbacks see what they always see.
+    It is a model rather than a ready-made message, so that streams, agents and callbacks see an ordinary call.
 
     Example:
         >>> ClosingModel().invoke("Go on.", closing="I have to stop here.").content
@@ -32,15 +29,15 @@ class ClosingModel(BaseChatModel):
         return "langroute-closing"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
-        """Tools are of no use any more."""
+        """Return the model itself; it calls no tools."""
         return self.bind(**kwargs)
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        message = AIMessage(str(kwargs.get("closing", "")), response_metadata={"finish_reason": "budget"})
+        message = AIMessage(str(kwargs.get("closing", "")), response_metadata={"finish_reason": CLOSING})
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def closing_route(text: str) -> BuiltRoute:
-    """A route that answers with a text."""
+    """Return a route that answers with this text."""
     info = RouteInfo(CLOSING, tier="cheap", price=Price(0.0, 0.0), provider="langroute")
     return BuiltRoute(info, ClosingModel(), {"closing": text})

@@ -1,4 +1,4 @@
-"""What does every store of budgets have to do? A test class for stores, yours too."""
+"""Contract test of budget stores: a test class that every store, including your own, has to pass."""
 
 # ruff: noqa: S101 - a contract is made of assertions
 from __future__ import annotations
@@ -10,7 +10,7 @@ from langroute.budgets.store import Balance, BudgetStore, Hold
 
 
 class BudgetStoreContract:
-    """Inherit from it and give a fixture `store`; `wait` lets time pass for the store.
+    """Tests of a `BudgetStore`. Inherit from it and define a fixture `store`; `wait` lets time pass for the store.
 
     Example:
         >>> import pytest
@@ -31,7 +31,7 @@ class BudgetStoreContract:
         assert store.balances(["a", "b"]) == [Balance(), Balance()]
 
     def test_what_is_reserved_counts_until_it_is_settled(self, store: BudgetStore) -> None:
-        """And what was spent counts afterwards."""
+        """Before settlement the reservation counts, afterwards what was spent."""
         assert store.reserve("1", [Hold("a", 70, 100)]) is None
         assert store.balances(["a"]) == [Balance(0, 70)]
         assert store.reserve("2", [Hold("a", 31, 100)]) == 0
@@ -40,26 +40,26 @@ class BudgetStoreContract:
         assert store.reserve("2", [Hold("a", 80, 100)]) is None
 
     def test_the_limit_itself_may_be_reached(self, store: BudgetStore) -> None:
-        """But not passed by a single unit."""
+        """A reservation up to the limit is granted, one unit more is refused."""
         assert store.reserve("1", [Hold("a", 101, 100)]) == 0
         assert store.reserve("2", [Hold("a", 100, 100)]) is None
 
     def test_several_limits_are_reserved_together_or_not_at_all(self, store: BudgetStore) -> None:
-        """The place of the first that does not fit is told."""
+        """A refusal returns the index of the first hold that does not fit."""
         store.settle(None, [Hold("b", 95)])
 
         assert store.reserve("1", [Hold("a", 10, 100), Hold("b", 10, 100), Hold("c", 10, 100)]) == 1
         assert store.balances(["a", "b", "c"]) == [Balance(), Balance(95, 0), Balance()]
 
     def test_a_reservation_is_released_where_nothing_was_spent(self, store: BudgetStore) -> None:
-        """As after a refused request."""
+        """Settling nothing, as after a refused request, frees the reservation."""
         store.reserve("1", [Hold("a", 70, 100), Hold("b", 5, 100)])
         store.settle("1", [Hold("a", 0), Hold("b", 0)])
 
         assert store.balances(["a", "b"]) == [Balance(), Balance()]
 
     def test_more_may_be_settled_than_was_reserved(self, store: BudgetStore) -> None:
-        """What was billed was billed."""
+        """An amount above the reservation is charged in full."""
         store.reserve("1", [Hold("a", 70, 100)])
         store.settle("1", [Hold("a", 130)])
 
@@ -67,17 +67,27 @@ class BudgetStoreContract:
         assert store.reserve("2", [Hold("a", 0, 100)]) == 0
 
     def test_spending_without_a_reservation_counts(self, store: BudgetStore) -> None:
-        """As a check's cost that nobody foresaw."""
+        """Spending without an id is charged, such as the cost of an unplanned check."""
         store.settle(None, [Hold("a", 30)])
         store.settle(None, [Hold("a", 12)])
 
         assert store.balances(["a"]) == [Balance(42, 0)]
 
     def test_an_unknown_reservation_is_charged_all_the_same(self, store: BudgetStore) -> None:
-        """Its lease may have ended before the answer came."""
+        """A reservation whose lease ended before the answer came is still charged."""
         store.settle("never-heard-of", [Hold("a", 30)])
 
         assert store.balances(["a"]) == [Balance(30, 0)]
+
+    def test_giving_back_twice_or_what_was_never_granted_changes_nothing(self, store: BudgetStore) -> None:
+        """Releasing is idempotent, because an interrupted caller does not know whether the reservation was granted."""
+        store.settle(None, [Hold("a", 5)])
+        store.reserve("1", [Hold("a", 70, 100)])
+        for _ in range(2):
+            store.settle("1", [Hold("a", 0)])
+            store.settle("never-heard-of", [Hold("a", 0), Hold("b", 0)])
+
+        assert store.balances(["a", "b"]) == [Balance(5, 0), Balance()]
 
     def test_large_amounts_are_exact(self, store: BudgetStore) -> None:
         """A million USD in billionths, and one more."""
@@ -87,7 +97,7 @@ class BudgetStoreContract:
         assert store.balances(["a"]) == [Balance(10**15 + 1, 0)]
 
     def test_a_reservation_that_nobody_settles_lapses(self, store: BudgetStore, wait: Callable[[float], None]) -> None:
-        """Its owner may have died."""
+        """A reservation whose owner died lapses with its lease."""
         store.reserve("1", [Hold("a", 100, 100)], lease_seconds=1)
         assert store.reserve("2", [Hold("a", 1, 100)]) == 0
         wait(1.1)
@@ -96,7 +106,7 @@ class BudgetStoreContract:
         assert store.balances(["a"]) == [Balance(0, 1)]
 
     def test_a_key_is_forgotten_after_its_time(self, store: BudgetStore, wait: Callable[[float], None]) -> None:
-        """Yesterday's window need not be kept; a key without a time is."""
+        """A key expires after its `keep_seconds`; a key without one is kept."""
         store.settle(None, [Hold("day", 30, keep_seconds=1), Hold("ever", 30)])
         wait(1.1)
 

@@ -1,12 +1,19 @@
-"""Where do budgets live that several machines share?"""
+"""Budget store in Redis or Valkey, for several machines."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from langroute.budgets.store import LEASE_SECONDS, Balance, Hold
-from langroute.errors import BudgetStoreError, MissingExtraError
+from langroute.core.degradation import Degradations
+from langroute.core.errors import BudgetStoreError, DegradedWarning
+from langroute.core.redis_client import redis_client, redis_error
+from langroute.core.redis_clients import redis_of_loops
+from langroute.core.urls import without_secrets
 
 # Each limit is one hash: `spent`, and a field for every reservation with its amount and the time it lapses. Redis runs a script without
 # interruption, so nobody sees a balance between the reading and the writing. Times are the server's own: clients' clocks differ.
@@ -68,16 +75,22 @@ end
 return 0
 """
 
+_KNOWN_SECONDS = 3000.0
+ORDER_SECONDS = 2.0
+"""Seconds before a key that is gone counts as forgotten; threads may look in another order than they have read."""
+_KNOWN_KEYS = 10_000
+
 
 class RedisBudgets:
-    """Budgets in Redis or Valkey, shared by every process that reaches it.
+    """Budget store in Redis or Valkey, shared by every process that reaches the server.
 
     Args:
         url: Such as `redis://127.0.0.1:6379/0`, or a client of the `redis` package.
-        prefix: What keys begin with; the braces keep them on one node of a cluster.
+        prefix: Prefix of all keys; the braces keep them on one node of a cluster.
         timeout_seconds: How long to wait for an answer.
 
     Raises:
+        ConfigurationError: The URL is malformed.
         MissingExtraError: The `redis` package is not installed.
     """
 
@@ -85,56 +98,130 @@ class RedisBudgets:
 
     def __init__(self, url: Any, *, prefix: str = "{langroute}:budget", timeout_seconds: float = 2.0) -> None:
         self._url, self.prefix, self.timeout = url, prefix, timeout_seconds
-        try:
-            import redis
-        except ImportError as error:
-            raise MissingExtraError("redis", "redis", "RedisBudgets") from error
-        self._error: Any = redis.RedisError
-        self.client: Any = (
-            redis.Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
-            if isinstance(url, str)
-            else url
-        )
+        self.client: Any = redis_client(url, timeout_seconds, "RedisBudgets")
+        self._error: Any = redis_error("RedisBudgets")
         self._balances = self.client.register_script(_BALANCES)
         self._reserve = self.client.register_script(_RESERVE)
         self._settle = self.client.register_script(_SETTLE)
+        self._loops = redis_of_loops(url, timeout_seconds)
+        self._checked = False
+        self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._notices = Degradations()
+
+    def _check_server(self) -> None:
+        """Warn once where the server may evict keys: what was spent would be forgotten, and could be spent again."""
+        self._checked = True
+        try:
+            memory = self.client.info("memory")
+            policy, limit = str(memory.get("maxmemory_policy", "noeviction")), int(memory.get("maxmemory", 0))
+        except Exception:  # noqa: BLE001 - not every server says it to every user
+            return
+        if policy != "noeviction" and limit:
+            self._notices.warn(
+                "eviction",
+                DegradedWarning,
+                f"The Redis of the budgets evicts keys when its memory is full (maxmemory-policy {policy}): budgets would forget what was "
+                "spent. Give them a server of their own, or set maxmemory-policy noeviction.",
+            )
+
+    def _check_spent(self, keys: Sequence[str], balances: Sequence[Balance]) -> None:
+        """Warn where the server has forgotten what this process knows to be spent."""
+        now = monotonic()
+        for key, balance in zip(keys, balances, strict=True):
+            spent, at = self._known.pop(key, (0, now))
+            if spent and not balance.spent and ORDER_SECONDS < now - at < _KNOWN_SECONDS:
+                self._notices.warn(
+                    "forgotten",
+                    DegradedWarning,
+                    "The Redis of the budgets has forgotten what was spent: it evicted or deleted the key (see its maxmemory-policy), so that "
+                    "more may be spent than the limit.",
+                )
+            if balance.spent:
+                # Keys last longer than this: nothing that expired counts as forgotten.
+                self._known[key] = (balance.spent, now)
+        while len(self._known) > _KNOWN_KEYS:
+            self._known.popitem(last=False)
 
     def _run(self, script: Any, keys: Sequence[str], arguments: Sequence[Any] = ()) -> Any:
+        if not self._checked:
+            self._check_server()
         try:
             return script(keys=[f"{self.prefix}:{key}" for key in keys], args=list(arguments))
-        except (self._error, OSError) as error:
-            raise BudgetStoreError(f"The budgets in Redis cannot be reached: {type(error).__name__}: {error}") from error
+        except (self._error, OSError, TypeError) as error:
+            raise self._away(error) from error
+
+    @property
+    def awaited(self) -> bool:
+        """Whether `abalances` and `areserve` work: with a URL, not with a client of one's own."""
+        return isinstance(self._url, str)
+
+    async def _arun(self, script: str, keys: Sequence[str], arguments: Sequence[Any] = ()) -> Any:
+        if not self._checked:
+            await asyncio.to_thread(self._check_server)
+        try:
+            full = [f"{self.prefix}:{key}" for key in keys]
+            return await self._loops.get().register_script(script)(keys=full, args=list(arguments))
+        except (self._error, OSError, TypeError) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> BudgetStoreError:
+        said = without_secrets(f"{type(error).__name__}: {error}", self._url)
+        return BudgetStoreError(f"The budgets in Redis cannot be reached: {said}")
 
     def balances(self, keys: Sequence[str]) -> list[Balance]:
-        """What was taken from each limit."""
-        found = [int(value) for value in self._run(self._balances, keys)]
-        return [Balance(*found[place : place + 2]) for place in range(0, len(found), 2)]
+        """Return what was taken from each limit."""
+        return self._read(keys, self._run(self._balances, keys))
+
+    async def abalances(self, keys: Sequence[str]) -> list[Balance]:
+        """Async version of `balances`."""
+        return self._read(keys, await self._arun(_BALANCES, keys))
+
+    def _read(self, keys: Sequence[str], said: Sequence[Any]) -> list[Balance]:
+        found = [int(value) for value in said]
+        balances = [Balance(*found[place : place + 2]) for place in range(0, len(found), 2)]
+        self._check_spent(keys, balances)
+        return balances
 
     def reserve(self, id: str, holds: Sequence[Hold], lease_seconds: float = LEASE_SECONDS) -> int | None:
-        """Reserve all or nothing."""
-        arguments: list[Any] = [id, lease_seconds]
-        for hold in holds:
-            # A reservation outlives its lease nowhere, whatever the key is kept for.
-            arguments += [hold.amount, hold.limit, _seconds(hold.keep_seconds, lease_seconds)]
-        place = int(self._run(self._reserve, [hold.key for hold in holds], arguments))
+        """Reserve all or nothing. Return `None` when granted, else the index of the first hold that does not fit."""
+        place = int(self._run(self._reserve, [hold.key for hold in holds], _reserving(id, holds, lease_seconds)))
+        return None if place < 0 else place
+
+    async def areserve(self, id: str, holds: Sequence[Hold], lease_seconds: float = LEASE_SECONDS) -> int | None:
+        """Async version of `reserve`."""
+        place = int(await self._arun(_RESERVE, [hold.key for hold in holds], _reserving(id, holds, lease_seconds)))
         return None if place < 0 else place
 
     def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
-        """Let go of a reservation and add what was really spent."""
+        """Release a reservation and add what was really spent."""
         arguments: list[Any] = [id or ""]
         for hold in spent:
             arguments += [hold.amount, _seconds(hold.keep_seconds)]
         self._run(self._settle, [hold.key for hold in spent], arguments)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, but those of event loops that run."""
         self.client.close()
+        self._loops.sweep()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._loops.aclose()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self._url, "prefix": self.prefix, "timeout_seconds": self.timeout}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def _reserving(id: str, holds: Sequence[Hold], lease_seconds: float) -> list[Any]:
+    """Return the arguments of the script that reserves."""
+    arguments: list[Any] = [id, lease_seconds]
+    for hold in holds:
+        # A reservation lapses with its lease, however long the key is kept.
+        arguments += [hold.amount, hold.limit, _seconds(hold.keep_seconds, lease_seconds)]
+    return arguments
 
 
 def _seconds(keep: float | None, least: float = 1.0) -> str:

@@ -1,38 +1,40 @@
-"""Where do budgets live that the processes of one machine share?"""
+"""Budget store in one SQLite file, for the processes of one machine; expired rows are deleted with the next settlement."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from langroute.budgets.store import LEASE_SECONDS, Balance, Hold
-from langroute.errors import BudgetStoreError
-from langroute.wal import write_ahead
+from langroute.core.errors import BudgetStoreError, DataError
+from langroute.core.locks import at_fork, give_way, new_rlock
+from langroute.core.sqlite import connect, leave
+from langroute.core.urls import shown_url
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (key TEXT PRIMARY KEY, spent INTEGER NOT NULL DEFAULT 0, until REAL);
 CREATE TABLE IF NOT EXISTS holds (id TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, until REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS holds_by_id ON holds (id);
 CREATE INDEX IF NOT EXISTS holds_by_key ON holds (key);
+CREATE INDEX IF NOT EXISTS holds_by_time ON holds (until);
+CREATE INDEX IF NOT EXISTS accounts_by_time ON accounts (until) WHERE until IS NOT NULL;
 """
 
 
 class SqliteBudgets:
-    """Budgets in one SQLite file, readable by its owner only, shared by every process that opens it.
+    """Budget store in one SQLite file, readable by its owner only, shared by every process that opens it.
 
     Args:
-        path: The file; made where it is absent.
+        path: The file; created where it is absent.
         clock: Seconds since the epoch, for tests.
         timeout_seconds: How long to wait for another process that writes.
 
     Raises:
-        BudgetStoreError: The file cannot be opened, or is no database of budgets.
+        BudgetStoreError: The file cannot be opened, or is not a budget database.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -48,35 +50,29 @@ class SqliteBudgets:
 
     def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.time, timeout_seconds: float = 10.0) -> None:
         self.path, self.clock, self.timeout = Path(path), clock, timeout_seconds
-        self._lock = Lock()
+        self._lock = new_rlock()
         self._connection: sqlite3.Connection | None = None
-        self._inherited: sqlite3.Connection | None = None
-        self._pid = os.getpid()
+        at_fork(self, before=SqliteBudgets._before_fork, in_child=SqliteBudgets._in_child)
         with self._writing():
             pass
 
     def _open(self) -> sqlite3.Connection:
         try:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
-            write_ahead(connection.execute, self.timeout)
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection = connect(self.path, self.timeout, "accounts")
             connection.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise BudgetStoreError(f"The budgets in {self.path} cannot be opened: {error}") from error
+        except (OSError, sqlite3.Error, DataError) as error:
+            raise BudgetStoreError(f"The budgets in {shown_url(str(self.path))} cannot be opened: {error}") from error
         return connection
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        give_way()
         with self._lock:
-            if self._connection is None or self._pid != os.getpid():
-                # A connection must not be used, nor closed, on the other side of a fork.
-                self._inherited = self._connection
-                self._connection, self._pid = self._open(), os.getpid()
+            if self._connection is None:
+                self._connection = self._open()
             connection = self._connection
             try:
-                # Immediate: nobody else may read a balance between our reading and our writing.
+                # An immediate transaction: nobody else may read a balance between our read and our write.
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -96,13 +92,13 @@ class SqliteBudgets:
         return Balance(row[0] if row else 0, int(held))
 
     def balances(self, keys: Sequence[str]) -> list[Balance]:
-        """What was taken from each limit."""
+        """Return what was taken from each limit."""
         with self._writing() as connection:
             now = self.clock()
             return [self._balance(connection, key, now) for key in keys]
 
     def reserve(self, id: str, holds: Sequence[Hold], lease_seconds: float = LEASE_SECONDS) -> int | None:
-        """Reserve all or nothing."""
+        """Reserve all or nothing. Return `None` when granted, else the index of the first hold that does not fit."""
         with self._writing() as connection:
             now = self.clock()
             connection.execute("DELETE FROM holds WHERE until <= ?", (now,))
@@ -115,13 +111,16 @@ class SqliteBudgets:
             return None
 
     def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
-        """Let go of a reservation and add what was really spent."""
+        """Release a reservation and add what was really spent."""
         with self._writing() as connection:
             now = self.clock()
             if id is not None:
                 connection.execute("DELETE FROM holds WHERE id = ?", (id,))
             connection.execute("DELETE FROM accounts WHERE until <= ?", (now,))
             for hold in spent:
+                if not hold.amount and not self._balance(connection, hold.key, now).spent:
+                    # Nothing was spent and nothing is reserved, as after a refused call: there is nothing to store.
+                    continue
                 until = None if hold.keep_seconds is None else now + hold.keep_seconds
                 connection.execute(
                     "INSERT INTO accounts VALUES (?, ?, ?) "
@@ -129,8 +128,21 @@ class SqliteBudgets:
                     (hold.key, hold.amount, until),
                 )
 
+    def _before_fork(self) -> None:
+        # SQLite's state of file locks would be copied into the child, and be wrong there.
+        if self._lock.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self._lock.release()
+
+    def _in_child(self) -> None:
+        if self._connection is not None:
+            leave(self._connection)
+            self._connection = None
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; it is opened again at the next use."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()

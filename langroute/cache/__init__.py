@@ -1,4 +1,4 @@
-"""Was this asked before, and may the answer be given again?"""
+"""Response cache: exact and semantic look-up of stored answers, and the stores behind it."""
 
 from __future__ import annotations
 
@@ -20,3 +20,7 @@ __all__ = [
     "cache_namespace",
     "open_store",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

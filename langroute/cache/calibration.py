@@ -1,8 +1,8 @@
-r"""How often are answers wrong that were given for other words, and may more be given?
+r"""Calibration of the semantic cache: learns where its hits are right often enough to be served.
 
-For each neighbourhood of questions (kind of step, judgement, likeness) a bet is kept against the claim "at least `max_error` of these are
-wrong": every right answer wins a little, every wrong one loses a lot. If the claim were true, the bet would ever grow a hundredfold with
-probability 1 % at most, however often one looks. Only where it has, are answers given.
+For each neighbourhood of questions (kind of step, judgement, similarity) a bet is kept against the claim "at least `max_error` of
+these are wrong": every right answer wins a little, every wrong one loses a lot. If the claim were true, the bet would ever grow a
+hundredfold with probability 1 % at most, however often it is checked. Answers are served only where it has grown that much.
 
 Source: the test by betting of Ville's inequality (Shafer, 2021; Waudby-Smith and Ramdas, 2023); to learn online, for each neighbourhood, and
 from asking the model anyway, is the idea of vCache (Schroeder et al., 2025).
@@ -13,15 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from threading import Lock
 
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.locks import new_lock
 
 HEADSTART = 100.0
-"""How many times over the guard's judgement `same` is trusted before anything was seen, from its own test set."""
+"""Factor above the needed bet at which the guard's judgement `same` starts: the trust earned on its own test set."""
 
 RESERVE = 1e4
-"""A bet grows no further than this beyond what is needed, so that trust is lost soon when things change."""
+"""Factor to which a bet may grow beyond what is needed; the limit lets trust be lost soon when things change."""
 
 
 @dataclass(slots=True)
@@ -34,14 +34,14 @@ class _Cell:
 
 
 class Calibration:
-    """Learns where a share of at most `max_error` is wrong.
+    """Learns in which neighbourhoods a share of at most `max_error` of the served answers is wrong.
 
     Args:
-        max_error: The share of given answers that may be wrong.
-        confidence: How sure to be of that, for each neighbourhood.
+        max_error: The share of served answers that may be wrong.
+        confidence: Required confidence in that, for each neighbourhood.
 
     Raises:
-        ConfigurationError: One of them is no share.
+        ConfigurationError: An argument is not between 0 and 1.
 
     Example:
         >>> calibration = Calibration(max_error=0.05)
@@ -59,11 +59,11 @@ class Calibration:
                 raise ConfigurationError(f"{name} is a share between 0 and 1, not {value}.")
         self.max_error, self.confidence = max_error, confidence
         self._needed = math.log(1 / (1 - confidence))
-        # The stake: larger ones are sooner convinced by right answers, and sooner ruined by one wrong one.
+        # The stake: larger stakes are convinced sooner by right answers, and ruined sooner by a wrong one.
         self._win = math.log(1 + 0.9 * max_error / (1 - max_error))
         self._loss = math.log(1 - 0.9)
         self._cells: dict[Hashable, _Cell] = {}
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def _cell(self, where: Hashable, trusted: bool) -> _Cell:
         cell = self._cells.get(where)
@@ -72,17 +72,17 @@ class Calibration:
         return cell
 
     def trusts(self, where: Hashable, *, trusted: bool = False) -> bool:
-        """Answers may be given in this neighbourhood.
+        """Return whether answers may be served in this neighbourhood.
 
         Args:
             where: The neighbourhood.
-            trusted: It starts with the trust that the guard has earned elsewhere.
+            trusted: Start with the trust that the guard has earned on its test set.
         """
         with self._lock:
             return self._cell(where, trusted).capital >= self._needed
 
     def learn(self, where: Hashable, *, right: bool, trusted: bool = False) -> None:
-        """An answer of this neighbourhood was seen to be right or wrong."""
+        """Record that an answer of this neighbourhood was right or wrong."""
         with self._lock:
             cell = self._cell(where, trusted)
             cell.capital = min(self._needed + math.log(RESERVE), cell.capital + (self._win if right else self._loss))
@@ -92,7 +92,7 @@ class Calibration:
                 cell.wrong += 1
 
     def seen(self, where: Hashable) -> tuple[int, int]:
-        """How many were right and wrong in a neighbourhood."""
+        """Return how many answers were right and wrong in a neighbourhood."""
         with self._lock:
             cell = self._cells.get(where)
             return (cell.right, cell.wrong) if cell is not None else (0, 0)

@@ -1,4 +1,4 @@
-"""Does a store keep its promises? The same tests for every one, and for yours.
+"""Contract test of cache stores: a test class that every store, including your own, has to pass.
 
 Subclass `StoreContract` in a test module, give it a fixture `store` that returns an empty store, and pytest does the rest.
 """
@@ -14,13 +14,13 @@ from langroute.cache.stores.base import Store
 
 
 class StoreContract:
-    """What a cache relies on.
+    """Tests of what a cache relies on in a store.
 
     A fixture `store` returns an empty store; `make_full(store)` may be overridden where a store can be bounded.
     """
 
     def test_what_was_put_can_be_got(self, store: Store) -> None:
-        """Bytes come back as they were, the latest under a key."""
+        """A value is returned unchanged; a second put replaces the first."""
         store.put("a", b"one")
         store.put("a", bytes(range(256)))
         assert store.get("a") == bytes(range(256))
@@ -30,27 +30,27 @@ class StoreContract:
         assert store.get("nothing") is None
 
     def test_a_value_that_ran_out_is_gone(self, store: Store) -> None:
-        """Times to live hold."""
+        """An expired value is a miss."""
         store.put("old", b"1", expires=time.time() + 0.05)
         store.put("new", b"2", expires=time.time() + 60)
         time.sleep(0.1)
         assert (store.get("old"), store.get("new")) == (None, b"2")
 
     def test_large_values_survive(self, store: Store) -> None:
-        """A value is not cut off."""
+        """A large value is returned unchanged."""
         value = bytes(range(256)) * 2000
         store.put("large", value)
         assert store.get("large") == value
 
     def test_deleting_says_how_many_there_were(self, store: Store) -> None:
-        """And forgets them."""
+        """`delete` removes values and returns how many there were."""
         store.put("a", b"1")
         store.put("b", b"2")
         assert store.delete("a", "nothing") == 1
         assert (store.get("a"), store.get("b")) == (None, b"2")
 
     def test_values_are_found_by_their_tags(self, store: Store) -> None:
-        """Also after one of them was replaced under another tag."""
+        """`tagged` returns the right keys, also after a value was replaced under another tag."""
         store.put("a", b"1", tags=["red", "x"])
         store.put("b", b"2", tags=["red"])
         store.put("c", b"3", tags=["blue, red"])
@@ -59,8 +59,18 @@ class StoreContract:
         assert [key for key in store.tagged("red") if store.get(key) is not None] == ["b"]
         assert store.tagged("blue, red") == ["c"]
 
+    async def test_tags_can_be_added(self, store: Store) -> None:
+        """`tag` adds tags to a value that is there, and to nothing else."""
+        store.put("a", b"1", expires=time.time() + 60, tags=["red"])
+        store.tag("a", ["blue", "green"], expires=time.time() + 60)
+        await store.atag("a", ["blue"], expires=time.time() + 60)
+        assert (store.tagged("red"), store.tagged("blue"), store.tagged("green")) == (["a"], ["a"], ["a"])
+        assert store.get("a") == b"1"
+        store.tag("nothing", ["blue"])
+        assert [key for key in store.tagged("blue") if store.get(key) is not None] == ["a"]
+
     def test_values_are_found_by_their_age(self, store: Store) -> None:
-        """So that old ones can be purged."""
+        """`older` returns the keys of values stored before a time, so that they can be purged."""
         store.put("old", b"1")
         time.sleep(0.05)
         between = time.time()
@@ -69,27 +79,27 @@ class StoreContract:
         assert store.older(between) == ["old"]
 
     def test_keys_can_be_listed(self, store: Store) -> None:
-        """For people who look into it."""
+        """`keys` returns the keys of the values."""
         for name in ("a", "b", "c"):
             store.put(name, b"1")
         assert sorted(store.keys(10)) == ["a", "b", "c"]
         assert len(store.keys(2)) == 2
 
     def test_clearing_leaves_nothing(self, store: Store) -> None:
-        """Neither values nor tags."""
+        """`clear` removes values and tags."""
         store.put("a", b"1", tags=["red"])
         store.clear()
         assert (store.get("a"), store.stats().entries, store.tagged("red")) == (None, 0, [])
 
     def test_it_says_how_full_it_is(self, store: Store) -> None:
-        """At least the number of values."""
+        """`stats` returns at least the number of values."""
         store.put("a", b"1")
         store.put("b", b"2")
         store.put("b", b"3")
         assert store.stats().entries == 2
 
     def test_a_lease_has_one_owner(self, store: Store) -> None:
-        """Until it is given back or runs out; its owner may prolong it."""
+        """A lease has one owner until it is released or expires; its owner may extend it."""
         assert store.acquire("k", "one", 5)
         assert not store.acquire("k", "two", 5)
         assert store.acquire("k", "one", 5)
@@ -101,13 +111,13 @@ class StoreContract:
         assert store.acquire("k", "three", 5)
 
     def test_many_threads_get_one_lease(self, store: Store) -> None:
-        """However many ask at once."""
+        """Of many threads that ask at once, one gets the lease."""
         with ThreadPoolExecutor(16) as pool:
             got = list(pool.map(lambda owner: store.acquire("crowd", str(owner), 30), range(64)))
         assert sum(got) == 1
 
     def test_threads_do_not_disturb_each_other(self, store: Store) -> None:
-        """What one put, another gets."""
+        """Values put by one thread can be read by another."""
 
         def work(number: int) -> bool:
             store.put(f"k{number}", str(number).encode(), tags=["crowd"])
@@ -118,7 +128,7 @@ class StoreContract:
         assert len(store.tagged("crowd")) == 100
 
     async def test_awaited_calls_do_the_same(self, store: Store) -> None:
-        """Each awaited method is its twin."""
+        """Each async method does the same as its sync version."""
         await store.aput("a", b"1", tags=["red"])
         assert await store.aget("a") == b"1"
         assert store.get("a") == b"1"
@@ -130,7 +140,7 @@ class StoreContract:
         assert await store.aacquire("k", "two", 5)
 
     def test_keys_with_odd_signs_stay_apart(self, store: Store) -> None:
-        """Whatever a key or a tag is made of."""
+        """Keys and tags with special characters do not collide."""
         names: list[Any] = ["a:b", "a", "a:", "*", "a b", "ü", "'; DROP TABLE entries; --"]
         for name in names:
             store.put(name, name.encode(), tags=[name])

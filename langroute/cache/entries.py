@@ -1,14 +1,15 @@
-"""What is kept of an answer, and how is it handed out again?
+"""Cache entries: the stored form of an answer, its validation, and its copy as a new message.
 
-An entry is JSON: the message in LangChain's own serialized form, and what has to be known of it without reading it. Nothing but a
-message can come out of one: whatever else a stored value claims to be is refused.
+An entry is JSON: the message in LangChain's own serialized form, and metadata beside it. Nothing but a
+message can be loaded from one: any other type is refused, and so is anything that `encode` would not have written.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from os import urandom
 from typing import Any
 from uuid import uuid4
@@ -18,30 +19,42 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import message_chunk_to_message
 
 from langroute.cache.keys import copied
-from langroute.errors import DataError
-from langroute.records import Usage
+from langroute.core.errors import DataError
+from langroute.core.records import Usage
 
 FORMAT = 1
 MESSAGE_IDS = (["langchain", "schema", "messages", "AIMessage"], ["langchain_core", "messages", "ai", "AIMessage"])
-"""What LangChain calls an AI message when it serializes one."""
+"""Ids of an AI message in LangChain's serialized form."""
+
+MESSAGE_FIELDS = ("content", "additional_kwargs", "response_metadata", "name", "tool_calls", "invalid_tool_calls")
+"""Fields that are read from a stored message. Its id and usage belong to another call and are not."""
+
+MAX_DEPTH = 64
+"""Deepest nesting of lists and dictionaries, well below the recursion limit of code that walks through an answer."""
+
+MAX_WORD = 4096
+"""Longest name, key or id, in characters."""
+
+MAX_TOKENS, MAX_USD = 10**12, 10**9
+"""Plausibility limits, above the tokens and cost of any call."""
 
 REPORTED = frozenset(
     {"token_usage", "usage", "id", "system_fingerprint", "request_id", "headers", "langroute", "created", "logprobs"}
 )
-"""What a provider reported about one call: it is not true of the next."""
+"""Keys of `response_metadata` that describe one call only, and are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """A stored answer."""
 
     message: AIMessage
     namespace: str
-    """Whose answer it is; compared again when it is read."""
+    """Namespace of the answer; compared again when it is read."""
 
     key: str
     route: str
-    made_by: str = ""
+    model_digest: str = ""
     """Digest of the route's model and its settings, in hex."""
 
     model: str | None = None
@@ -53,85 +66,88 @@ class Entry:
 
     expires: float | None = None
     usage: Usage | None = None
-    """What the call took."""
+    """Tokens of the call."""
 
     cost_usd: float | None = None
     score: float | None = None
     parsed: Any = None
-    """What structured output was parsed to, as JSON."""
+    """Parsed structured output, as JSON."""
 
     structured: bool = False
     decision_id: str | None = None
     sent: str | None = None
-    """Digest of what the model was asked in the end, where that is more than the router saw."""
+    """Digest of the messages that the model was sent, where middleware changed them after the router."""
 
     tags: tuple[str, ...] = ()
     question: Mapping[str, Any] = field(default_factory=dict)
-    """What the semantic cache knows of the question."""
+    """Data of the semantic cache about the question."""
 
 
-def encode(entry: Entry) -> bytes:
-    """An entry as JSON.
+def encode(entry: CacheEntry) -> bytes:
+    """Return an entry as JSON.
 
     Raises:
-        DataError: Something in the message cannot be written.
+        DataError: A value in it cannot be written.
     """
     usage = entry.usage
     try:
-        return json.dumps(
-            {
-                "v": FORMAT,
-                "ns": entry.namespace,
-                "key": entry.key,
-                "route": entry.route,
-                "made_by": entry.made_by,
-                "model": entry.model,
-                "kind": entry.kind,
-                "created": entry.created,
-                "expires": entry.expires,
-                "usage": None
-                if usage is None
-                else [
-                    usage.input_tokens,
-                    usage.output_tokens,
-                    usage.cache_read,
-                    usage.cache_write,
-                    usage.cache_write_1h,
-                    usage.reasoning,
-                ],
-                "cost": entry.cost_usd,
-                "score": entry.score,
-                "parsed": entry.parsed,
-                "structured": entry.structured,
-                "decision": entry.decision_id,
-                "sent": entry.sent,
-                "tags": list(entry.tags),
-                "question": dict(entry.question),
-                "message": dumpd(entry.message),
-            },
-            separators=(",", ":"),
-        ).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
+        raw = {
+            "v": FORMAT,
+            "ns": entry.namespace,
+            "key": entry.key,
+            "route": entry.route,
+            "model_digest": entry.model_digest,
+            "model": entry.model,
+            "kind": entry.kind,
+            "created": entry.created,
+            "expires": entry.expires,
+            "usage": None
+            if usage is None
+            else [
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cache_read,
+                usage.cache_write,
+                usage.cache_write_1h,
+                usage.reasoning,
+            ],
+            "cost": entry.cost_usd,
+            "score": entry.score,
+            "parsed": entry.parsed,
+            "structured": entry.structured,
+            "decision": entry.decision_id,
+            "sent": entry.sent,
+            "tags": list(entry.tags),
+            "question": dict(entry.question),
+            "message": dumpd(entry.message),
+        }
+        _check(raw)
+        return json.dumps(raw, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except DataError as error:
         raise DataError(f"This answer cannot be stored: {error}") from error
+    except Exception as error:
+        # A message may hold any object, and serializing an object may raise anything.
+        raise DataError(f"This answer cannot be stored: {type(error).__name__}") from error
 
 
-def decode(data: bytes) -> Entry:
-    """An entry from JSON.
+def decode(data: bytes) -> CacheEntry:
+    """Return the entry of a JSON text.
 
     Raises:
-        DataError: It is truncated, was tampered with, or is none of ours.
+        DataError: It is truncated, was tampered with, or is not an entry.
     """
     try:
-        raw = json.loads(data)
+        raw = json.loads(data, parse_constant=_no_number)
         if raw["v"] != FORMAT:
-            raise DataError(f"A stored answer has format {raw['v']}; this version reads {FORMAT}.")
+            raise DataError(f"A stored answer has format {str(raw['v'])[:20]}; this version reads {FORMAT}.")
+        _check(raw)
         usage = raw["usage"]
-        return Entry(
-            message=_message(raw["message"]),
+        return CacheEntry(
+            message=message_from(raw["message"]),
             namespace=raw["ns"],
             key=raw["key"],
             route=raw["route"],
-            made_by=raw["made_by"],
+            model_digest=raw["model_digest"],
             model=raw["model"],
             kind=raw["kind"],
             created=raw["created"],
@@ -149,16 +165,107 @@ def decode(data: bytes) -> Entry:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"A stored answer cannot be read: {type(error).__name__}: {error}") from error
+        raise DataError(f"A stored answer cannot be read: {type(error).__name__}") from error
 
 
-def _message(raw: Mapping[str, Any]) -> AIMessage:
+def _no_number(name: str) -> Any:
+    raise DataError(f"A stored answer holds {name}.")
+
+
+def _word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_WORD
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(inner, str) for inner in value)
+
+
+def _number(value: Any, least: float = -MAX_USD, most: float = MAX_USD) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and least <= value <= most
+
+
+def _time(value: Any) -> bool:
+    return _number(value, 0, 1e12)
+
+
+def _usage(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 6
+        and all(isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_TOKENS for count in value)
+    )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(inner, str) for inner in value.values())
+
+
+def _or_none(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or good(value)
+
+
+FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "ns": _word,
+    "key": _word,
+    "route": _word,
+    "model_digest": _word,
+    "model": _or_none(_word),
+    "kind": _word,
+    "created": _time,
+    "expires": _or_none(_time),
+    "usage": _or_none(_usage),
+    "cost": _or_none(lambda value: _number(value, 0)),
+    "score": _or_none(_number),
+    "parsed": lambda _: True,
+    "structured": lambda value: isinstance(value, bool),
+    "decision": _or_none(_word),
+    "sent": _or_none(_word),
+    "tags": _words,
+    "question": _texts,
+}
+"""Fields of a stored entry, each with its check, which is applied when it is written and when it is read."""
+
+
+def _check(raw: Mapping[str, Any]) -> None:
+    """Validate the fields of an entry.
+
+    Raises:
+        DataError: A field is missing, has a wrong type or size, or is nested too deeply.
+    """
+    for name, good in FIELDS.items():
+        if not good(raw[name]):
+            raise DataError(f"its {name} is none")
+    if too_deep(raw["parsed"]) or too_deep(raw["message"]):
+        raise DataError("it is nested too deeply")
+
+
+def too_deep(value: Any, left: int = MAX_DEPTH) -> bool:
+    """Return whether lists and dictionaries are nested deeper than `left`, or contain themselves.
+
+    Example:
+        >>> too_deep([[[]]], 2), too_deep([[[]]], 3)
+        (True, False)
+    """
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return False
+    return left <= 0 or any(too_deep(inner, left - 1) for inner in value if isinstance(inner, (dict, list, tuple)))
+
+
+def message_from(raw: Mapping[str, Any]) -> AIMessage:
+    """Return the message of a form written by LangChain's `dumpd`.
+
+    Raises:
+        DataError: It is not an AI message, or holds other than plain values.
+    """
     if raw.get("lc") != 1 or raw.get("type") != "constructor" or raw.get("id") not in MESSAGE_IDS:
         raise DataError("A stored answer is no AI message.")
-    if _holds_objects(raw["kwargs"]):
-        # A message is plain values all through. What LangChain would make of anything else is nothing to find out here.
+    kwargs = raw["kwargs"]
+    if _holds_objects(kwargs):
+        # A message consists of plain values only. Anything else must not reach LangChain's code.
         raise DataError("A stored answer holds something that is no plain value.")
-    return AIMessage(**raw["kwargs"])
+    return storable(AIMessage(**{name: kwargs[name] for name in MESSAGE_FIELDS if name in kwargs}))
 
 
 def _holds_objects(value: Any) -> bool:
@@ -168,10 +275,10 @@ def _holds_objects(value: Any) -> bool:
 
 
 def storable(message: Any) -> AIMessage:
-    """A copy of an answer without what is true of its own call alone.
+    """Return a copy of an answer without the data that describe its own call only.
 
     Raises:
-        DataError: It is no AI message.
+        DataError: It is not an AI message.
     """
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
@@ -186,23 +293,23 @@ def storable(message: Any) -> AIMessage:
 
 
 def new_message_id() -> str:
-    """An id as LangChain gives one, with a random UUID in it.
+    """Return a message id in LangChain's form, with a random UUID.
 
     Example:
         >>> from uuid import UUID
         >>> UUID(new_message_id().removeprefix("lc_run--")).version
         4
     """
-    # A quarter of the price of a `uuid4`.
+    # A quarter of the time of `uuid4`.
     digits = urandom(16).hex()
     return f"lc_run--{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
-    """The answer as a new message: an id of its own, new tool call ids, no tokens used.
+    """Return the answer as a new message: with a new id, new tool call ids and no usage.
 
-    The same id twice would make LangGraph replace the older message of a thread, and the same tool call id twice would tie a result to
-    the wrong call. Nothing in it is shared with the stored one, so that whoever gets it may change it.
+    A repeated id would make LangGraph replace the older message of a thread, and a repeated tool call id would assign a result to
+    the wrong call. Nothing in it is shared with the stored one, so that the caller may change it.
 
     Args:
         message: The stored message.
@@ -214,7 +321,7 @@ def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
         (True, 'old')
     """
     made = message.model_copy()
-    # Past pydantic's own setters: each costs as much as all of this.
+    # Bypasses pydantic's setters: each costs as much as the rest of this function.
     fields = made.__dict__
     for name, value in fields.items():
         if type(value) is list or type(value) is dict:
@@ -230,23 +337,30 @@ def fresh(message: AIMessage, id: str | None = None) -> AIMessage:
         if isinstance(made.content, list):
             made.content = [_renamed(block, renamed) if isinstance(block, dict) else block for block in made.content]
         if made.additional_kwargs.get("tool_calls"):
-            made.additional_kwargs["tool_calls"] = [_renamed(call, renamed) for call in made.additional_kwargs["tool_calls"]]
+            made.additional_kwargs["tool_calls"] = [
+                _renamed(call, renamed) if isinstance(call, dict) else call
+                for call in _listed(made.additional_kwargs["tool_calls"])
+            ]
     return made
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def new_call_id(old: str) -> str:
-    """An id in the form of its provider: `call_…`, `toolu_…`."""
+    """Return a new tool call id in the provider's form: `call_…`, `toolu_…`."""
     prefix, mark, _ = old.partition("_")
     return f"{prefix}_{uuid4().hex[:24]}" if mark and prefix.isalpha() else f"call_{uuid4().hex[:24]}"
 
 
 def _renamed(block: dict[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
-    changed = {name: renamed[block[name]] for name in ("id", "call_id") if block.get(name) in renamed}
+    changed = {name: renamed[old] for name in ("id", "call_id") if isinstance(old := block.get(name), str) and old in renamed}
     return {**block, **changed} if changed else block
 
 
 def chunks(message: AIMessage, size: int = 48) -> list[AIMessageChunk]:
-    """An answer as the chunks of a stream; what they add up to is the message.
+    """Return an answer as the chunks of a stream, which add up to the message.
 
     Example:
         >>> parts = chunks(AIMessage("one two three four", id="m"), size=8)
@@ -283,7 +397,7 @@ def chunks(message: AIMessage, size: int = 48) -> list[AIMessageChunk]:
 
 
 def _pieces(text: str, size: int) -> list[str]:
-    """A text in pieces that end behind a space where they can."""
+    """Return a text in pieces of at most `size` characters that end after a space where possible."""
     pieces: list[str] = []
     begin = 0
     while begin < len(text):

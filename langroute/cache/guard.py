@@ -1,14 +1,15 @@
-"""Do two questions ask the same? A judge that needs more than a likeness.
+"""Guard of the semantic cache: judges by their wording whether two questions ask the same.
 
-Vectors cannot tell a question from its opposite, nor one year from another. So a stored answer is given only where the wording itself
-agrees: the same words in the same order after politeness, articles, inflection and the usual frames are evened out (`wording`).
-Questions that come near to that are undecided: what they are worth has to be learned. All others are different.
+Embeddings do not reliably tell a question from its opposite, or one year from another. So a stored answer is served only where the
+wording agrees: the same words in the same order after politeness, articles and the usual frames are normalized (`wording`), with the same
+capitals as far as both writers used any (`agree_in_case`). What these do not understand is a difference. Questions that come near to that are undecided, and are left to the calibration. All others are different.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from langroute.cache.tokens import agree_in_case
 from langroute.cache.wording import wording
 
 SAME, CLOSE, DIFFERENT = "same", "close", "different"
@@ -42,10 +43,10 @@ SIDES = frozenset(
         "last",
         "left",
         "right",
-        "increas",
-        "decreas",
-        "enabl",
-        "disabl",
+        "increase",
+        "decrease",
+        "enable",
+        "disable",
         "allow",
         "prohibit",
         "accept",
@@ -53,25 +54,25 @@ SIDES = frozenset(
         "start",
         "stop",
         "open",
-        "clos",
+        "close",
         "add",
-        "delet",
+        "delete",
         "include",
-        "exclud",
+        "exclude",
         "import",
         "export",
         "push",
         "pull",
     ]
 )
-"""Words whose opposite stands in the same place of an otherwise equal question."""
+"""Words that have an opposite, such as `before` and `after`: a difference in one of them changes the question."""
 
 CLOSE_SHARE = 0.75
-"""Share of words two questions have in common at least, to be close."""
+"""Lowest share of common words of two questions that are `close`."""
 
 
 def judge(asked: str, stored: str) -> str:
-    """`same`, `close` or `different`.
+    """Return whether two questions are `same`, `close` or `different`.
 
     Example:
         >>> judge("How can I reset my password?", "how do I reset my password")
@@ -82,8 +83,12 @@ def judge(asked: str, stored: str) -> str:
         'close'
         >>> judge("Convert 10 miles to km.", "Convert 12 miles to km.")
         'different'
+        >>> judge("How do I polish wood?", "How do I Polish wood?")
+        'different'
     """
     one, other = wording(asked), wording(stored)
+    if not agree_in_case(asked, stored):
+        return DIFFERENT
     if one == other:
         return SAME if one else DIFFERENT
     return CLOSE if _close(one, other) else DIFFERENT
@@ -99,7 +104,7 @@ def _close(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _decides(word: str) -> bool:
-    """A word that cannot differ between two questions that ask the same: numbers, names as they are written, units, negations, sides."""
+    """Return whether a word must be equal in both questions: numbers, names, units, negations, opposites."""
     return (
         word[0] == "\0"
         or not word.isalpha()

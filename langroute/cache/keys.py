@@ -1,10 +1,10 @@
-"""What decides an answer, and nothing else? One key for one request.
+"""Cache keys: a digest of everything in a request that can change the answer, and of nothing else.
 
 Equal requests give equal keys in another process, another Python version and another order of dictionary keys; whatever can change the
-answer changes the key. Ids, names of runs, cache markers and what a provider reported about earlier answers do not take part: they
-differ in every run and change nothing. Calls and results of tools are tied to each other by their place, not by their random ids.
+answer changes the key. Ids, run names, cache markers and what a provider reported about earlier answers are left out: they
+differ in every run and change nothing. Tool calls and results are linked by their position, not by their random ids.
 
-A history grows by its end, so each message is read once: its digest is remembered for as long as the message lives and does not change.
+A history grows at its end, so each message is hashed once: its digest is kept for as long as the message lives and does not change.
 """
 
 from __future__ import annotations
@@ -18,44 +18,54 @@ from typing import Any
 from weakref import ref
 
 VERSION = b"langroute-key-1"
-"""Part of every key: a change in what a key covers must not find old answers."""
+"""Version of the key format, part of every key: a new format must not find old answers."""
 
 KEY_BYTES = 20
 MEMO = 8192
-"""Messages whose digests are remembered."""
+"""Most messages whose digests are remembered."""
 
 BLOCK_NOISE = frozenset({"id", "index", "cache_control"})
-"""Keys of a content block that differ from run to run, or mark what a provider should cache."""
+"""Fields of a content block that differ from run to run, or are prompt cache markers."""
 
 TOOL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "server_tool_use", "server_tool_call"})
 EXTRA_NOISE = frozenset({"tool_calls", "parsed", "cache_control"})
-"""Keys of `additional_kwargs` that say again what stands elsewhere."""
+"""Fields of `additional_kwargs` that repeat what is elsewhere in the message, or are prompt cache markers."""
 
 CALL_NOISE = frozenset(
     {
-        "cache_control", "extra_headers", "ls_structured_output_format", "max_retries", "metadata", "prompt_cache_key",
+        "cache_control", "ls_structured_output_format", "max_retries", "metadata", "prompt_cache_key",
         "prompt_cache_retention", "request_timeout", "safety_identifier", "service_tier", "store", "stream", "stream_options",
         "stream_usage", "streaming", "timeout", "user",
     }
 )  # fmt: skip
-"""Call arguments that change how an answer is fetched, billed or logged, and not what it says."""
+"""Call arguments that change how an answer is fetched, billed or logged, but not its content."""
+
+HEADER_NOISE = frozenset(
+    {
+        "traceparent", "tracestate", "baggage", "b3", "x-request-id", "x-correlation-id", "x-amzn-trace-id", "x-cloud-trace-context",
+        "x-client-request-id", "idempotency-key", "request-id", "user-agent", "date",
+    }
+)  # fmt: skip
+"""Headers that trace or repeat a request. All others may choose what is behind a gateway: its provider, account or prompt."""
+
+_HEADERS = ("extra_headers", "headers", "default_headers", "additional_headers")
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 OTHERS = ("tool_calls", "invalid_tool_calls", "tool_call_id", "status", "role")
-"""Fields that only some kinds of message have, and that decide an answer."""
+"""Fields that only some message types have, and that can change an answer."""
 
 
 class UnkeyableError(TypeError):
-    """A request holds something that has no stable form; it is answered without the cache."""
+    """A request holds a value without a stable form, so it is answered without the cache."""
 
 
 def canonical(value: Any) -> bytes:
-    """A value in one form, whatever the order of its dictionary keys.
+    """Return a canonical form of a value, independent of the order of dictionary keys.
 
     Raises:
-        UnkeyableError: Something in it has no form that another process would give it too.
+        UnkeyableError: A value in it has no form that is the same in another process.
 
     Example:
         >>> canonical({"b": [1, None], "a": "é"}) == canonical({"a": "é", "b": (1, None)})
@@ -74,7 +84,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _simple(value: Any) -> bool:
-    """Every dictionary in it has only text for keys, so that JSON's own sorting neither fails nor confuses `1` with `"1"`."""
+    """Return whether all dictionaries have string keys only: JSON would fail on others, or confuse `1` with `"1"`."""
     if isinstance(value, dict):
         return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())
     if isinstance(value, (list, tuple)):
@@ -97,7 +107,7 @@ def _text_keys(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what JSON does not know."""
+    """Return a JSON value for a type that JSON lacks."""
     if isinstance(value, type):
         if hasattr(value, "model_json_schema"):
             return {"\0schema": value.model_json_schema()}
@@ -121,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Ref(ref):  # type: ignore[type-arg]
-    """A weak reference that knows where its message is remembered."""
+    """Weak reference with the key under which its message is remembered."""
 
     __slots__ = ("place",)
 
@@ -131,7 +141,7 @@ class _Ref(ref):  # type: ignore[type-arg]
 
 
 class _Read:
-    """A message as it was when it was read, and what it came to."""
+    """A message as it was when it was hashed, and its digest."""
 
     __slots__ = ("digest", "facts", "joined", "makes", "message", "refers", "values")
 
@@ -139,17 +149,17 @@ class _Read:
         fields = message.__dict__
         self.message = _Ref(message, gone)
         self.facts = _FACTS[tuple([field for field in OTHERS if field in fields])]
-        # What can be changed in place is copied, so that a change is seen; text cannot.
+        # Mutable values are copied, so that a change in place is detected; strings need no copy.
         self.values = tuple([copied(value) for value in self.facts(fields)])
         self.digest, self.makes, self.refers = message_digest(message)
-        """Its digest, and the ids of the tool calls that it makes and of those it answers, in order."""
+        """Digest of the message, and the ids of the tool calls that it makes and of those it answers, in order."""
 
         self.joined: tuple[list[_Read], bytes] | None = None
-        """What stood before it the last time that a history ended with it, and what that came to."""
+        """The messages before it when a history last ended with it, and the bytes of that history."""
 
 
 class _Facts(dict[tuple[str, ...], Any]):
-    """What decides an answer in a message with certain fields: a getter of its values."""
+    """Getter of the fields that can change an answer, for messages with a given set of fields."""
 
     def __missing__(self, others: tuple[str, ...]) -> Any:
         found = self[others] = itemgetter("content", "additional_kwargs", "name", *others)
@@ -160,7 +170,7 @@ _FACTS = _Facts()
 
 
 class Keys:
-    """Makes keys. One for each cache; it remembers messages, not requests.
+    """Makes cache keys. Each cache has one; it remembers the digests of messages, not of requests.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -177,15 +187,15 @@ class Keys:
         self._namespaces: dict[tuple[Any, ...], bytes] = {}
 
     def of(self, messages: Sequence[Any], *, namespace: tuple[Any, ...], parts: Sequence[bytes]) -> str:
-        """The key of a request.
+        """Return the key of a request.
 
         Args:
             messages: The history.
-            namespace: Whose request it is; keys of different namespaces never meet.
-            parts: Digests of all else that decides the answer, in a fixed order.
+            namespace: Namespace of the request; keys of different namespaces never collide.
+            parts: Digests of everything else that can change the answer, in a fixed order.
 
         Raises:
-            UnkeyableError: Something in it has no stable form.
+            UnkeyableError: A value in it has no stable form.
         """
         whole = blake2b(VERSION, digest_size=KEY_BYTES, key=self.namespace(namespace))
         for part in parts:
@@ -195,12 +205,18 @@ class Keys:
         return whole.hexdigest()
 
     def digest(self, messages: Sequence[Any]) -> str:
-        """Messages alone, whoever asks."""
+        """Return a digest of the messages alone, without namespace and settings."""
         return blake2b(self.history(messages), digest_size=16).hexdigest()
 
     def history(self, messages: Sequence[Any]) -> bytes:
-        """The messages, as bytes in which no two different histories are alike: digests of one length, then tool ties."""
-        found = [self._of(message) for message in messages]
+        """Return the messages as unambiguous bytes: digests of fixed length, then the links between tool calls and results."""
+        try:
+            found = [self._of(message) for message in messages]
+        except UnkeyableError:
+            raise
+        except Exception as error:
+            # Broken integrations set arbitrary values, which must not fail a call.
+            raise UnkeyableError(f"a message cannot be read: {type(error).__name__}") from error
         if not found:
             return b""
         last, earlier = found[-1], found[:-1]
@@ -211,7 +227,7 @@ class Keys:
         return joined
 
     def _of(self, message: Any) -> _Read:
-        """What a message came to; read again where it changed since."""
+        """Return the digest of a message, hashed again where it changed since."""
         found = self._read.get(id(message))
         if found is None or found.facts(message.__dict__) != found.values or found.message() is not message:
             if len(self._read) >= MEMO:
@@ -225,7 +241,7 @@ class Keys:
             self._read.pop(message.place, None)
 
     def namespace(self, namespace: tuple[Any, ...]) -> bytes:
-        """A namespace as the key of a keyed hash."""
+        """Return a namespace as the key of a keyed hash."""
         found = self._namespaces.get(namespace)
         if found is None:
             if len(self._namespaces) > 65536:
@@ -235,7 +251,7 @@ class Keys:
 
 
 def copied(value: Any) -> Any:
-    """Plain values that nobody else can change: lists and dictionaries are copied all through.
+    """Return a deep copy of plain values: lists and dictionaries are copied at every level.
 
     Example:
         >>> given = {"a": [1]}
@@ -267,7 +283,7 @@ _TIES = [b"#" + number.to_bytes(15, "big") for number in range(256)]
 
 
 def _tie(numbers: Mapping[str, int], tool_call_id: str) -> bytes:
-    """Which call a tool result belongs to: by its place where it can be told, else by its id."""
+    """Return the link from a tool result to its call: the position of the call where it is known, else the id."""
     number = numbers.get(tool_call_id)
     if number is not None and number < 256:
         return _TIES[number]
@@ -277,7 +293,7 @@ def _tie(numbers: Mapping[str, int], tool_call_id: str) -> bytes:
 
 
 def message_digest(message: Any) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
-    """A message's digest, the ids of the tool calls it makes and of those it answers.
+    """Return a message's digest, the ids of the tool calls it makes and of those it answers.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -301,7 +317,7 @@ def message_digest(message: Any) -> tuple[bytes, tuple[str, ...], tuple[str, ...
     role = fields.get("role")
     status = fields.get("status")
     facts = [
-        # A chunk that was never turned into a message says what the message would.
+        # A chunk that was never converted gets the same digest as its message.
         message.type.removesuffix("Chunk").lower().removesuffix("messagechunk"),
         role,
         fields.get("name"),
@@ -323,7 +339,7 @@ def _content(content: Any, refers: list[str]) -> Any:
 def _block(block: dict[str, Any], refers: list[str]) -> dict[str, Any]:
     kept = {key: value for key, value in block.items() if key not in BLOCK_NOISE}
     if block.get("type") in TOOL_BLOCKS:
-        # Its id stands in the message's tool calls, whose place ties it to its result.
+        # The id is in the message's tool calls, whose position links it to its result.
         kept.pop("call_id", None)
     elif "tool_use_id" in kept:
         refers.append(str(kept.pop("tool_use_id")))
@@ -332,8 +348,19 @@ def _block(block: dict[str, Any], refers: list[str]) -> dict[str, Any]:
     return kept
 
 
+def chosen_by(headers: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the headers that can change an answer, by their names in small letters; secrets are shown, because only a digest is kept.
+
+    Example:
+        >>> chosen_by({"X-Portkey-Config": "pc-german", "traceparent": "00-1-2-01"})
+        {'x-portkey-config': 'pc-german'}
+    """
+    shown = {str(name).lower(): getattr(value, "get_secret_value", lambda value=value: value)() for name, value in headers.items()}
+    return {name: str(value) for name, value in shown.items() if name not in HEADER_NOISE}
+
+
 def settings_digest(settings: Mapping[str, Any]) -> bytes:
-    """Call arguments that can change an answer: sampling, stop words, response format and whatever else there is.
+    """Return a digest of the call arguments that can change an answer: sampling, stop words, response format and others.
 
     Example:
         >>> settings_digest({"temperature": 0, "timeout": 5}) == settings_digest({"temperature": 0.0})
@@ -346,11 +373,17 @@ def settings_digest(settings: Mapping[str, Any]) -> bytes:
         for key, value in settings.items()
         if key not in CALL_NOISE and value is not None
     }
+    for name in _HEADERS:
+        headers: Any = kept.pop(name, None)
+        if isinstance(headers, Mapping):
+            headers = chosen_by(headers)
+        if headers:
+            kept[name] = headers
     return blake2b(canonical(kept), digest_size=16).digest() if kept else b""
 
 
 def tools_digest(tools: Sequence[Any], tool_choice: Any = None, schema: Any = None) -> bytes:
-    """Bound tools, the choice among them and the schema an answer must have."""
+    """Return a digest of the bound tools, the tool choice and the response schema."""
     if not tools and tool_choice is None and schema is None:
         return b""
     shown = [
@@ -364,12 +397,13 @@ SAMPLING = (
     "model_name", "model", "temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens", "stop", "n", "logit_bias",
     "frequency_penalty", "presence_penalty", "reasoning", "reasoning_effort", "verbosity", "thinking", "effort", "model_kwargs",
     "extra_body", "disabled_params", "output_version", "openai_api_base", "anthropic_api_url", "base_url", "azure_endpoint", "deployment_name",
+    "default_headers", "default_query", "additional_headers", "openai_organization", "openai_api_version", "project", "location", "region_name", "endpoint_url",
 )  # fmt: skip
-"""Fields of LangChain's chat models that change what they answer."""
+"""Fields of LangChain's chat models that change their answers."""
 
 
 def model_digest(model: Any, provider: str | None, name: str | None) -> bytes:
-    """A model and its own settings, as they stand before any call.
+    """Return a digest of a model and its own settings, before any call arguments.
 
     Example:
         >>> from langroute.testing import ScriptedModel
@@ -381,7 +415,7 @@ def model_digest(model: Any, provider: str | None, name: str | None) -> bytes:
     for field in SAMPLING:
         value = getattr(model, field, None)
         if value is not None and not callable(value):
-            facts[field] = value
+            facts[field] = chosen_by(value) if field in _HEADERS and isinstance(value, Mapping) else value
     identifying = getattr(model, "_identifying_params", None)
     if identifying is not None:
         facts["identifying"] = {

@@ -1,7 +1,7 @@
-"""How is the cache used without the router, as LangChain's own (`set_llm_cache`)?
+"""`LangChainCache`: the cache as LangChain's own (`set_llm_cache`), without the router.
 
-LangChain hands over the prompt and the model's settings as text. Random ids, what providers reported about earlier answers and cache
-markers are taken out of the key, and a chat message that is found comes back as a new one, so that it is safe inside an agent.
+LangChain passes the prompt and the model's settings as text. Random ids, what providers reported about earlier answers and cache
+markers are left out of the key, and a stored chat message is returned as a new one, so that it is safe inside an agent.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ from hashlib import blake2b
 from typing import Any
 
 from langchain_core.caches import BaseCache
-from langchain_core.load import dumpd, load
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, Generation
 
-from langroute.answers import finish_reason
-from langroute.cache.entries import fresh, storable
+from langroute.cache.entries import fresh, message_from, storable, too_deep
 from langroute.cache.keys import BLOCK_NOISE, EXTRA_NOISE, TOOL_BLOCKS, canonical
-from langroute.cache.namespaces import NoNamespaceError, namespace_of
+from langroute.cache.namespaces import namespace_of
 from langroute.cache.policy import CachePolicy
 from langroute.cache.response import ResponseCache
-
-ALLOWED = (Generation, ChatGeneration, AIMessage)
-"""What may come out of a stored value."""
+from langroute.core.errors import DataError
+from langroute.providers.ends import finish_reason
 
 
 class LangChainCache(BaseCache):
-    """LangChain's cache on any of our stores.
+    """LangChain cache on any of the stores.
 
     Args:
-        cache: A `ResponseCache`, or where to make one: nothing (memory), a path or a URL.
-        ttl: Seconds an answer stays good; `None` for ever.
+        cache: A `ResponseCache`, or where to open one: nothing (memory), a path or a URL.
+        ttl: Seconds that an answer stays valid; `None` for ever.
         isolate: Parts of the namespace (`cache_namespace`) without which nothing is looked up or stored.
 
     Example:
@@ -50,44 +48,45 @@ class LangChainCache(BaseCache):
         self._policy: CachePolicy = self._cache.policy
 
     def _key(self, prompt: str, llm_string: str) -> tuple[str, str] | None:
-        """The key and the namespace; `None` where it is not known whose request it is."""
+        """Return the key and the namespace; `None` where the namespace is unknown or the prompt has no stable form."""
         try:
             space = namespace_of(self._cache.base, self._cache.isolate, {}, {})
-        except NoNamespaceError:
+            whole = blake2b(b"langchain-1", digest_size=20, key=self._cache.keys.namespace(space))
+            for part in (prompt_form(prompt), llm_string.encode("utf-8", "surrogatepass")):
+                whole.update(len(part).to_bytes(8, "big") + part)
+        except Exception as error:  # noqa: BLE001 - a prompt may hold anything
+            self._cache.bypass(error)
             return None
-        whole = blake2b(b"langchain-1", digest_size=20, key=self._cache.keys.namespace(space))
-        for part in (prompt_form(prompt), llm_string.encode("utf-8", "surrogatepass")):
-            whole.update(len(part).to_bytes(8, "big") + part)
         return whole.hexdigest(), self._cache.keys.namespace(space).hex()[:32]
 
     def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
-        """The stored answers, or `None`."""
+        """Return the stored answers, or `None`."""
         found = self._key(prompt, llm_string)
         return None if found is None else self._read(found, self._cache.raw(found[0]))
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
-        """`lookup`, awaited."""
+        """Async version of `lookup`."""
         found = self._key(prompt, llm_string)
         return None if found is None else self._read(found, await self._cache.araw(found[0]))
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Keep answers; those that are cut off, refused or would act again are not."""
+        """Store answers, except those that are cut off, refused or would repeat an action."""
         found = self._key(prompt, llm_string)
         if found is not None and (data := self._written(found, return_val)) is not None:
             self._cache.put_raw(found[0], data, expires=self._expires(), tags=self._tags(found))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """`update`, awaited."""
+        """Async version of `update`."""
         found = self._key(prompt, llm_string)
         if found is not None and (data := self._written(found, return_val)) is not None:
             await self._cache.aput_raw(found[0], data, expires=self._expires(), tags=self._tags(found))
 
     def clear(self, **kwargs: Any) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._cache.purge(everything=True)
 
     async def aclear(self, **kwargs: Any) -> None:
-        """`clear`, awaited."""
+        """Async version of `clear`."""
         self.clear()
 
     def _expires(self) -> float | None:
@@ -97,40 +96,60 @@ class LangChainCache(BaseCache):
         return (f"ns:{found[1]}", "kind:langchain")
 
     def _written(self, found: tuple[str, str], generations: Sequence[Generation]) -> bytes | None:
-        kept: list[Any] = []
-        for generation in generations:
-            if isinstance(generation, ChatGeneration):
-                if not isinstance(generation.message, (AIMessage, AIMessageChunk)):
-                    return None
-                info = {**(generation.generation_info or {}), **generation.message.response_metadata}
-                if self._policy.rejects(generation.message, finish_reason(info), may_be_silent=True) is not None:
-                    return None
-                kept.append(dumpd(ChatGeneration(message=storable(generation.message), generation_info=generation.generation_info)))
-            else:
-                kept.append(dumpd(generation))
         try:
-            return json.dumps({"ns": found[1], "key": found[0], "generations": kept}).encode("ascii")
-        except (TypeError, ValueError):
+            kept = [self._plain(generation) for generation in generations]
+            if None in kept or too_deep(kept):
+                return None
+            return json.dumps({"ns": found[1], "key": found[0], "generations": kept}, allow_nan=False).encode("ascii")
+        except Exception as error:  # noqa: BLE001 - an answer may hold any object
+            self._cache.note("not_stored", f"it cannot be written: {type(error).__name__}")
             return None
+
+    def _plain(self, generation: Generation) -> dict[str, Any] | None:
+        """Return a generation as JSON; `None` where it may not be stored."""
+        info = generation.generation_info
+        if not isinstance(generation, ChatGeneration):
+            return {"text": generation.text, "info": info}
+        message = generation.message
+        if not isinstance(message, (AIMessage, AIMessageChunk)) or self._refuses(message, info):
+            return None
+        return {"message": dumpd(storable(message)), "info": info}
+
+    def _refuses(self, message: Any, info: Mapping[str, Any] | None) -> bool:
+        reason = self._policy.rejects(message, finish_reason({**(info or {}), **message.response_metadata}), may_be_silent=True)
+        if reason is not None:
+            self._cache.note("not_stored", reason)
+        return reason is not None
 
     def _read(self, found: tuple[str, str], data: bytes | None) -> list[Generation] | None:
         if data is None:
             return None
         try:
             raw = json.loads(data)
-            if raw["ns"] != found[1] or raw["key"] != found[0]:
+            if raw["ns"] != found[1] or raw["key"] != found[0] or too_deep(raw):
                 return None
-            generations = [load(one, allowed_objects=ALLOWED) for one in raw["generations"]]
-        except Exception:  # noqa: BLE001 - whatever a broken value makes of itself, it is no answer
+            return [self._made(one) for one in raw["generations"]]
+        except Exception as error:  # noqa: BLE001 - whatever a broken value makes of itself, it is no answer
+            self._cache.note("errors", f"a stored answer could not be read: {type(error).__name__}")
             return None
-        for generation in generations:
-            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                generation.message = fresh(generation.message)
-        return generations
+
+    def _made(self, raw: Mapping[str, Any]) -> Generation:
+        """Return a new generation from its stored form.
+
+        Raises:
+            DataError: It is an answer that would not have been stored.
+        """
+        info = raw["info"]
+        if "message" not in raw:
+            return Generation(text=raw["text"], generation_info=info)
+        message = message_from(raw["message"])
+        if self._refuses(message, info):
+            raise DataError("A stored answer may not be given.")
+        return ChatGeneration(message=fresh(message), generation_info=info)
 
 
 def prompt_form(prompt: str) -> bytes:
-    """A prompt as LangChain serializes it, without what differs from run to run.
+    """Return a prompt as LangChain serializes it, without the parts that differ from run to run.
 
     Example:
         >>> prompt_form("a plain prompt")

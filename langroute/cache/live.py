@@ -1,7 +1,7 @@
-"""Who asks for a stream that is under way hears it as it comes. How do many listen to one stream?
+"""Running streams that several callers read at the same time.
 
-Its chunks are kept in one list, as long as the answer; everybody reads them at a pace of his own, and whoever is ahead asks the model for
-the next one. So a slow listener holds up nobody, and a leader who goes leaves the stream to those who stay.
+The chunks of a stream are kept in one list; each reader has its own pace, and the one that is ahead asks the model for
+the next one. So a slow reader does not delay the others, and a leader that leaves hands the stream over to those who stay.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, wait
-from threading import Condition, Lock, get_ident
+from threading import get_ident
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
@@ -17,14 +17,15 @@ from langchain_core.messages import AIMessageChunk
 from langroute.cache.entries import REPORTED, new_call_id
 from langroute.cache.flights import awaited, uncancellable
 from langroute.cache.keys import copied
-from langroute.gate import shows
+from langroute.core.locks import new_condition, new_lock
+from langroute.core.stream_content import has_content
 
 END = object()
-"""Stands behind the last chunk."""
+"""Marks the end of the stream."""
 
 
 class StreamLostError(RuntimeError):
-    """The stream cannot be listened to any more: it broke off, or who reads it from the model is gone."""
+    """The stream cannot be read any more: it broke off, or the task that reads it from the model is gone."""
 
 
 def _silent(seconds: float | None) -> StreamLostError:
@@ -32,51 +33,59 @@ def _silent(seconds: float | None) -> StreamLostError:
 
 
 class Live:
-    """One stream of a model, for everybody who listens to it.
+    """One stream of a model, shared by its readers.
 
     Args:
         route: The route that answers.
-        selection: Why it was chosen.
+        selection: The selection of that route.
     """
 
     def __init__(self, route: Any, selection: Any) -> None:
         self.route, self.selection = route, selection
         self.chunks: list[Any] = []
-        """What came so far. Nobody is given one of these, only copies."""
+        """The chunks so far. Readers get copies."""
 
         self.ended = False
         self.error: BaseException | None = None
-        """Why it broke off."""
+        """The error that broke the stream off."""
 
     @property
     def stands_still(self) -> bool:
-        """It cannot go on while this thread waits for it."""
+        """Whether the stream cannot go on while this thread waits for it."""
         return False
 
     def at(self, place: int, seconds: float | None = None) -> Any:
-        """A chunk, waited for; `END` behind the last one.
+        """Wait for the chunk at an index and return it; `END` after the last one.
 
         Raises:
-            StreamLostError: There will be none, or not in time.
+            StreamLostError: The stream broke off, or nothing came within `seconds`.
         """
         raise NotImplementedError
 
     async def aat(self, place: int, seconds: float | None = None) -> Any:
-        """`at`, awaited."""
+        """Async version of `at`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the model's stream when there are no readers any more."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Async version of `close`."""
         raise NotImplementedError
 
     def _over(self) -> Any:
-        """What stands behind the last chunk: its end, or the error that broke it off."""
+        """Return `END` after the last chunk, or raise `StreamLostError` where the stream broke off."""
         if self.error is not None:
             raise StreamLostError(f"{type(self.error).__name__}: {self.error}") from self.error
         return END
 
     def speaks(self, seconds: float) -> bool:
-        """Wait for something to read; `False` where it broke off before. Until then it can be replaced unseen."""
+        """Wait for the first content; return `False` where the stream broke off before it, and can still be replaced unseen."""
         place = 0
         try:
             while (chunk := self.at(place, seconds)) is not END:
-                if shows(chunk):
+                if has_content(chunk):
                     return True
                 place += 1
         except StreamLostError:
@@ -84,11 +93,11 @@ class Live:
         return place > 0
 
     async def aspeaks(self, seconds: float) -> bool:
-        """`speaks`, awaited."""
+        """Async version of `speaks`."""
         place = 0
         try:
             while (chunk := await self.aat(place, seconds)) is not END:
-                if shows(chunk):
+                if has_content(chunk):
                     return True
                 place += 1
         except StreamLostError:
@@ -97,7 +106,7 @@ class Live:
 
 
 class Plain(Live):
-    """A stream that is iterated: whoever needs its next chunk first fetches it for all.
+    """A sync stream: the first reader that needs the next chunk fetches it for all.
 
     Args:
         source: The model's chunks.
@@ -111,11 +120,11 @@ class Plain(Live):
     def __init__(self, source: Iterator[Any], route: Any, selection: Any) -> None:
         super().__init__(route, selection)
         self._source = source
-        self._changed = Condition()
+        self._changed = new_condition()
         self._fetching = False
 
     def at(self, place: int, seconds: float | None = None) -> Any:
-        """A chunk; fetched from the model if nobody else is at it."""
+        """Return a chunk, fetched from the model unless another reader is fetching it."""
         with self._changed:
             while place >= len(self.chunks):
                 if self.ended:
@@ -139,7 +148,7 @@ class Plain(Live):
         return self.chunks[place]
 
     def _fetched(self) -> tuple[Any, BaseException | None]:
-        """The next chunk, or `END` and the error that broke the stream off."""
+        """Return the next chunk, or `END` and the error that broke the stream off."""
         try:
             return next(self._source), None
         except StopIteration:
@@ -151,11 +160,11 @@ class Plain(Live):
             return END, error
 
     async def aat(self, place: int, seconds: float | None = None) -> Any:
-        """`at`, in a thread where it has to wait."""
+        """Async version of `at`, run in a thread where it has to wait."""
         return self.chunks[place] if place < len(self.chunks) else await asyncio.to_thread(self.at, place, seconds)
 
     def close(self) -> None:
-        """Nobody listens any more: let the model know."""
+        """Close the model's stream when there are no readers any more."""
         with self._changed:
             while self._fetching:
                 self._changed.wait()
@@ -167,7 +176,7 @@ class Plain(Live):
 
 
 class Awaited(Live):
-    """A stream that is awaited. A task of its own reads it, so that nobody who is cancelled takes it along.
+    """An async stream. A separate task reads it, so that a cancelled reader does not cancel it for the others.
 
     Args:
         source: The model's chunks.
@@ -179,14 +188,14 @@ class Awaited(Live):
         self._thread = get_ident()
         self._more = asyncio.Event()
         self._elsewhere: list[Future[None]] = []
-        """Threads and coroutines of other event loops wait for these, whatever becomes of this loop."""
+        """Futures that threads and coroutines of other event loops wait for."""
 
-        self._lock = Lock()
+        self._lock = new_lock()
         self._task = self._loop.create_task(self._read(source))
 
     @property
     def stands_still(self) -> bool:
-        """In the thread of its event loop nobody may wait."""
+        """Whether the caller is in the thread of its event loop, which must not block."""
         return self._thread == get_ident()
 
     async def _read(self, source: AsyncIterator[Any]) -> None:
@@ -211,7 +220,7 @@ class Awaited(Live):
         more.set()
 
     async def aat(self, place: int, seconds: float | None = None) -> Any:
-        """A chunk, waited for in the loop that reads it."""
+        """Async version of `at`, for this and other event loops."""
         if place < len(self.chunks):
             return self.chunks[place]
         if asyncio.get_running_loop() is not self._loop:
@@ -236,7 +245,7 @@ class Awaited(Live):
         return self.chunks[place]
 
     def at(self, place: int, seconds: float | None = None) -> Any:
-        """`aat` for a thread."""
+        """Version of `aat` for a thread."""
         while (news := self._news(place)) is not None:
             wait([news], seconds)
             if not news.done():
@@ -244,7 +253,7 @@ class Awaited(Live):
         return self.chunks[place] if place < len(self.chunks) else self._over()
 
     def _news(self, place: int) -> Future[None] | None:
-        """What to wait for outside of the event loop; `None` where the chunk is there, or none will come."""
+        """Return a future to wait for outside of the event loop; `None` where the chunk is there, or none will come."""
         with self._lock:
             if place < len(self.chunks) or self.ended:
                 return None
@@ -253,13 +262,13 @@ class Awaited(Live):
             return news
 
     async def aclose(self) -> None:
-        """Nobody listens any more: let the model know."""
+        """Close the model's stream when there are no readers any more."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
 
 def duplicate(chunk: Any) -> Any:
-    """A chunk for one listener, who may do with it as he likes.
+    """Return a copy of a chunk that its reader may change.
 
     Example:
         >>> said = AIMessageChunk("Hello", id="1")
@@ -273,12 +282,16 @@ def duplicate(chunk: Any) -> Any:
     fields = made.__dict__
     for name, value in fields.items():
         if type(value) is list or type(value) is dict:
-            fields[name] = copied(value)
+            try:
+                fields[name] = copied(value)
+            except RecursionError:
+                # Nested too deeply to be copied, so all readers share it.
+                continue
     return made
 
 
 class Retold:
-    """Chunks of one call as the chunks of another: another message id, other tool call ids, no tokens used.
+    """Converts chunks of one call to chunks of another: another message id, new tool call ids, no usage.
 
     Args:
         id: The message id.
@@ -295,7 +308,7 @@ class Retold:
         self._renamed: dict[str, str] = {}
 
     def chunk(self, said: Any) -> Any:
-        """One of the other call's chunks, told again."""
+        """Return a chunk of the other call as one of this call."""
         made = duplicate(said)
         fields = made.__dict__
         fields["id"], fields["usage_metadata"] = self.id, None
@@ -307,21 +320,23 @@ class Retold:
                 if isinstance(block, dict):
                     self._rename(block, "id", known=True)
                     self._rename(block, "call_id", known=True)
-        for call in made.additional_kwargs.get("tool_calls") or ():
-            self._rename(call, "id")
+        raw = made.additional_kwargs.get("tool_calls")
+        for call in raw if isinstance(raw, list) else ():
+            if isinstance(call, dict):
+                self._rename(call, "id")
         if made.chunk_position == "last":
             fields["usage_metadata"] = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
         return made
 
     def _rename(self, part: Any, name: str, *, known: bool = False) -> None:
         old = part.get(name)
-        if not old or (known and old not in self._renamed):
+        if not old or not isinstance(old, str) or (known and old not in self._renamed):
             return
         if old not in self._renamed:
             self._renamed[old] = new_call_id(old)
         part[name] = self._renamed[old]
 
     def end(self) -> AIMessageChunk:
-        """The last chunk of a stream that has none."""
+        """Return a last chunk, for a stream that has none."""
         usage: Any = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
         return AIMessageChunk(content="", id=self.id, usage_metadata=usage, chunk_position="last")

@@ -1,6 +1,6 @@
-"""Whose answer is it? Tenants, users and sessions as parts of a key.
+"""Cache namespaces: tenants, users and sessions as parts of a key.
 
-A part can be added anywhere further in, and taken away or changed nowhere: callers narrow, they never widen.
+Inner scopes can add parts, but never remove or change one: callers narrow the namespace, they never widen it.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
-from langroute.errors import InputError
+from langroute.core.errors import InputError
 
 Namespace = tuple[tuple[str, str], ...]
 """Names and values, sorted by name."""
 
 CALL_KEY = "langroute_cache_namespace"
-"""Where a call's config narrows the namespace: a word, or a mapping of names to words."""
+"""Key of a call's config that narrows the namespace: a string, or a mapping of names to strings."""
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
 _current: ContextVar[Mapping[str, str]] = ContextVar("langroute_cache_namespace", default=_NOWHERE)
 
 
 class NoNamespaceError(LookupError):
-    """It is not known whose request this is, or two places disagree about it; it is answered without the cache."""
+    """The namespace of a request is unknown or contradictory, so it is answered without the cache."""
 
 
 @contextmanager
 def cache_namespace(**parts: Any) -> Iterator[Namespace]:
-    """Answer the calls inside from the cache of one tenant, user or session.
+    """Restrict the calls inside to the cache of one tenant, user or session.
 
     Args:
-        parts: Names and values; they add to those around.
+        parts: Names and values, added to those of surrounding blocks.
 
     Raises:
-        InputError: A part contradicts one of those around.
+        InputError: A part contradicts one of a surrounding block.
 
     Example:
         >>> with cache_namespace(tenant_id="acme"), cache_namespace(user_id=7) as inner:
@@ -58,16 +58,16 @@ def cache_namespace(**parts: Any) -> Iterator[Namespace]:
 def namespace_of(
     base: Namespace, isolate: Sequence[str], metadata: Mapping[str, Any], configurable: Mapping[str, Any]
 ) -> Namespace:
-    """The namespace of a call.
+    """Return the namespace of a call.
 
     Args:
-        base: The cache's own.
-        isolate: Parts without which there is no telling whose request it is.
-        metadata: The run's.
-        configurable: The config's.
+        base: The cache's own namespace.
+        isolate: Names of the parts that are required.
+        metadata: The run's metadata.
+        configurable: The config's `configurable` fields.
 
     Raises:
-        NoNamespaceError: One of the parts is missing, or two places disagree about it.
+        NoNamespaceError: A required part is missing, or two places contradict each other.
 
     Example:
         >>> namespace_of((), ["tenant_id"], {"tenant_id": "acme"}, {})
@@ -86,15 +86,21 @@ def namespace_of(
     for name in isolate:
         for source in (metadata, configurable):
             value = source.get(name)
-            if value is None or value == "":
-                continue
-            if parts.setdefault(name, str(value)) != str(value):
-                raise NoNamespaceError(f"two values of {name}")
+            if value is not None and value != "":
+                _agree(parts, name, value)
         if not parts.get(name):
             raise NoNamespaceError(f"no {name}")
     if call is not None:
-        narrower = call if isinstance(call, Mapping) else {"call": call}
-        for name, value in narrower.items():
-            if parts.setdefault(str(name), str(value)) != str(value):
-                raise NoNamespaceError(f"two values of {name}")
+        for name, value in (call if isinstance(call, Mapping) else {"call": call}).items():
+            _agree(parts, str(name), value)
     return tuple(sorted(parts.items()))
+
+
+def _agree(parts: dict[str, str], name: str, value: Any) -> None:
+    """Add a part.
+
+    Raises:
+        NoNamespaceError: It has another value already.
+    """
+    if parts.setdefault(name, str(value)) != str(value):
+        raise NoNamespaceError(f"two values of {name}")

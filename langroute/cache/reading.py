@@ -1,29 +1,28 @@
-"""Which stored values were read before, and need not be read again?
+"""Memory of parsed entries, so that a popular answer is not parsed at every look-up.
 
-A popular answer is looked up again and again, and making a message of its JSON takes longer than all else of a lookup. The latest ones
-are kept as they were read, beside the bytes that they were read from: what the store has now must still be the same.
+Parsing the JSON of a message takes longer than the rest of a look-up. The latest entries
+are kept in parsed form, beside the bytes that they were read from, which must equal what the store has now.
 """
 
 from __future__ import annotations
 
-from threading import Lock
-
-from langroute.cache.entries import Entry, decode
+from langroute.cache.entries import CacheEntry, decode
+from langroute.core.locks import new_lock
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Stored bytes of all that is kept as it was read."""
+"""Most stored bytes of the entries that are kept."""
 
 LARGEST = 64 * 1024
-"""A larger value is read each time."""
+"""Largest stored value that is kept; a larger one is parsed each time."""
 
 
 class Readings:
-    """The entries that were read last. Nobody may change one: whoever hands out its message hands out a copy.
+    """The entries that were read last. They must not be changed: callers get copies of their messages.
 
     Example:
         >>> from langchain_core.messages import AIMessage
         >>> from langroute.cache.entries import encode
-        >>> stored = encode(Entry(AIMessage("Paris."), namespace="n", key="k", route="cheap"))
+        >>> stored = encode(CacheEntry(AIMessage("Paris."), namespace="n", key="k", route="cheap"))
         >>> readings = Readings()
         >>> readings.read("k", stored) is readings.read("k", stored)
         True
@@ -31,15 +30,15 @@ class Readings:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: dict[str, tuple[bytes, Entry]] = {}
+        self._kept: dict[str, tuple[bytes, CacheEntry]] = {}
         self._bytes = 0
-        self._lock = Lock()
+        self._lock = new_lock()
 
-    def read(self, key: str, data: bytes) -> Entry:
-        """The entry that is stored as these bytes.
+    def read(self, key: str, data: bytes) -> CacheEntry:
+        """Return the entry that is stored as these bytes.
 
         Raises:
-            DataError: It is truncated, was tampered with, or is none of ours.
+            DataError: It is truncated, was tampered with, or is not an entry.
         """
         known = self._kept.get(key)
         if known is not None and known[0] == data:
@@ -60,7 +59,7 @@ class Readings:
             self._bytes -= len(gone[0])
 
     def forget(self, keys: object = None) -> None:
-        """Let go of some entries, or of all."""
+        """Drop some entries, or all."""
         with self._lock:
             if keys is None:
                 self._kept, self._bytes = {}, 0

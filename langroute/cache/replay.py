@@ -1,7 +1,7 @@
-"""How does a stored answer look like a call? One chat-model run, streamed when a stream was asked for, and no call.
+"""Replay of a stored answer as a chat-model run, streamed where a stream was asked for, without a call to the provider.
 
-Where somebody listens (callbacks, tracing, LangGraph's message stream), a chat model that says the stored answer is run by LangChain
-itself, so that every kind of listener sees what it would have seen of the route's model. Where nobody does, there is nothing to tell.
+Where there are listeners (callbacks, tracing, LangGraph's message stream), a chat model that returns the stored answer is run by
+LangChain itself, so that each sees what it would have seen of the route's model. Without listeners no run is made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError:  # pragma: no cover - LangChain's own, of no public name; wi
 
 
 class Replay(BaseChatModel):
-    """A chat model that says one stored answer, under the name of the model that gave it.
+    """Chat model that returns one stored answer, under the name of the model that gave it.
 
     Example:
         >>> from langroute.testing import ScriptedModel
@@ -39,26 +39,26 @@ class Replay(BaseChatModel):
     stands_for: SkipValidation[Any]
     stored: SkipValidation[Any]
     expects: str | None = None
-    """Digest of the messages that the answer was given to, where others may have changed them on the way."""
+    """Digest of the messages that the answer was given to, where middleware may have changed them."""
 
     digest: SkipValidation[Any] = None
     live: SkipValidation[Any] = None
-    """Chunks of a stream that is under way, instead of an answer: an iterator, or one that is awaited."""
+    """Chunks of a running stream, instead of an answer: an iterator or an async iterator."""
 
     def __init__(self, **kwargs: Any) -> None:
         model = kwargs.get("stands_for")
         kwargs.setdefault("name", model.get_name() if model is not None and hasattr(model, "get_name") else None)
-        # LangChain's own cache has nothing to say about an answer that comes from ours.
+        # An answer from this cache must not be looked up in LangChain's own cache.
         super().__init__(cache=False, profile=getattr(model, "profile", None), **kwargs)
 
     def saying(self, message: AIMessage, *, expects: str | None = None, digest: Any = None) -> Replay:
-        """The same model with another answer."""
+        """Return a copy of this model with another answer."""
         copy = self.model_copy(update={"stored": message, "expects": expects, "digest": digest})
         copy.__dict__.pop("_serialized", None)
         return copy
 
     def listening(self, live: Any) -> Replay:
-        """The same model with the chunks of a stream that is under way."""
+        """Return a copy of this model with the chunks of a running stream."""
         copy = self.model_copy(update={"live": live})
         copy.__dict__.pop("_serialized", None)
         return copy
@@ -73,7 +73,7 @@ class Replay(BaseChatModel):
         return super()._get_ls_params(stop=stop)
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """Nothing needs tools to say what it says anyway."""
+        """Return the model without tools, which do not change a stored answer."""
         return self.bind()
 
     def _generate(
@@ -87,7 +87,13 @@ class Replay(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=self.stored)])
 
     def _check(self, messages: list[BaseMessage]) -> None:
-        if self.expects is not None and self.digest(messages) != self.expects:
+        if self.expects is None:
+            return
+        try:
+            told = self.digest(messages)
+        except Exception:  # noqa: BLE001 - messages of a middleware's making may hold anything
+            told = None
+        if told != self.expects:
             raise Mismatch
 
     def _stream(
@@ -125,31 +131,34 @@ async def _awaited(given: Iterable[AIMessageChunk]) -> AsyncIterator[AIMessageCh
 
 
 class Mismatch(BaseException):
-    """The stored answer was given to other messages.
+    """The stored answer was given to other messages, so the model has to be asked.
 
     No `Exception`, so that middleware which retries or falls back after errors lets it through to where the model is asked instead.
     """
 
 
 class Heard(BaseCallbackHandler):
-    """Hears what a chat model is asked."""
+    """Callback handler that records which messages a chat model is sent."""
 
     run_inline = True
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._digests: set[str] = set()
+        self._digests: set[str | None] = set()
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[BaseMessage]], **_: Any) -> None:
-        """A model is asked."""
-        self._digests.update(self._keys.digest(asked) for asked in messages)
+        """Record the messages of a call."""
+        try:
+            self._digests.update([self._keys.digest(asked) for asked in messages])
+        except Exception:  # noqa: BLE001 - what has no stable form cannot be compared later
+            self._digests.add(None)
 
     def digest(self) -> str | None:
-        """What was asked; `None` where nothing was, or several things were."""
+        """Return the digest of the messages that were sent; `None` unless there was exactly one call."""
         return next(iter(self._digests)) if len(self._digests) == 1 else None
 
     def under(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A config under which it hears."""
+        """Return a copy of a config with this handler."""
         callbacks = config.get("callbacks")
         if callbacks is None or isinstance(callbacks, list):
             return {**config, "callbacks": [*(callbacks or ()), self]}
@@ -159,7 +168,7 @@ class Heard(BaseCallbackHandler):
 
 
 def listened_to(config: Mapping[str, Any]) -> bool:
-    """Somebody hears of runs under this config: a handler, a tracer, a usage counter around the call."""
+    """Return whether there are listeners for runs under this config: a handler, a tracer, or a usage counter around the call."""
     callbacks = config.get("callbacks")
     if callbacks is not None and (callbacks if isinstance(callbacks, list) else callbacks.handlers):
         return True
@@ -167,12 +176,12 @@ def listened_to(config: Mapping[str, Any]) -> bool:
 
 
 def _heard_around() -> bool:
-    """What LangChain looks at when it configures a run's callbacks, without making any."""
+    """Return whether LangChain would add callbacks from its global settings, without creating any."""
     if get_debug() or _tracing_is_enabled():
         return True
     return any(variable.get() is not None or (name is not None and env_var_is_set(name)) for variable, _, _, name in _HOOKS)
 
 
 def is_message(chunk: Any) -> bool:
-    """A stream's part is a message's chunk rather than structured output."""
+    """Return whether a part of a stream is a message or message chunk rather than structured output."""
     return isinstance(chunk, (AIMessageChunk, AIMessage))

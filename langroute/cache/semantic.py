@@ -1,104 +1,77 @@
-"""When is a stored answer to other words the answer to these?
+"""`SemanticCache`: finds stored answers to questions in other words, and decides whether they may be served.
 
-Opt-in, for each kind of step. Only the last question is compared; everything before it, the system prompt, the settings, the model and
-the namespace must be exactly the same. Vectors find what comes near, a guard judges the wording, and a calibration says whether such
-judgements have been right often enough. Undecided is a miss; the model's own answer then shows whether a hit would have been right.
+It is opt-in for each kind of step. Only the last question is compared; everything before it, the system prompt, the settings, the
+model and the namespace must be exactly the same. Vectors find similar questions, a guard judges the wording, and a calibration
+tells whether such judgements have been right often enough. An undecided case is a miss; the model's own answer then shows whether a
+hit would have been right.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
-import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from threading import RLock
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage
 
 from langroute.cache.calibration import Calibration
-from langroute.cache.entries import Entry
+from langroute.cache.entries import CacheEntry
 from langroute.cache.guard import DIFFERENT, SAME, judge
-from langroute.cache.vectors import ExactIndex, VectorIndex, unit
+from langroute.cache.question_index import Question, QuestionIndex, QuestionStore
+from langroute.cache.question_vectors import QuestionVectors
+from langroute.cache.vectors import ExactIndex, VectorIndex
 from langroute.cache.wording import wording
+from langroute.core.errors import ConfigurationError
+from langroute.core.locks import at_fork, new_rlock
+from langroute.core.urls import shown_url
 from langroute.embeddings.hashed import HashedEmbeddings
-from langroute.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from langroute.cache.asks import Ticket
+    from langroute.cache.requests import Lookup
 
 DEFAULT_KINDS = ("answer",)
-"""Steps that ask one question and choose no action."""
+"""Kinds of steps that ask one question and choose no action."""
 
 NEVER = frozenset({"act", "observe", "edit", "plan"})
-"""Steps whose answers are actions: only the very same state may repeat one."""
+"""Kinds of steps whose answers are actions, which may be repeated for exactly the same state only."""
 
 SLOT = HumanMessage("\0the question")
-"""Stands where the question stood, in the key of all that must be exactly the same."""
+"""Placeholder of the question in the key of everything that must be exactly the same."""
 
 MAX_QUESTION = 600
-"""Longer texts are material rather than a question."""
+"""Longest question in characters; longer texts are material rather than a question."""
 
 LOADED = 256
-"""Questions that are embedded at once when a process finds those of others."""
-
-
-@dataclass(slots=True)
-class Question:
-    """A question as the semantic cache sees it."""
-
-    scope: str
-    text: str
-    words: tuple[str, ...]
-    vector: Any = None
-    near: Entry | None = None
-    """The stored answer that was not given; what the model says will show whether it would have been right."""
-
-    cell: Any = None
-    trusted: bool = False
-
-
-class _Scope:
-    """Stored questions that differ in nothing but the question."""
-
-    __slots__ = ("by_words", "index", "looked", "words")
-
-    def __init__(self, index: VectorIndex) -> None:
-        self.index = index
-        self.words: dict[str, tuple[str, ...]] = {}
-        """Key → what its question says."""
-
-        self.by_words: dict[tuple[str, ...], str] = {}
-        self.looked = float("-inf")
-        """When the store was last asked for questions of other processes."""
+"""Most questions that are embedded at once when a process loads those of others."""
 
 
 class SemanticCache:
-    """Finds the stored answer to a question in other words.
+    """Cache that finds the stored answer to a question in other words.
 
     Args:
-        embeddings: Any LangChain embeddings; hashed words where none are given, which need no model.
+        embeddings: Any LangChain embeddings; by default hashed words, which need no model.
         kinds: The kinds of step it is for. Steps that choose actions are refused.
-        max_error: The share of given answers that may be wrong.
-        explore: The share of hits at which the model is asked anyway, to see whether they are still right.
-        min_similarity: Cosine below which a stored question is not looked at.
-        same_answer: Whether two answers say the same; by default their wording must agree.
-        index: Makes the index of the questions that differ in nothing else: `ExactIndex`, or `ApproximateIndex` for very many of them.
+        max_error: The share of served answers that may be wrong.
+        explore: The share of hits for which the model is called anyway, to check whether they are still right.
+        min_similarity: Lowest cosine similarity of a stored question that is considered.
+        same_answer: Function that compares two answers; by default their wording must agree.
+        questions: Where the questions are kept: in each process's memory by default, or the `postgresql://` URL of a database with
+            pgvector, where all processes and machines find them. The three arguments below are of the former.
+        index: Creates a vector index: `ExactIndex`, or `ApproximateIndex` for very many questions.
         max_questions: Most questions kept in memory.
-        refresh_seconds: How often the store is asked for questions that other processes stored.
-        seed: For the exploration; a number makes it repeatable.
+        refresh_seconds: Interval at which questions of other processes are loaded from the store.
+        seed: Seed of the exploration; a number makes it reproducible.
 
     Raises:
-        ConfigurationError: A kind of step chooses actions, or a number makes no sense.
+        ConfigurationError: A kind of step chooses actions, or a number is out of range.
 
     Example:
         >>> from langroute.cache.response import ResponseCache
-        >>> from langroute.chat_model import ChatRouter
+        >>> from langroute.hosts.chat_model import ChatRouter
         >>> from langroute.testing import ScriptedModel
         >>> cache = ResponseCache(semantic=SemanticCache(explore=0))
         >>> model = ChatRouter({"cheap": ScriptedModel("Paris.", "Madrid.")}, response_cache=cache)
@@ -119,6 +92,7 @@ class SemanticCache:
         explore: float = 0.02,
         min_similarity: float = 0.5,
         same_answer: Callable[[Any, Any], bool] | None = None,
+        questions: str | QuestionStore | None = None,
         index: Callable[[], VectorIndex] = ExactIndex,
         max_questions: int = 100_000,
         refresh_seconds: float = 5.0,
@@ -131,24 +105,23 @@ class SemanticCache:
             raise ConfigurationError("explore is a share from 0 to 1 and min_similarity a cosine from -1 to 1.")
         self.embeddings = embeddings or HashedEmbeddings()
         self.calibration = Calibration(max_error)
-        self.explore, self.min_similarity, self.max_questions = explore, min_similarity, max_questions
-        self.refresh_seconds = refresh_seconds
-        self.index = index
+        self.explore, self.min_similarity = explore, min_similarity
+        self.vectors = QuestionVectors(self.embeddings)
+        self._index, self._max_questions, self._refresh_seconds, self._kept_in = index, max_questions, refresh_seconds, questions
+        self.questions: QuestionStore = self._opened(questions)
         self._same_answer = same_answer or says_the_same
-        # Chooses what to check, not what is secret.
+        # Chooses which hits to check; not used for security.
         self._chance = random.Random(seed)  # noqa: S311
-        self._scopes: OrderedDict[str, _Scope] = OrderedDict()
-        self._where: dict[str, str] = {}
-        """Key → scope."""
-
         self._given: OrderedDict[str, tuple[Any, bool]] = OrderedDict()
-        """Decision → the neighbourhood in which an answer was given."""
+        """Decision id → neighbourhood in which an answer was served, and whether it started trusted."""
 
-        self._lock = RLock()
-        self._made_by = _name_of(self.embeddings)
+        self._lock = new_rlock()
+
+        # Forked children must not all check the same calls.
+        at_fork(self, in_child=lambda cache: cache._chance.seed())
 
     def __getstate__(self) -> dict[str, Any]:
-        # Questions are found again in the store; what was learned of judgements is learned anew.
+        # Questions are loaded from the store again; the calibration starts anew.
         return {
             "embeddings": self.embeddings,
             "kinds": self.kinds,
@@ -156,100 +129,97 @@ class SemanticCache:
             "explore": self.explore,
             "min_similarity": self.min_similarity,
             "same_answer": self._same_answer,
-            "index": self.index,
-            "max_questions": self.max_questions,
-            "refresh_seconds": self.refresh_seconds,
+            "questions": self._kept_in,
+            "index": self._index,
+            "max_questions": self._max_questions,
+            "refresh_seconds": self._refresh_seconds,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
+    def _opened(self, questions: str | QuestionStore | None) -> QuestionStore:
+        if questions is None:
+            return QuestionIndex(self._index, self._max_questions, self._refresh_seconds)
+        if not isinstance(questions, str):
+            return questions
+        if questions.partition("://")[0].partition("+")[0] not in ("postgresql", "postgres"):
+            raise ConfigurationError(
+                f"Questions are kept in memory or in PostgreSQL with pgvector; {shown_url(questions)} is neither. "
+                "Give a URL such as postgresql://host/database."
+            )
+        from langroute.cache.pgvector import PgVectorStore
+
+        return PgVectorStore(questions, made_by=self.vectors.made_by)
+
     # Asking ------------------------------------------------------------------------------------------------------------
 
-    def question(self, ticket: Ticket, keys: Any) -> Question | None:
-        """What is asked, and the key of all that must be the same; `None` where this step is not for the semantic cache."""
+    def question(self, ticket: Lookup, keys: Any) -> Question | None:
+        """Return the question and the key of everything that must be equal; `None` where the semantic cache does not apply."""
         ask = ticket.ask
         if ask.kind not in self.kinds or ask.tools_bound or not ticket.may_read:
+            return None
+        if not ask.messages:
             return None
         last = ask.messages[-1]
         if last.type != "human" or not isinstance(last.content, str) or not 0 < len(last.content) <= MAX_QUESTION:
             return None
         words = wording(last.content)
         if len(words) < 2 or "\n" in last.content.strip():
-            # "ok, continue" asks nothing by itself, and several lines are material.
+            # "ok, continue" is no question by itself, and several lines are material.
             return None
-        scope = keys.of([*ask.messages[:-1], SLOT], namespace=ticket.space, parts=(ask.made_by, *ask.parts))
-        return Question(scope, last.content, words)
+        scope = keys.of([*ask.messages[:-1], SLOT], namespace=ticket.space, parts=(ask.model_digest, *ask.parts))
+        return Question(scope, last.content, words, tenant=ticket.namespace)
 
-    def find(self, ticket: Ticket, value: Callable[[str], Entry | None], store: Any, keys: Any, now: float) -> Entry | None:
-        """A stored answer that may be given, or `None`."""
+    def find(
+        self, ticket: Lookup, value: Callable[[str], CacheEntry | None], store: Any, keys: Any, now: float
+    ) -> CacheEntry | None:
+        """Return a stored answer that may be served, or `None`."""
         question = ticket.question = self.question(ticket, keys)
         if question is None:
             return None
         self._load(question.scope, store, value, now)
-        if (key := self._worded(question)) is not None and (entry := value(key)) is not None:
-            return self._decided(ticket, question, entry, SAME, 1.0)
-        if self._empty(question.scope):
+        if (key := self.questions.worded(question)) is not None and (entry := value(key)) is not None:
+            return self._judged(ticket, question, entry, 1.0)
+        if self.questions.is_empty(question.scope):
             return None
-        question.vector = unit(self.embeddings.embed_query(_normal(question.text)))
-        for key, likeness in self._near(question):
+        question.vector = self.vectors.embed(question.text)
+        for key, likeness in self.questions.near(question, self.min_similarity):
             if (entry := value(key)) is not None:
                 return self._judged(ticket, question, entry, likeness)
         return None
 
     async def afind(
         self,
-        ticket: Ticket,
-        value: Callable[[str], Awaitable[Entry | None]],
-        load: Callable[[str], Entry | None],
+        ticket: Lookup,
+        value: Callable[[str], Awaitable[CacheEntry | None]],
+        load: Callable[[str], CacheEntry | None],
         store: Any,
         keys: Any,
         now: float,
-    ) -> Entry | None:
-        """`find`, awaited."""
+    ) -> CacheEntry | None:
+        """Async version of `find`."""
         question = ticket.question = self.question(ticket, keys)
         if question is None:
             return None
-        if self._stale(question.scope, now):
+        if self.questions.is_stale(question.scope, now):
             await asyncio.to_thread(self._load, question.scope, store, load, now)
-        if (key := self._worded(question)) is not None and (entry := await value(key)) is not None:
-            return self._decided(ticket, question, entry, SAME, 1.0)
-        if self._empty(question.scope):
+        if (key := self.questions.worded(question)) is not None and (entry := await value(key)) is not None:
+            return self._judged(ticket, question, entry, 1.0)
+        if self.questions.is_empty(question.scope):
             return None
-        question.vector = unit(await self.embeddings.aembed_query(_normal(question.text)))
-        for key, likeness in self._near(question):
+        question.vector = await self.vectors.aembed(question.text)
+        for key, likeness in await self.questions.anear(question, self.min_similarity):
             if (entry := await value(key)) is not None:
                 return self._judged(ticket, question, entry, likeness)
         return None
 
-    def _worded(self, question: Question) -> str | None:
-        with self._lock:
-            scope = self._scopes.get(question.scope)
-            return scope.by_words.get(question.words) if scope is not None else None
-
-    def _scope(self, name: str) -> _Scope:
-        """For who holds the lock."""
-        found = self._scopes.get(name)
-        if found is None:
-            found = self._scopes[name] = _Scope(self.index())
-        return found
-
-    def _empty(self, scope: str) -> bool:
-        with self._lock:
-            return scope not in self._scopes or not self._scopes[scope].words
-
-    def _near(self, question: Question, count: int = 3) -> list[tuple[str, float]]:
-        """The stored questions that come nearest, with their cosines."""
-        with self._lock:
-            near = self._scopes[question.scope].index.near(question.vector, count)
-        return [(key, likeness) for key, likeness in near if likeness >= self.min_similarity]
-
-    def _judged(self, ticket: Ticket, question: Question, entry: Entry, likeness: float) -> Entry | None:
-        judgement = judge(question.text, str(entry.question.get("text", "")))
+    def _judged(self, ticket: Lookup, question: Question, entry: CacheEntry, likeness: float) -> CacheEntry | None:
+        judgement = judge(question.text, _asked(entry))
         return None if judgement == DIFFERENT else self._decided(ticket, question, entry, judgement, likeness)
 
-    def _decided(self, ticket: Ticket, question: Question, entry: Entry, judgement: str, likeness: float) -> Entry | None:
-        """Give the answer where such answers may be given; else remember it, to be compared with the model's own."""
+    def _decided(self, ticket: Lookup, question: Question, entry: CacheEntry, judgement: str, likeness: float) -> CacheEntry | None:
+        """Return the answer where its neighbourhood is trusted; else `None`, and it is compared with the model's answer later."""
         if entry.namespace != ticket.namespace or entry.question.get("scope") != question.scope:
             return None
         question.trusted = judgement == SAME
@@ -268,42 +238,48 @@ class SemanticCache:
 
     # Learning ----------------------------------------------------------------------------------------------------------
 
-    def described(self, ticket: Ticket, entry: Entry) -> Entry:
-        """An entry with its question, so that other processes find it too."""
+    def described(self, ticket: Lookup, entry: CacheEntry) -> CacheEntry:
+        """Return an entry with its question, so that other processes find it too."""
         question = ticket.question
         if question is None:
             return entry
-        known = {"text": question.text, "scope": question.scope, **self._packed(question.vector)}
+        known = {"text": question.text, "scope": question.scope, **self.vectors.packed(question.vector)}
         return replace(entry, question=known, tags=(*entry.tags, f"scope:{question.scope}"))
 
-    def embed(self, ticket: Ticket) -> None:
-        """Make the vector of a question that is about to be stored, where none was needed before."""
+    def embed(self, ticket: Lookup) -> None:
+        """Embed a question that is about to be stored, where it has no vector yet."""
         question = ticket.question
         if question is not None and question.vector is None:
-            question.vector = unit(self.embeddings.embed_query(_normal(question.text)))
+            question.vector = self.vectors.embed(question.text)
 
-    async def aembed(self, ticket: Ticket) -> None:
-        """`embed`, awaited."""
+    async def aembed(self, ticket: Lookup) -> None:
+        """Async version of `embed`."""
         question = ticket.question
         if question is not None and question.vector is None:
-            question.vector = unit(await self.embeddings.aembed_query(_normal(question.text)))
+            question.vector = await self.vectors.aembed(question.text)
 
-    def add(self, ticket: Ticket, entry: Entry) -> None:
-        """A question was answered by the model, and the answer was stored."""
+    def add(self, ticket: Lookup, entry: CacheEntry) -> None:
+        """Add the question of an answer of the model that was stored."""
         question = ticket.question
-        if question is None or question.vector is None:
-            return
-        self._compare(question, entry)
-        self._keep(question, entry.key)
+        if question is not None and question.vector is not None:
+            self._compare(question, entry)
+            self.questions.add(question, entry.key, entry.expires)
 
-    def _compare(self, question: Question, entry: Entry) -> None:
-        """The model was asked although there was a stored answer: now it can be said whether that one was right."""
+    async def aadd(self, ticket: Lookup, entry: CacheEntry) -> None:
+        """Async version of `add`."""
+        question = ticket.question
+        if question is not None and question.vector is not None:
+            self._compare(question, entry)
+            await self.questions.aadd(question, entry.key, entry.expires)
+
+    def _compare(self, question: Question, entry: CacheEntry) -> None:
+        """Compare the model's answer with a stored one that was not served, and teach the result to the calibration."""
         if question.near is not None and question.cell is not None:
             right = self._same_answer(question.near.message, entry.message)
             self.calibration.learn(question.cell, right=right, trusted=question.trusted)
 
     def learn(self, decision_id: str, *, right: bool) -> bool:
-        """Somebody says whether an answer that was given was right; whether that answer is known."""
+        """Learn whether a served answer was right; return whether the decision is known."""
         with self._lock:
             given = self._given.pop(decision_id, None)
         if given is None:
@@ -313,98 +289,42 @@ class SemanticCache:
 
     # Keeping -----------------------------------------------------------------------------------------------------------
 
-    def _keep(self, question: Question, key: str) -> None:
-        with self._lock:
-            scope = self._scope(question.scope)
-            self._scopes.move_to_end(question.scope)
-            if key in self._where:
-                return
-            scope.index.add(key, question.vector)
-            scope.words[key] = question.words
-            scope.by_words.setdefault(question.words, key)
-            self._where[key] = question.scope
-            while len(self._where) > self.max_questions and len(self._scopes) > 1:
-                _, oldest = self._scopes.popitem(last=False)
-                for gone in oldest.words:
-                    self._where.pop(gone, None)
-            if len(self._where) > self.max_questions:
-                self._drop(next(iter(scope.words)))
-
-    def _drop(self, key: str) -> None:
-        scope = self._scopes.get(self._where.pop(key, ""))
-        if scope is None:
-            return
-        words = scope.words.pop(key, ())
-        if scope.by_words.get(words) == key:
-            del scope.by_words[words]
-        scope.index.remove(key)
-
     def forget(self, keys: Collection[str]) -> None:
-        """These answers were withdrawn."""
-        with self._lock:
-            for key in keys:
-                self._drop(key)
+        """Remove the questions of deleted answers."""
+        self.questions.forget(keys)
 
     def clear(self) -> None:
-        """Forget all questions; what was learned of judgements stays."""
-        with self._lock:
-            self._scopes.clear()
-            self._where.clear()
+        """Remove all questions; the calibration is kept."""
+        self.questions.clear()
 
-    def _stale(self, scope: str, now: float) -> bool:
-        with self._lock:
-            return now - self._scope(scope).looked > self.refresh_seconds
-
-    def _load(self, name: str, store: Any, value: Callable[[str], Entry | None], now: float) -> None:
-        """Questions that other processes stored, or an earlier one."""
-        if not self._stale(name, now):
+    def _load(self, name: str, store: Any, value: Callable[[str], CacheEntry | None], now: float) -> None:
+        """Load the questions of other and earlier processes from the store."""
+        if not self.questions.is_stale(name, now):
             return
-        with self._lock:
-            self._scope(name).looked = now
+        self.questions.refreshed(name, now)
         if not store.shared:
             return
-        found = [key for key in store.tagged(f"scope:{name}") if key not in self._where]
+        found = [key for key in store.tagged(f"scope:{name}") if key not in self.questions][: self._max_questions]
         for begin in range(0, len(found), LOADED):
-            entries = [(key, entry) for key in found[begin : begin + LOADED] if (entry := value(key)) is not None]
-            vectors = self._vectors([entry for _, entry in entries])
-            for (key, entry), vector in zip(entries, vectors, strict=True):
-                text = str(entry.question.get("text", ""))
-                self._keep(Question(name, text, wording(text), vector), key)
-
-    def _vectors(self, entries: Sequence[Entry]) -> list[Any]:
-        """The entries' vectors: those that were stored, and the others made at once."""
-        found = [self._stored(entry.question) for entry in entries]
-        missing = [place for place, vector in enumerate(found) if vector is None]
-        if missing:
-            texts = [_normal(str(entries[place].question.get("text", ""))) for place in missing]
-            for place, made in zip(missing, self.embeddings.embed_documents(texts), strict=True):
-                found[place] = unit(made)
-        return found
-
-    def _stored(self, question: Mapping[str, Any]) -> Any:
-        """The vector that was stored with a question, if it is of the embeddings that are used now."""
-        if question.get("by") != self._made_by or not isinstance(packed := question.get("vector"), str):
-            return None
-        try:
-            return unit(np.frombuffer(base64.b64decode(packed), dtype=np.float16))
-        except ValueError:
-            return None
-
-    def _packed(self, vector: Any) -> dict[str, str]:
-        """A vector to store with its question, where making it again takes a model."""
-        if vector is None or isinstance(self.embeddings, HashedEmbeddings):
-            return {}
-        return {"by": self._made_by, "vector": base64.b64encode(vector.astype(np.float16).tobytes()).decode("ascii")}
+            entries = [
+                (key, entry)
+                for key in found[begin : begin + LOADED]
+                if (entry := value(key)) is not None and entry.question.get("scope") == name and _asked(entry)
+            ]
+            texts = [_asked(entry) for _, entry in entries]
+            vectors = self.vectors.of(texts, [entry.question for _, entry in entries])
+            for (key, _), text, vector in zip(entries, texts, vectors, strict=True):
+                self.questions.add(Question(name, text, wording(text), vector), key)
 
 
-def _name_of(embeddings: Any) -> str:
-    """Which embeddings these are: vectors of others say nothing beside theirs."""
-    model = getattr(embeddings, "model", None) or getattr(embeddings, "model_name", None) or ""
-    return f"{type(embeddings).__module__}.{type(embeddings).__qualname__}:{model}:{getattr(embeddings, 'dimensions', None) or ''}"
+def _asked(entry: CacheEntry) -> str:
+    """Return the question of a stored answer; an empty string where it is longer than `MAX_QUESTION`."""
+    text = entry.question.get("text", "")
+    return text if isinstance(text, str) and len(text) <= MAX_QUESTION else ""
 
 
 def says_the_same(one: Any, other: Any) -> bool:
-    """Two answers agree in their wording, or in every word and number that carries meaning.
+    """Return whether two answers agree in their wording, or in every word and number that carries meaning.
 
     Example:
         >>> from langchain_core.messages import AIMessage
@@ -417,9 +337,4 @@ def says_the_same(one: Any, other: Any) -> bool:
         return [(call["name"], call["args"]) for call in one.tool_calls] == [
             (call["name"], call["args"]) for call in other.tool_calls
         ]
-    return str(one.text) == str(other.text) or wording(str(one.text)) == wording(str(other.text))
-
-
-def _normal(text: str) -> str:
-    """What is embedded: the question alone, spelled evenly."""
-    return re.sub(r"\s+", " ", text).strip().casefold()
+    return str(one.text) == str(other.text) or judge(str(one.text), str(other.text)) == SAME

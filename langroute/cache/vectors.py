@@ -1,36 +1,37 @@
-"""Which stored questions come near a question?
+"""Vector indexes for finding stored questions that are similar to a question.
 
-`ExactIndex` looks at every one of them: right, quick to fill, and fast enough for some tens of thousands. `ApproximateIndex` looks at few
-of very many; a question that it overlooks is a miss, never a wrong answer.
+`ExactIndex` compares with every vector: exact, quick to fill, and fast enough for some tens of thousands. `ApproximateIndex` looks
+at few of very many; a question that it misses is a cache miss, never a wrong answer.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Protocol
 
 import numpy as np
 
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
 
 
 class VectorIndex(Protocol):
-    """Vectors of length 1 under keys. Used by one thread at a time."""
+    """Index of unit vectors under keys. It is used by one thread at a time."""
 
     def add(self, key: str, vector: Any) -> None:
-        """Keep a vector under a key that has none yet. One of another length than those before takes their place."""
+        """Add a vector under a new key. A vector of another length replaces all earlier ones."""
 
     def remove(self, key: str) -> None:
-        """Forget a vector, if there is one."""
+        """Remove a vector, if there is one."""
 
     def near(self, vector: Any, count: int) -> list[tuple[str, float]]:
-        """The keys whose vectors come nearest, the nearest first, each with its cosine."""
+        """Return the keys of the nearest vectors, nearest first, each with its cosine similarity."""
 
     def __len__(self) -> int:
-        """How many vectors there are."""
+        """Return the number of vectors."""
 
 
 class ExactIndex:
-    """Compares with every vector (numpy).
+    """Index that compares with every vector (numpy).
 
     Example:
         >>> index = ExactIndex()
@@ -44,13 +45,13 @@ class ExactIndex:
         self._keys: list[str] = []
         self._places: dict[str, int] = {}
         self._vectors: Any = None
-        """Array (room, dimensions), of which the first `len(self)` rows are used."""
+        """Array of shape (capacity, dimensions), of which the first `len(self)` rows are used."""
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def add(self, key: str, vector: Any) -> None:
-        """Keep a vector."""
+        """Add a vector."""
         used = len(self._keys)
         if self._vectors is not None and self._vectors.shape[1] != len(vector):
             self._keys, self._places, self._vectors, used = [], {}, None, 0
@@ -64,7 +65,7 @@ class ExactIndex:
         self._keys.append(key)
 
     def remove(self, key: str) -> None:
-        """Forget a vector; the last one takes its row."""
+        """Remove a vector; the last one takes its row."""
         place = self._places.pop(key, None)
         if place is None:
             return
@@ -74,7 +75,7 @@ class ExactIndex:
             self._vectors[place] = self._vectors[len(self._keys)]
 
     def near(self, vector: Any, count: int) -> list[tuple[str, float]]:
-        """The nearest ones."""
+        """Return the nearest vectors."""
         used = len(self._keys)
         if not used or self._vectors.shape[1] != len(vector):
             return []
@@ -84,10 +85,10 @@ class ExactIndex:
 
 
 class ApproximateIndex:
-    """Follows a graph to the nearest ones (usearch, HNSW): for more than some tens of thousands of questions that differ in nothing else.
+    """Approximate index (usearch, HNSW) for more than some tens of thousands of questions in one scope.
 
     Args:
-        expansion: How far it looks around; more finds more and takes longer.
+        expansion: Size of the search; a larger one finds more and takes longer.
 
     Raises:
         MissingExtraError: usearch is not installed.
@@ -108,7 +109,7 @@ class ApproximateIndex:
         return len(self._keys)
 
     def add(self, key: str, vector: Any) -> None:
-        """Keep a vector."""
+        """Add a vector."""
         if self._index is None or self._index.ndim != len(vector):
             self._index = self._make(ndim=len(vector), metric="cos", dtype="f32", expansion_search=self.expansion)
             self._keys, self._numbers = {}, {}
@@ -117,14 +118,14 @@ class ApproximateIndex:
         self._keys[number], self._numbers[key] = key, number
 
     def remove(self, key: str) -> None:
-        """Forget a vector."""
+        """Remove a vector."""
         number = self._numbers.pop(key, None)
         if number is not None:
             del self._keys[number]
             self._index.remove(number)
 
     def near(self, vector: Any, count: int) -> list[tuple[str, float]]:
-        """The nearest ones it finds."""
+        """Return the nearest vectors that are found."""
         if not self._keys or self._index.ndim != len(vector):
             return []
         found = self._index.search(np.asarray(vector, dtype=np.float32), count)
@@ -132,8 +133,20 @@ class ApproximateIndex:
         return [(self._keys[number], 1.0 - distance) for number, distance in near if number in self._keys]
 
 
+def alike(vectors: list[Any]) -> list[Any]:
+    """Return the vectors with `None` in place of those of an unusual length, which would replace all others in an index.
+
+    Example:
+        >>> alike([[1, 0], [1], None, [0, 1]])
+        [[1, 0], None, None, [0, 1]]
+    """
+    lengths = Counter([len(vector) for vector in vectors if vector is not None])
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    return [vector if vector is not None and len(vector) == usual else None for vector in vectors]
+
+
 def unit(vector: Any) -> Any:
-    """A vector of length 1 in the same direction.
+    """Return a unit vector in the same direction.
 
     Example:
         >>> unit([3.0, 4.0]).tolist()
@@ -144,4 +157,4 @@ def unit(vector: Any) -> Any:
     return made / length if length else made
 
 
-__all__ = ["ApproximateIndex", "ExactIndex", "VectorIndex", "unit"]
+__all__ = ["ApproximateIndex", "ExactIndex", "VectorIndex", "alike", "unit"]

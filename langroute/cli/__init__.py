@@ -1,7 +1,7 @@
-"""What can be done from the terminal?
+"""Command line interface.
 
-The only part of langroute that prints or reads environment variables. Each command lives in its own module and is imported
-when it is called, so that `langroute --help` is quick and a missing extra harms only the commands that need it.
+The only part of langroute that prints or reads environment variables. Each command has its own module, which is imported
+when it is called, so that `langroute --help` is fast and a missing extra affects only the commands that need it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ from importlib import import_module
 import click
 
 from langroute._version import __version__
-from langroute.errors import LangrouteError
+from langroute.core.errors import LangrouteError
+from langroute.core.plain_text import printable
 
 COMMANDS = {
+    "serve": ("langroute.cli.serve", "serve", "Serve coding agents: an HTTP endpoint that routes their requests."),
+    "outcome": ("langroute.cli.serve", "outcome", "Tell a gateway what came of a session."),
     "local": ("langroute.cli.local", "local", "Fetch, start, list and stop local models."),
     "demo": ("langroute.cli.demo", "demo", "Run a coding agent on local models: cheap, frontier and routed."),
+    "autopilot": ("langroute.cli.autopilot", "autopilot", "Show what an autopilot has proven, and undo its changes of mind."),
     "explain": ("langroute.cli.explain", "explain", "Say why a route was chosen."),
     "analyze": ("langroute.cli.learn", "analyze", "Find where the money goes."),
+    "advise": ("langroute.cli.advise", "advise", "Say which routes to leave and which trials are worth it."),
+    "collect": ("langroute.cli.collect", "collect", "Ask other routes about recorded requests, and score the answers."),
     "fit": ("langroute.cli.learn", "fit", "Fit a routing policy on recorded outcomes."),
     "replay": ("langroute.cli.learn", "replay", "Say what a policy would have done on recorded traffic."),
     "export": ("langroute.cli.ledger", "export", "Write a ledger as traffic, one JSON object a line."),
     "report": ("langroute.cli.report", "report", "Show what was spent and what came of it."),
     "dashboard": ("langroute.cli.report", "dashboard", "Serve the report as a live page on loopback."),
     "review": ("langroute.cli.review", "review", "Rate decisions worth a person's look."),
-    "check": ("langroute.cli.check", "check", "Exit with an error on drift, budget burn or a drop in success."),
+    "alert": ("langroute.cli.alert", "alert", "Exit with an error on drift, budget burn or a drop in success."),
     "cache": ("langroute.cli.cache", "cache", "Look into the response cache, and purge it."),
 }
 """Command name → module, attribute, first line of its help."""
@@ -57,16 +63,16 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of our own tree, and those of files, end in one line and exit code 2."""
+    """Run the command line; langroute's own errors and file errors end in one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that this terminal cannot write is a question mark in it, and no reason to show nothing.
+            # Characters that the terminal's encoding lacks are replaced by question marks instead of raising.
             stream.reconfigure(errors="replace")
     try:
         cli()
     except (LangrouteError, OSError) as error:
-        # Exit code 1 is what `check` says of an alert: a full disk is none.
-        click.echo(f"langroute: {error}", err=True)
-        # What standard output could not take it is not asked to take again at the end, which would have an exit code of its own.
+        # Exit code 1 means an alert of `alert`, so errors such as a full disk need another code.
+        click.echo(printable(f"langroute: {error}"), err=True)
+        # Otherwise Python would flush standard output again at exit, fail, and set its own exit code.
         sys.stdout = io.StringIO()
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""`langroute cache`: what is kept, and how is it got rid of?"""
+"""`langroute cache`: inspect and purge the response cache."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from typing import Any
 import click
 from rich.table import Table
 
-from langroute.cache.entries import Entry, decode
+from langroute.cache.entries import CacheEntry, decode
 from langroute.cache.response import ResponseCache
-from langroute.cache.stores.sqlite import TABLES, tables_of
-from langroute.cli.terminal import Terminal, printable
-from langroute.errors import CacheError, DataError, InputError, LangrouteError
+from langroute.cache.stores.sqlite import TABLES
+from langroute.cli.options import format_option
+from langroute.cli.terminal import Terminal
+from langroute.core.errors import CacheError, DataError, InputError, LangrouteError
+from langroute.core.plain_text import one_line, printable
+from langroute.core.sqlite import tables_of
+from langroute.core.urls import shown_url, without_secrets
 from langroute.reports.words import usd
 
 SAMPLE = 10_000
-"""Entries that `stats` looks into; the latest ones."""
+"""Most entries that `stats` reads, the latest ones."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def _age(_: Any, __: Any, value: str | None) -> float | None:
-    """`30d` in seconds."""
+    """Return an age such as `30d` in seconds."""
     if value is None:
         return None
     number, unit = value[:-1], value[-1:]
@@ -43,22 +47,22 @@ def _open(where: str | None, namespace: str) -> ResponseCache:
         raise InputError("Say which cache: a path or URL with --cache, or in LANGROUTE_CACHE.")
     if "://" not in where:
         path = Path(where).expanduser()
-        # Looking at another program's database must not make it a cache.
+        # Opening another program's database must not create cache tables in it.
         if not path.exists() or ((tables := tables_of(path)) and not tables >= TABLES):
-            raise InputError(f"There is no cache {where}.")
+            raise InputError(f"There is no cache {shown_url(where)}.")
     try:
         opened = ResponseCache(where, namespace=namespace)
         opened.size()
     except LangrouteError:
         raise
     except Exception as error:
-        # Each kind of store has errors of its own.
-        raise CacheError(f"The cache cannot be reached: {error}") from error
+        # Each kind of store raises its own errors.
+        raise CacheError(f"The cache cannot be reached: {without_secrets(str(error), where)}") from error
     return opened
 
 
-def _entries(cache: ResponseCache, limit: int) -> Iterator[tuple[str, int, Entry | None]]:
-    """Keys, sizes and entries; `None` for what is no answer (LangChain's and LangGraph's own values) or cannot be read."""
+def _entries(cache: ResponseCache, limit: int) -> Iterator[tuple[str, int, CacheEntry | None]]:
+    """Yield keys, sizes and entries; `None` for values that are not answers (LangChain's and LangGraph's own) or cannot be read."""
     for key in cache.store.keys(limit):
         data = cache.store.get(key)
         if data is None:
@@ -79,7 +83,7 @@ def cache(context: click.Context, where: str | None, namespace: str) -> None:
 
 
 @cache.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option("table", "json")
 @click.pass_obj
 def stats(given: tuple[str | None, str], form: str) -> None:
     """Show how full it is, and with what."""
@@ -183,4 +187,4 @@ def purge(
 
 
 def _line(name: str, value: str) -> None:
-    click.echo(printable(f"{name:8}{value}"))
+    click.echo(one_line(f"{name:8}{value}"))

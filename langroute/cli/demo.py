@@ -1,4 +1,4 @@
-"""`langroute demo`: what does routing save on a real agent, on this machine?"""
+"""`langroute demo`: measure what routing saves on a coding agent on this machine."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from langroute.cli.local import directory_option, fetch_with_bar
+from langroute.cli.options import format_option
+from langroute.core.errors import ConfigurationError
+from langroute.core.files import make_folder
+from langroute.core.sqlite import open_readonly
+from langroute.core.writing import write_together
 from langroute.demo.answers import remembering
 from langroute.demo.compare import POLICIES, STEPS, Comparison, Solved, compare
 from langroute.demo.page import write_page
-from langroute.demo.tasks import QUICK, Task, tasks
-from langroute.errors import ConfigurationError
+from langroute.demo.tasks import QUICK, DemoTask, tasks
 from langroute.ledger import open_ledger
 from langroute.local.catalogue import CATALOGUE
 from langroute.local.places import is_fetched
 from langroute.local.servers import default_threads, serve
-from langroute.routes import Route, identity, resolve
-from langroute.wal import looked_at
+from langroute.routes.route import Route, identity, resolve
 
 TIERS = ("cheap", "frontier")
 LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
@@ -60,10 +63,10 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
     show_default=True,
     help="Where the page, the numbers and the ledger go.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@format_option("table", "json")
 @directory_option
 def demo(
-    quick: bool, names: tuple[str, ...], models: str, threads: int | None, output: Path, as_json: bool, directory: Path | None
+    quick: bool, names: tuple[str, ...], models: str, threads: int | None, output: Path, form: str, directory: Path | None
 ) -> None:
     """Run a coding agent always cheap, always frontier and routed, and compare.
 
@@ -86,22 +89,22 @@ def demo(
         machine=f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         elapsed_s=time.perf_counter() - begun,
     )
-    (output / "results.json").write_text(json.dumps(comparison.as_dict(), indent=2))
-    (output / "report.html").write_text(write_page(comparison), encoding="utf-8")
-    if as_json:
+    numbers, page = json.dumps(comparison.as_dict(), indent=2), write_page(comparison)
+    write_together({output / "results.json": numbers.encode(), output / "report.html": page.encode()})
+    if form == "json":
         click.echo(json.dumps(comparison.as_dict()))
     else:
         _show(comparison, output)
 
 
 def _fresh_ledger(output: Path) -> Path:
-    """Where this demo's ledger goes: in place of an earlier demo's, and never of anything else.
+    """Return the path of this demo's ledger; an earlier demo's ledger is replaced, anything else is never touched.
 
     Raises:
         ConfigurationError: The directory cannot be used.
     """
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     except OSError as error:
         raise ConfigurationError(f"{str(output)!r} cannot be made: {error.strerror}. Name another directory with -o.") from error
     if not os.access(output, os.W_OK):
@@ -114,9 +117,9 @@ def _fresh_ledger(output: Path) -> Path:
 
 
 def _of_a_demo(ledger: Path) -> bool:
-    """Every task in it is one of the runs'."""
+    """Return whether every task in a ledger belongs to a demo run."""
     try:
-        with looked_at(ledger) as connection:
+        with open_readonly(ledger) as connection:
             return all(name.partition("/")[0] in POLICIES for (name,) in connection.execute("SELECT id FROM tasks"))
     except sqlite3.Error:
         return False
@@ -131,7 +134,7 @@ def _routes(models: str, threads: int | None, directory: Path | None, console: C
         for name in names:
             if name in CATALOGUE and not is_fetched(name, directory):
                 fetch_with_bar(CATALOGUE[name], directory, console)
-        # Once for both: they are compared.
+        # Determined once for both servers, because they are compared.
         threads = threads or default_threads()
         routes = {}
         for tier, name in zip(TIERS, names, strict=True):
@@ -145,7 +148,7 @@ def _routes(models: str, threads: int | None, directory: Path | None, console: C
 
 
 @contextmanager
-def _bars(chosen: tuple[Task, ...], console: Console) -> Iterator[Any]:
+def _bars(chosen: tuple[DemoTask, ...], console: Console) -> Iterator[Any]:
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[said]}"), console=console) as progress:
         bars = {name: progress.add_task(name, total=len(chosen), said="", start=False) for name in POLICIES}
@@ -165,7 +168,7 @@ def _bars(chosen: tuple[Task, ...], console: Console) -> Iterator[Any]:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C and a request to end both unwind the program, so that nothing is left running."""
+    """Make SIGTERM unwind the program, as Ctrl-C does, so that no process is left running."""
 
     def end(*_: object) -> None:
         sys.exit(143)

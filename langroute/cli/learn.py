@@ -1,8 +1,7 @@
-"""`langroute analyze`, `langroute fit` and `langroute replay`: learn to route from what happened."""
+"""`langroute analyze`, `langroute fit` and `langroute replay`: analyze traffic, fit policies and replay them."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,12 @@ import click
 from rich.table import Table
 
 from langroute.cli.objects import working_directory_counts
+from langroute.cli.options import format_option
 from langroute.cli.terminal import Terminal
-from langroute.errors import DataError, InputError
-from langroute.naming import object_at
+from langroute.core.errors import DataError, InputError
+from langroute.core.object_names import object_at
+from langroute.core.plain_text import one_line, printable
+from langroute.core.storable import strict_json
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 PRICES = click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
@@ -46,7 +48,7 @@ def _names(_: Any, __: Any, value: str | None) -> tuple[str, ...] | None:
 
 
 def _folder(_: Any, __: Any, value: str) -> str:
-    # An empty variable of a script is not the working directory.
+    # An empty string, as from an unset variable in a script, must not mean the working directory.
     if not value.strip():
         raise click.BadParameter("name a folder")
     return value
@@ -71,7 +73,7 @@ def _folder(_: Any, __: Any, value: str) -> str:
     default="1.0,0.99,0.98,0.95",
     show_default=True,
     metavar="X,Y",
-    help="Quality relative to the best single route; one operating point each.",
+    help="Quality relative to the best single route, above 1.0 where routes together are better; one operating point each.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Same files and seed, same bytes."
@@ -92,7 +94,7 @@ def fit(
     from langroute.learning.fit import fit_files
     from langroute.learning.prices import read_prices
 
-    # Minutes of fitting come before anything is written.
+    # Checked first, because fitting takes minutes before anything is written.
     room_for_policy(output)
     policy = fit_files(
         files,
@@ -112,7 +114,7 @@ def fit(
             said = point.promised
             table.add_row(
                 f"{point.target:g}",
-                "LearnedCascade" if point.plan else "Learned",
+                "LearnedCascade" if point.plan else "Learned" if point.tolerance is not None else "the best single route",
                 f"{said['quality']:.1%}",
                 f"{said['relative']:.1%} ({said['relative_low']:.1%} to {said['relative_high']:.1%})",
                 f"{said['cost_ratio']:.1%}",
@@ -131,7 +133,7 @@ def fit(
 )
 @click.option("--frontier", metavar="ROUTE", help="What costs are compared with; the best single route of this traffic by default.")
 @PRICES
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@format_option("table", "json")
 @click.option("--plot", type=click.Path(dir_okay=False), metavar="FILE", help="Draw the frontier of cost and quality as HTML.")
 @click.option("--estimator", type=click.Choice(["ips", "snips", "dr"]), help="Off-policy estimate, from logged propensities.")
 @EMBEDDINGS
@@ -140,13 +142,13 @@ def replay(
     policy: str,
     frontier: str | None,
     prices: str | None,
-    as_json: bool,
+    form: str,
     plot: str | None,
     estimator: str | None,
     embeddings: str | None,
 ) -> None:
     """Say what a policy would have done on recorded traffic."""
-    # Many small products: more threads wait for each other longer than they calculate. Numpy reads this when it is imported.
+    # Many small matrix products: more threads would be slower. Numpy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from langroute.learning.prices import read_prices
     from langroute.learning.replay import replay as run
@@ -164,21 +166,21 @@ def replay(
         from langroute.learning.offpolicy import replay_logged
 
         result = replay_logged(files, policy, estimator=estimator, prices=table, embeddings=_embeddings(embeddings))
-        click.echo(json.dumps(result) if as_json else _logged(result))
+        click.echo(strict_json(result) if form == "json" else printable(_logged(result)))
         return
     result = run(files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings))
-    if as_json:
-        click.echo(json.dumps(result))
+    if form == "json":
+        click.echo(strict_json(result))
     else:
         _show(result)
     if plot is not None:
         draw(result, plot)
     for known in _fitted_on(files, policy):
-        click.echo(f"{known} is what the policy was fitted on: how it does there says little.", err=True)
+        click.echo(f"{one_line(str(known))} is what the policy was fitted on: how it does there says little.", err=True)
 
 
 def _fitted_on(files: tuple[str, ...], policy: str) -> list[str]:
-    """Which of the files the policy has learned by heart."""
+    """Return which of the traffic files the policy was fitted on."""
     from langroute.estimators.store import fitted_on
     from langroute.learning.traffic import digest_of
 
@@ -190,7 +192,7 @@ def _logged(result: dict[str, Any]) -> str:
     left_out = f"; {result['left_out']} more were served by other routes or never scored" if result["left_out"] else ""
     rows = [f"{result['requests']} logged requests, judged by {result['estimator']}{left_out}"]
     rows += [
-        f"target {one['target']:g}: quality {one['value']:.1%}, 95 % from {one['low']:.1%} to {one['high']:.1%}; "
+        f"{_point(one)}: quality {one['value']:.1%}, 95 % from {one['low']:.1%} to {one['high']:.1%}; "
         f"says as much as {one['effective']:.0f} requests would"
         for one in result["targets"]
     ]
@@ -198,26 +200,32 @@ def _logged(result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def _point(one: dict[str, Any]) -> str:
+    return "the policy" if one["target"] is None else f"target {one['target']:g}"
+
+
 def _show(result: dict[str, Any]) -> None:
-    # Brings reports, and their database, which `--json` has no use for.
+    # Imported here because it imports reports and SQLAlchemy, which JSON does not need.
     from langroute.reports.words import usd
 
     console = Terminal()
     best = result["frontier"]
     table = Table(title=f"{result['requests']} requests; compared with {best['route']}")
-    for name in ("", "quality", "95 %", "cost", "of the best's", "calls"):
+    for line in _not_judged(result):
+        click.echo(line)
+    for name in ("", "quality", "95 %", "cost", "of the best's", "calls", "random mix of that cost", "above it"):
         table.add_column(name, justify="left" if not name else "right", overflow="fold")
 
     def row(name: str, one: dict[str, Any], span: str = "", calls: str = "") -> None:
         ratio = f"{one['cost_usd'] / best['cost_usd']:.1%}" if best["cost_usd"] else "–"
-        table.add_row(name, f"{one['quality']:.1%}", span, usd(one["cost_usd"]), ratio, calls)
+        table.add_row(name, f"{one['quality']:.1%}", span, usd(one["cost_usd"]), ratio, calls, *_beside_mix(one))
 
     for one in result["targets"]:
         name = "the policy" if one["target"] is None else f"target {one['target']:g}"
         row(name, one, f"{one['quality_low']:.1%} to {one['quality_high']:.1%}", f"{one['calls_per_request']:.2f}")
     table.add_section()
     for name, one in result["baselines"].items():
-        row(name, one)
+        row("oracle of one run, luck included" if name == "oracle" else name, one)
     console.print(table)
     if pair := result.get("pair"):
         if pair["apgr"] is None:
@@ -225,6 +233,34 @@ def _show(result: dict[str, Any]) -> None:
         else:
             calls = ", ".join(f"{share} % at {part:.1%}" for share, part in pair["cpt"].items())
             console.print(f"APGR {pair['apgr']:.3f}; gap recovered, and calls to the stronger route: {calls}")
+
+
+def _beside_mix(one: dict[str, Any]) -> tuple[str, str]:
+    """Return the quality of the random mix that costs as much as a strategy, and how far the strategy lies above it, in points."""
+    mix = one.get("random_mix")
+    if mix is not None:
+        return f"{mix['quality']:.1%}", f"{100 * mix['difference']:+.1f} ({100 * mix['low']:+.1f} to {100 * mix['high']:+.1f})"
+    quality = one.get("random_mix_quality")
+    return ("–", "–") if quality is None else (f"{quality:.1%}", f"{100 * (one['quality'] - quality):+.1f}")
+
+
+def _not_judged(result: dict[str, Any]) -> list[str]:
+    """Return what could not be judged, one sentence each."""
+    read, judged, said = result["read"], result["requests"], []
+    if unscored := result["unscored"]:
+        said.append(f"{read - unscored} of {read} requests have a score; {unscored} are left out.")
+    if unanswered := result["unanswered"]:
+        routes = ", ".join(f"{one_line(name)} ({count})" for name, count in result["unanswered_by_route"].items())
+        said.append(
+            f"{judged} of {read} requests have the answer that the policy would have got; {unanswered} are left out, because what it chose "
+            f"was not asked there: {routes}."
+        )
+    if said and result["logged"]:
+        said.append(
+            "What is left was not drawn at random: it is what was asked of these routes. Where routes were drawn with a known probability, "
+            "--estimator judges a policy without that fault."
+        )
+    return said
 
 
 @click.command()
@@ -235,8 +271,8 @@ def _show(result: dict[str, Any]) -> None:
 )
 @click.option("--by", default="task,kind,node,team,cluster", show_default=True, metavar="A,B", help="What to group by.")
 @click.option("--top", type=click.IntRange(1), default=15, show_default=True, help="Lines of the table.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, as_json: bool) -> None:
+@format_option("table", "json")
+def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, form: str) -> None:
     """Find where the money goes, and what a cheaper route would have got right."""
     from langroute.learning.analyze import analyze as run
     from langroute.learning.prices import read_prices
@@ -245,8 +281,8 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
     if not dimensions:
         raise DataError("Name something to group by: task, kind, node, team or cluster.")
     result = run(files, prices=read_prices(prices) if prices else None, frontier=frontier, by=dimensions)
-    if as_json:
-        click.echo(json.dumps(result))
+    if form == "json":
+        click.echo(strict_json(result))
         return
     from langroute.reports.words import usd
 
@@ -260,9 +296,18 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
             f"{one['cost_share']:.1%}",
             one["candidate"] or "–",
             f"{one['kept']:.1%}" if one["candidate"] else "–",
-            usd(one["saving_usd"]),
-            f"{usd(one['saving_low_usd'])} to {usd(one['saving_high_usd'])}",
+            usd(one["saving_usd"]) if one["candidate"] else "–",
+            f"{usd(one['saving_low_usd'])} to {usd(one['saving_high_usd'])}" if one["candidate"] else "–",
         )
     Terminal().print(table)
+    if result["failed"]:
+        click.echo(f"{result['failed']} of the requests failed on the route in use.")
+    if result["unpriced"]:
+        click.echo(f"{result['unpriced']} calls have neither a cost nor a known price, and are in no sum.")
     if not result["compared"]:
-        click.echo("No request has scored outcomes of two routes, so nobody can say what a cheaper one would have got right.")
+        asked = "only one route was asked" if result["routes"] == 1 else "no request has scored outcomes of two routes"
+        click.echo(
+            f"Nothing to compare: {asked}, so nobody can say what a cheaper one would have got right. Try Shadow, which asks a second "
+            "route in the background; `langroute collect`, which asks other routes about recorded requests; or a policy that explores, and "
+            "`replay --estimator`. `langroute advise` says which trials are worth it."
+        )

@@ -1,4 +1,4 @@
-"""Which ledger does a command read?"""
+"""The `--ledger` option, and how commands open an existing ledger."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from langroute.errors import LedgerError
+from langroute.core.errors import LedgerError
+from langroute.core.urls import shown_url
 from langroute.ledger import open_ledger
-from langroute.ledger.reaching import holds_ledger, said_by
+from langroute.ledger.connection import holds_ledger, said_by
 
 
 def ledger_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option `--ledger`."""
+    """Return the option `--ledger`."""
     return click.option(
         "--ledger",
         metavar="URL",
@@ -30,19 +30,20 @@ def ledger_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_existing(where: str, **options: Any) -> Iterator[Any]:
-    """Open a ledger that is there already: a mistyped path or URL makes no new one, and another program's database is left as it is.
+    """Open an existing ledger; a mistyped path or URL creates nothing, and another program's database is left unchanged.
 
     Args:
         where: A path or a URL.
-        options: What else `open_ledger` takes.
+        options: Further arguments of `open_ledger`.
 
     Raises:
         LedgerError: There is none, or the database fails while it is read.
     """
     if not holds_ledger(where):
-        # A URL is shown without its password.
-        shown = make_url(where).render_as_string() if "://" in where else where
-        raise LedgerError(f"There is no ledger at {shown!r}. Name it with --ledger or LANGROUTE_LEDGER.")
+        raise LedgerError(
+            f"There is no ledger at {shown_url(where)!r}. Name it with --ledger or LANGROUTE_LEDGER; a router makes one where it is "
+            "given it: ChatRouter(routes, ledger='ledger.db'), or runs with LANGROUTE_LEDGER set."
+        )
     try:
         with open_ledger(where, **options) as opened:
             yield opened

@@ -1,4 +1,4 @@
-"""`langroute local`: which local models are here, and which of them are running?"""
+"""`langroute local`: fetch, start, list and stop local models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from langroute.errors import LocalModelError
+from langroute.cli.options import format_option
+from langroute.core.errors import LocalModelError
 from langroute.local.catalogue import CATALOGUE, LocalModel, find
 from langroute.local.fetching import check, fetch
 from langroute.local.places import is_fetched, model_path
@@ -23,7 +24,7 @@ MODEL = click.Choice(list(CATALOGUE))
 
 
 def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option `--directory`."""
+    """Return the option `--directory`."""
     return click.option(
         "--directory",
         type=click.Path(file_okay=False, path_type=Path),
@@ -34,7 +35,7 @@ def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def fetch_with_bar(model: LocalModel, directory: Path | None, console: Console) -> Path:
-    """Fetch a model and show how far it is."""
+    """Fetch a model with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[doing]}"), console=console, transient=True) as progress:
         bar = progress.add_task(model.name, total=model.size, doing="")
@@ -81,12 +82,12 @@ def start_command(name: str, threads: int | None, context: int, directory: Path 
 
 
 @local.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with the servers' keys.")
+@format_option("table", "json", help="JSON has the servers' keys.")
 @directory_option
-def list_command(as_json: bool, directory: Path | None) -> None:
+def list_command(form: str, directory: Path | None) -> None:
     """List the models, which of them are here, and which are running."""
     servers = running(directory)
-    if as_json:
+    if form == "json":
         click.echo(
             json.dumps(
                 {"models": [_model(model, directory) for model in CATALOGUE.values()], "servers": list(map(_server, servers))}

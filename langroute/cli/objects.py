@@ -1,4 +1,4 @@
-"""Where are the modules that a user names on the command line?"""
+"""Import of user modules named on the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def working_directory_counts() -> None:
-    """The working directory counts as a place for modules, as it does for `python -m`."""
+    """Put the working directory on the module path, as `python -m` does."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -1,9 +1,8 @@
-"""`langroute report` and `langroute dashboard`: what was spent, and what came of it?"""
+"""`langroute report` and `langroute dashboard`: show spend and outcomes."""
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,22 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.options import format_option, since_option
 from langroute.cli.terminal import Terminal
-from langroute.errors import InputError
+from langroute.core.writing import replacing
 from langroute.reports.build import build_report
 from langroute.reports.chargeback import to_focus
+from langroute.reports.columns import TABLE_COLUMNS
 from langroute.reports.formats import to_csv, to_json
-from langroute.reports.model import CALL_DIMENSIONS, DIMENSIONS, Line, Report
+from langroute.reports.model import DIMENSIONS, Report
 from langroute.reports.stats import Range
 from langroute.reports.window import Window
-from langroute.reports.words import count, money, named, percent, rate, seconds, span, usd
+from langroute.reports.words import cascade_of, count, errors_of, named, percent, seconds, span, usd
 
 
 def _window_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--until", metavar="DATE", help="Last day; today by default.")(command)
-    return click.option(
-        "--since", metavar="TIME", default="7d", show_default=True, help="7d, 2w, 36h, a date such as 2026-11-01, or all."
-    )(command)
+    return since_option("7d")(command)
 
 
 def _hourly(_: Any, __: Any, value: str | None) -> Range | None:
@@ -47,14 +46,7 @@ def _hourly(_: Any, __: Any, value: str | None) -> Range | None:
 @click.command()
 @click.option("--by", type=click.Choice(DIMENSIONS), default="task_kind", show_default=True, help="What the lines are.")
 @_window_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "html", "focus"]),
-    default="table",
-    show_default=True,
-    help="`focus` is a chargeback in the columns of the FOCUS specification.",
-)
+@format_option("table", "json", "csv", "html", "focus", help="`focus` is a chargeback in the columns of the FOCUS specification.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write; standard output by default.")
 @click.option(
     "--hourly-usd", metavar="USD[-USD]", callback=_hourly, help="What an hour of a person's time is worth, for the return."
@@ -99,7 +91,7 @@ def report(
 
 
 @click.command()
-@click.option("--since", metavar="TIME", default="30d", show_default=True, help="7d, 2w, a date such as 2026-11-01, or all.")
+@since_option("30d", hours=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes any free one.")
 @click.option(
     "--hourly-usd", metavar="USD[-USD]", callback=_hourly, help="What an hour of a person's time is worth, for the return."
@@ -111,7 +103,7 @@ def dashboard(since: str, port: int, hourly_usd: Range | None, ledger: str) -> N
 
     Window.since(since)
     with open_existing(ledger) as opened, DashboardServer(opened, since=since, port=port, hourly_usd=hourly_usd) as server:
-        click.echo(f"Serving {server.url} until Ctrl-C.")
+        click.echo(f"Serving {server.link} until Ctrl-C.")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -120,57 +112,46 @@ def dashboard(since: str, port: int, hourly_usd: Range | None, ledger: str) -> N
 
 def _write(text: str, output: Path | None) -> None:
     if output is None:
-        # Bytes: a page says that it is UTF-8, whatever the terminal speaks.
+        # Written as bytes, because the page declares UTF-8 whatever the terminal's encoding is.
         click.echo(text.encode(), nl=False)
         return
-    try:
-        # Only its owner may read it: it tells whom work was done for.
-        with os.fdopen(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"{str(output)!r} cannot be written: {error.strerror}.") from error
+    # Readable by its owner only: it names teams and users.
+    with replacing(output) as file:
+        file.write(text)
     click.echo(f"Wrote {output} ({len(text.encode()) / 1e6:.2f} MB).", err=True)
 
 
 def show(made: Report, console: Terminal) -> None:
-    """Write a report for people."""
-    console.print(made.first_line, style="bold red" if made.total.spend.unknown else "bold", soft_wrap=True)
+    """Print a report for people."""
+    console.print(made.first_line, style="bold red" if made.unknown_prices else "bold", soft_wrap=True)
     console.print(f"{made.window}; read from {made.source}.", style="dim")
     table, left_out = _lines(made, console.width)
     console.print(table)
     if left_out:
         console.print(f"No room for {', '.join(left_out)}: widen the terminal, or take --format csv.", style="dim", soft_wrap=True)
-    for text in (*_savings(made), *_worth(made), *_tiers(made), *_prices(made), *_footprint(made), *made.notes):
+    for text in (
+        *_savings(made),
+        *_worth(made),
+        *_tiers(made),
+        *map(cascade_of, made.subtasks),
+        *_errors(made),
+        *_prices(made),
+        *_footprint(made),
+        *made.notes,
+    ):
         console.print(text, soft_wrap=True)
 
 
-DISPENSABLE = ("p50", "errors", "p95", "escalated", "calls", "hours saved", "saved")
-"""Columns that a narrow terminal goes without, the first one first: better none than half a number."""
-
 NAME_WIDTH = 16
-"""Longer names go on in the next line where room is short."""
+"""Width at which names wrap where space is short."""
 
 
 def _lines(made: Report, width: int) -> tuple[Table, list[str]]:
-    """The table as far as there is room, and the names of the columns that were left out."""
+    """Return a table with the columns that fit, and the names of those left out."""
     total = made.total
-    own_tasks = made.by not in CALL_DIMENSIONS
-    columns: list[tuple[str, Callable[[Any], str]]] = [
-        ("spend", lambda line: money(line.spend)),
-        ("tasks" if own_tasks else "tasks that used it", lambda line: count(line.tasks)),
-        ("success (95 %)", lambda line: rate(line.success)),
-        ("per success", _per_success),
-        ("calls", lambda line: count(line.calls)),
-        ("errors", lambda line: count(line.errors)),
-        ("escalated", lambda line: percent(line.escalation_rate, 1) if line.decisions else ""),
-        ("p50", lambda line: seconds(line.p50_s)),
-        ("p95", lambda line: seconds(line.p95_s)),
-        ("saved", lambda line: "" if line.saved_usd is None else usd(line.saved_usd, sign=True)),
-        ("hours saved", lambda line: "" if line.hours_saved is None else f"{line.hours_saved:,.1f}"),
-    ]
     first = made.by.replace("_", " ")
     names = [named(line.key) for line in made.lines]
-    cells = {name: [read(line) for line in (*made.lines, total)] for name, read in columns}
+    cells = {one.named(made.by): [one.show(line) for line in (*made.lines, total)] for one in TABLE_COLUMNS}
     room = width - 4 - min(NAME_WIDTH, max(cell_len(name) for name in (first, "total", *names)))
 
     def needed() -> int:
@@ -179,7 +160,8 @@ def _lines(made: Report, width: int) -> tuple[Table, list[str]]:
     if needed() > room:
         cells = {name: [text.replace("at least ", "at least\n") for text in shown] for name, shown in cells.items()}
     left_out = []
-    for name in DISPENSABLE:
+    dispensable = sorted((one.keep, one.named(made.by)) for one in TABLE_COLUMNS if one.keep is not None)
+    for _, name in dispensable:
         if needed() > room:
             left_out.append(name)
             del cells[name]
@@ -192,20 +174,16 @@ def _lines(made: Report, width: int) -> tuple[Table, list[str]]:
     return table, left_out
 
 
-def _per_success(line: Line) -> str:
-    """Unknown is for prices: where nothing has succeeded there is nothing to divide by."""
-    if line.success.hits:
-        return money(line.per_success)
-    return "none succeeded" if line.success.of else ""
-
-
 def _savings(made: Report) -> list[str]:
     saved = made.savings
     if not saved.compared:
-        return ["Savings: nothing to compare with; no decision has both a known cost and a known baseline."]
+        if not saved.decisions:
+            return ["Savings: nothing to compare with; no decision of a router was recorded."]
+        return ["Savings: unknown; no decision has both a known cost and a known baseline."]
     against = " or ".join(saved.baselines) or "the baseline route"
+    share = "" if saved.net_share is None else f" ({percent(saved.net_share)})"
     priced = (
-        f"Savings against {against} for everything: {usd(saved.net_usd, sign=True)} net = baseline {usd(saved.baseline_usd)} "
+        f"Savings against {against} for everything: {usd(saved.net_usd, sign=True)} net{share} = baseline {usd(saved.baseline_usd)} "
         f"- spent {usd(saved.cost_usd)} (every attempt, of which {count(saved.rejected_calls)} were thrown away, and "
         f"{usd(saved.checks_usd)} for checks) - cold prompt caches {usd(saved.cold_usd)}; "
         f"over {count(saved.compared)} of {count(saved.decisions)} decisions. Deciding took {seconds(saved.overhead_s) or '0 s'}."
@@ -214,13 +192,17 @@ def _savings(made: Report) -> list[str]:
     measured = saved.measured_per_success
     if measured is not None:
         steps = "" if saved.extra_steps is None else f", with {saved.extra_steps:+.1f} steps a task"
+        share = "" if saved.measured_share is None else f" ({percent(abs(saved.measured_share))})"
+        kinds = "" if saved.measured_kinds < 2 else f", within {saved.measured_kinds} kinds of task"
         out.append(
-            f"Measured on whole tasks: a success cost {usd(abs(measured))} {'less' if measured >= 0 else 'more'} than with "
+            f"Measured on whole tasks: a success cost {usd(abs(measured))}{share} {'less' if measured >= 0 else 'more'} than with "
             f"{saved.best_single} alone, "
-            f"the best single route{steps}. Tasks were not assigned by chance: compare like with like."
+            f"the best single route{steps}{kinds}. Tasks were not assigned by chance."
         )
     elif saved.best_single is None:
-        out.append("Extra steps are not measured: too few tasks with an outcome were done by one route alone (20 are needed).")
+        out.append(
+            "Extra steps are not measured: too few tasks with an outcome were done by one route alone (20 of each kind of task are needed)."
+        )
     if saved.best_single is not None and saved.baselines and saved.best_single not in saved.baselines:
         out.append(
             f"Mind the baseline: {saved.best_single} alone did its tasks cheapest with a success that is not clearly lower; "
@@ -252,6 +234,12 @@ def _tiers(made: Report) -> list[str]:
         return []
     parts = [f"{named(share.tier)} {percent(share.decisions / total)}" for share in made.tiers]
     return ["Decisions by tier: " + ", ".join(parts) + "."]
+
+
+def _errors(made: Report) -> list[str]:
+    if not made.route_errors:
+        return []
+    return ["Errors by route: " + "; ".join(errors_of(one) for one in made.route_errors) + "."]
 
 
 def _prices(made: Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""`langroute review`: rate decisions worth a person's look, without knowing which model answered."""
+"""`langroute review`: rate decisions blindly, without knowing which model answered."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from rich.panel import Panel
 from rich.text import Text
 
 from langroute.cli.ledgers import ledger_option, open_existing
+from langroute.cli.options import since_option
 from langroute.cli.terminal import Terminal
-from langroute.errors import InputError
-from langroute.records import Outcome
-from langroute.reports.review import WHY, Candidate, candidates, rating, summary, tie
+from langroute.core.errors import InputError
+from langroute.core.records import Outcome
+from langroute.reports.review import WHY, ReviewCandidate, candidates, rating, summary, tie
 from langroute.reports.window import Window
 
 NAMES = "AB"
 
 
 @click.command()
-@click.option("--since", metavar="TIME", default="7d", show_default=True, help="7d, 2w, a date such as 2026-11-01, or all.")
+@since_option("7d", hours=False)
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many decisions.")
 @click.option("--seed", type=int, help="Draw the same ones again.")
 @click.option("--reviewer", default="review", show_default=True, help="Who rates; the outcomes' source.")
@@ -46,15 +47,15 @@ def review(since: str, count: int, seed: int | None, reviewer: str, ledger: str)
         console.print(summary(told))
 
 
-def _show(console: Terminal, candidate: Candidate, place: str) -> None:
+def _show(console: Terminal, candidate: ReviewCandidate, place: str) -> None:
     console.rule(place)
     question = candidate.question or "(what was asked was not kept)"
-    console.print(Panel(Text(question[-3000:]), title="Asked", title_align="left"))
+    console.print(Panel(Text(question[-3000:]), title="CallOptions", title_align="left"))
     panels = [
         Panel(Text(one.text[:6000]), title=NAMES[i] if len(candidate.answers) > 1 else "Answer", title_align="left")
         for i, one in enumerate(candidate.answers)
     ]
-    # Side by side where there is room for two.
+    # Side by side if the terminal is wide enough.
     if len(panels) > 1 and console.width >= 100:
         console.print(Columns(panels, width=console.width // 2 - 1, expand=True))
     else:
@@ -62,7 +63,7 @@ def _show(console: Terminal, candidate: Candidate, place: str) -> None:
             console.print(panel)
 
 
-def _ask(candidate: Candidate) -> str:
+def _ask(candidate: ReviewCandidate) -> str:
     if len(candidate.answers) > 1:
         text, choices = "Better: a, b, t(ie), n(either), s(kip), q(uit)", ["a", "b", "t", "n", "s", "q"]
     else:
@@ -71,7 +72,7 @@ def _ask(candidate: Candidate) -> str:
     return found.lower()
 
 
-def _outcome(candidate: Candidate, answer: str, reviewer: str) -> Outcome:
+def _outcome(candidate: ReviewCandidate, answer: str, reviewer: str) -> Outcome:
     if answer == "t":
         return tie(candidate, reviewer=reviewer)
     preferred = {"a": 0, "y": 0, "b": 1}.get(answer)

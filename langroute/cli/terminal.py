@@ -1,37 +1,24 @@
-"""How do names and answers, which anybody may have written, get to a terminal as nothing but text?"""
+"""Console that prints untrusted text safely, without markup or control sequences."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-_ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, with which a text gives a terminal orders, and those that turn the reading direction around."""
-
-
-def printable(text: str) -> str:
-    r"""A text without what a terminal would obey rather than show.
-
-    Example:
-        >>> printable("\x1b[2Jsearch\r\n"), printable("[bold]search")
-        ('[2Jsearch\n', '[bold]search')
-    """
-    return _ORDERS.sub("", text)
-
+from langroute.core.plain_text import printable
 
 PIPED_WIDTH = 200
-"""Into a file or a program, a table is not cut to the 80 columns of a terminal that is not there."""
+"""Table width for output to a file or a pipe, instead of the default of 80 columns."""
 
 
 class Terminal(Console):
-    r"""A console that takes square brackets and colons in a text for what they are, and shows no text that gives orders.
+    r"""Console that prints square brackets and colons literally, and removes control sequences from text.
 
     Args:
-        options: As for rich's `Console`; where it is no terminal and no width is given, it is a wide one.
+        options: As for rich's `Console`; by default it is wide where the output is not a terminal.
 
     Example:
         >>> Terminal(width=40).print("[/team] :key: \x1b[2J")
@@ -44,7 +31,7 @@ class Terminal(Console):
             self.width = PIPED_WIDTH
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Segments of what is shown; rich's own orders are segments of their own and stay."""
+        """Yield the rendered segments with control sequences removed from text; rich's own control segments stay."""
         for segment in super().render(renderable, options):
             shown = segment.text if segment.control else printable(segment.text)
             yield segment if shown == segment.text else Segment(shown, segment.style)

@@ -1,1 +1,1 @@
-"""What does routing save on a real agent? A coding agent on small models, run cheap, frontier and routed, and compared."""
+"""Demo: a coding agent on small local models, run with the cheap model, the frontier model and routing, and compared."""

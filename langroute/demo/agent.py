@@ -1,6 +1,6 @@
-"""How does the demo's coding agent work? A LangGraph graph: plan, write, test, repair where tests fail, summarise.
+"""Coding agent of the demo, a LangGraph graph: plan, write, test, repair where tests fail, summarize.
 
-The agent knows one chat model and nothing of routing. Each node is a step of its own kind, which the router tells by the node's name.
+The agent uses one chat model and is unaware of routing. Each node is a kind of step, which the router derives from the node's name.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from typing import Any, TypedDict
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.graph import END, START, StateGraph
 
-from langroute.answers import text_of
-from langroute.demo.sandbox import LIMITS, Limits, Tested, run_tests
-from langroute.demo.tasks import Task
-from langroute.records import Attempt, Request, Verdict
+from langroute.core.answers import text_of
+from langroute.core.records import Attempt, Request, Verdict
+from langroute.demo.sandbox import LIMITS, SandboxLimits, Tested, run_tests
+from langroute.demo.tasks import DemoTask
+from langroute.hosts.chat_model import ChatRouter
+from langroute.hosts.subtask import RouteSubtask
 
 CODER = "You write one Python function. Answer with one Python code block and nothing else: no example, no explanation."
 PLANNER = 'You plan small Python functions. Answer in JSON: {"approach": "..."}'
 WRITER = "You say in one short sentence what a Python function does."
 
 MAX_TOKENS = 220
-"""Longest answer with code: the longest right one of a small model takes 180."""
+"""Most tokens of an answer with code: the longest correct one of a small model takes 180."""
 
 PLAN_SCHEMA = {
     "title": "plan",
@@ -31,15 +33,18 @@ PLAN_SCHEMA = {
     "required": ["approach"],
     "additionalProperties": False,
 }
-"""How a plan is written down; bounded, so that a small model comes to an end."""
+"""JSON schema of a plan; bounded, so that a small model's generation ends."""
+
+READ = 20_000
+"""Characters of an answer that are searched for code."""
 
 _FENCE = re.compile(r"```(?:python|py)?[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 class State(TypedDict, total=False):
-    """What the agent knows of its task so far."""
+    """Graph state of the agent."""
 
-    task: Task
+    task: DemoTask
     plan: str
     code: str
     tested: Tested
@@ -47,13 +52,81 @@ class State(TypedDict, total=False):
     summary: str
 
 
-def build_agent(model: Any, *, max_repairs: int = 1, limits: Limits = LIMITS) -> Any:
+def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
     """Compile the agent's graph.
 
     Args:
         model: Any chat model.
-        max_repairs: How often it may try again after failed tests.
-        limits: What the code under test may use.
+        max_repairs: Most repairs after failed tests.
+        limits: Resource limits of the code under test.
+    """
+    graph = _coder(model, max_repairs, limits, "summarize")
+    graph.add_node("summarize", _summarize(model))
+    graph.add_edge("summarize", END)
+    return graph.compile()
+
+
+def build_subtask_agent(model: ChatRouter, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
+    """Compile the agent's graph with the code as one subtask, which is begun anew on the next route where its tests fail at last.
+
+    Args:
+        model: A router.
+        max_repairs: Most repairs after failed tests.
+        limits: Resource limits of the code under test.
+    """
+    coder = _coder(model, max_repairs, limits, END).compile()
+    graph = StateGraph(State)
+    graph.add_node("code", RouteSubtask(coder, model, verify=passes_tests, name="code"))
+    graph.add_node("summarize", _summarize(model))
+    graph.add_edge(START, "code")
+    graph.add_edge("code", "summarize")
+    graph.add_edge("summarize", END)
+    return graph.compile()
+
+
+def build_handover_agent(model: ChatRouter, *, limits: SandboxLimits = LIMITS) -> Any:
+    """Compile the agent's graph with the code as one subtask that the next route goes on with: it repairs what the tests rejected.
+
+    The first route plans and writes, and repairs nothing; the next one has two repairs.
+
+    Args:
+        model: A router.
+        limits: Resource limits of the code under test.
+    """
+    coder = _coder(model, 0, limits, END, goes_on=True).compile()
+    graph = StateGraph(State)
+    graph.add_node(
+        "code", RouteSubtask(coder, model, verify=passes_tests, restart=False, handover=lambda *_: {"repairs": -2}, name="code")
+    )
+    graph.add_node("summarize", _summarize(model))
+    graph.add_edge(START, "code")
+    graph.add_edge("code", "summarize")
+    graph.add_edge("summarize", END)
+    return graph.compile()
+
+
+def passes_tests(state: State) -> Verdict:
+    """Return whether the code in a state has passed its tests."""
+    tested = state["tested"]
+    return Verdict("tests", 1.0 if tested.ok else 0.0, "" if tested.ok else tested.failures[0])
+
+
+def _summarize(model: Any) -> Any:
+    def summarize(state: State) -> State:
+        prompt = f"```python\n{state['code']}\n```\nWhat does it do?"
+        # Stops after one sentence, because a small model would go on.
+        answer = model.invoke([SystemMessage(WRITER), HumanMessage(prompt)], max_tokens=60, stop=[". ", ".\n", "\n"])
+        return {"summary": text_of(answer).strip()}
+
+    return summarize
+
+
+def _coder(
+    model: Any, max_repairs: int, limits: SandboxLimits, after: str, *, goes_on: bool = False
+) -> StateGraph[Any, Any, Any, Any]:
+    """Return the part of the graph that plans, writes, tests and repairs, and then goes to the node `after`.
+
+    With `goes_on` it begins with a repair where there is code that has failed its tests.
     """
     planner = model.with_structured_output(PLAN_SCHEMA, include_raw=True)
 
@@ -61,7 +134,7 @@ def build_agent(model: Any, *, max_repairs: int = 1, limits: Limits = LIMITS) ->
         prompt = f"{wanted(state['task'])}\nDo not write it yet: say in one short sentence how to do it."
         parsed = planner.invoke([SystemMessage(PLANNER), HumanMessage(prompt)])["parsed"] or {}
         approach = str(parsed.get("approach", ""))
-        # A plan that cannot be read, or only names the function, is no plan; the agent goes on without.
+        # A plan that cannot be parsed, or only names the function, is dropped.
         return {"plan": approach if len(approach.split()) > 2 else ""}
 
     def write(state: State) -> State:
@@ -77,29 +150,25 @@ def build_agent(model: Any, *, max_repairs: int = 1, limits: Limits = LIMITS) ->
         answer = model.invoke([SystemMessage(CODER), HumanMessage(prompt)], max_tokens=MAX_TOKENS)
         return {"code": code_in(answer), "repairs": state.get("repairs", 0) + 1}
 
-    def summarize(state: State) -> State:
-        prompt = f"```python\n{state['code']}\n```\nWhat does it do?"
-        # One sentence: a small model would go on.
-        answer = model.invoke([SystemMessage(WRITER), HumanMessage(prompt)], max_tokens=60, stop=[". ", ".\n", "\n"])
-        return {"summary": text_of(answer).strip()}
-
     def judge(state: State) -> str:
-        return "repair" if not state["tested"].ok and state.get("repairs", 0) < max_repairs else "summarize"
+        return "repair" if not state["tested"].ok and state.get("repairs", 0) < max_repairs else after
 
     graph = StateGraph(State)
-    for node in (plan, write, test, repair, summarize):
+    for node in (plan, write, test, repair):
         graph.add_node(node.__name__, node)
-    graph.add_edge(START, "plan")
+    if goes_on:
+        graph.add_conditional_edges(START, lambda state: "repair" if "tested" in state else "plan", ["repair", "plan"])
+    else:
+        graph.add_edge(START, "plan")
     graph.add_edge("plan", "write")
     graph.add_edge("write", "test")
-    graph.add_conditional_edges("test", judge, ["repair", "summarize"])
+    graph.add_conditional_edges("test", judge, ["repair", after])
     graph.add_edge("repair", "test")
-    graph.add_edge("summarize", END)
-    return graph.compile()
+    return graph
 
 
-def wanted(task: Task) -> str:
-    """A task as the agent is told.
+def wanted(task: DemoTask) -> str:
+    """Return the description of a task that the agent receives.
 
     Example:
         >>> from langroute.demo.tasks import TASKS
@@ -111,31 +180,31 @@ def wanted(task: Task) -> str:
 
 
 def code_in(answer: Any) -> str:
-    r"""The code in an answer: what is fenced, else all of it.
+    r"""Return the code in an answer: the fenced block, else all of it.
 
     Example:
         >>> code_in("Sure:\n" + "`" * 3 + "python\nx = 1\n" + "`" * 3)
         'x = 1\n'
     """
     text = text_of(answer)
-    fenced = _FENCE.search(text)
+    fenced = _FENCE.search(text[:READ])
     return fenced.group(1) if fenced else text
 
 
 class TestsPass:
-    """A verifier: code that the agent writes passes the tests of its task.
+    """Verifier that runs the tests of a task on the code that the agent wrote.
 
-    Only steps that write code are looked at. Which task it is stands in the step: the agent runs inside `task(...)`.
+    Only steps that write code are checked. The step names the task, because the agent runs inside `task(...)`.
 
     Args:
         tasks: The tasks, by name.
-        limits: What the code under test may use.
+        limits: Resource limits of the code under test.
     """
 
     name = "tests_pass"
     __test__ = False  # for pytest: no collection of tests
 
-    def __init__(self, tasks: Iterable[Task], limits: Limits = LIMITS) -> None:
+    def __init__(self, tasks: Iterable[DemoTask], limits: SandboxLimits = LIMITS) -> None:
         self.tasks = {task.name: task for task in tasks}
         self.limits = limits
 

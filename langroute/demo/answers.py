@@ -1,4 +1,4 @@
-"""When two runs ask a model the very same thing, must it work twice? No: the answer is kept, with what it took to get it.
+"""Replay of identical model calls in the demo: the answer is kept together with the time it took.
 
 At temperature 0 the answer would be the same, and each run is still billed and timed as if it had made the call itself. That is why
 this is neither LangChain's cache nor the router's: both rightly say that a cached answer costs nothing.
@@ -14,14 +14,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 
-from langroute.pricing import SECONDS_KEY
+from langroute.routes.pricing import SECONDS_KEY
 
 Model = TypeVar("Model", bound=BaseChatModel)
 _KEPT = "langroute_demo_answers"
 
 
 def remembering(model: Model) -> Model:
-    """A copy of a chat model that makes no call twice; its answers carry the seconds that the call took.
+    """Return a copy of a chat model that makes no call twice; its answers carry the seconds that the call took.
 
     Args:
         model: A chat model at temperature 0.
@@ -35,7 +35,7 @@ def remembering(model: Model) -> Model:
     """
     copy = model.model_copy()
     kind = type(model)
-    # A subclass and no wrapper: binding tools and schemas stays the model's own business.
+    # A subclass rather than a wrapper, so that binding tools and schemas works as in the model itself.
     object.__setattr__(copy, "__class__", type(kind.__name__, (_Remembering, kind), {"__module__": kind.__module__}))
     copy.__dict__.pop("_serialized", None)
     copy.__dict__[_KEPT] = {}
@@ -52,8 +52,8 @@ class _Remembering:
             begun = time.perf_counter()
             result: ChatResult = super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[misc]
             for generation in result.generations:
-                # A local model has said what it worked; for the others the clock tells.
+                # A local model reports its seconds of work; for others the elapsed time is measured.
                 generation.message.response_metadata.setdefault(SECONDS_KEY, time.perf_counter() - begun)
             kept[key] = result
-        # As new: whoever gets it may write into it.
+        # A new copy, because the caller may modify it.
         return kept[key].model_copy(deep=True)

@@ -1,4 +1,4 @@
-"""What do three ways of choosing a model come to on the same tasks? Always cheap, always frontier, and routed."""
+"""Comparison of three policies on the same tasks: always cheap, always frontier, and routed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from langroute.chat_model import ChatRouter
-from langroute.context import task as in_task
-from langroute.demo.agent import TestsPass, build_agent
+from langroute.core.records import Outcome
+from langroute.core.task_context import task as in_task
+from langroute.demo.agent import TestsPass, build_agent, build_handover_agent, build_subtask_agent
 from langroute.demo.meter import Meter
-from langroute.demo.tasks import Task
+from langroute.demo.tasks import DemoTask
+from langroute.hosts.chat_model import ChatRouter
 from langroute.policies.fixed import Fixed
 from langroute.policies.rules import Rule, Rules
-from langroute.records import Outcome
 from langroute.verifiers import default_verifiers
 
 STEPS = ("plan", "write", "repair", "summarize")
-"""The agent's nodes that ask a model."""
+"""The agent's nodes that call a model."""
 
 
 def routed_policy() -> Rules:
-    """How the routed run chooses: the cheap model goes first, the tests judge, the frontier model does what is left.
+    """Return the policy of the routed run: cheap model first, tests as verifier, frontier model for what fails.
 
     Example:
         >>> [rule.route for rule in routed_policy().rules]
@@ -31,11 +31,11 @@ def routed_policy() -> Rules:
     return Rules(
         [
             Rule("frontier", node="repair", why="the code of every route has failed its tests"),
-            Rule("cheap", kind="edit", checked=True, why="the tests will tell whether it will do"),
-            Rule("cheap", kind="plan", checked=True, why="the tests will judge what comes of it"),
-            Rule("cheap", kind="summarize", checked=True, why="nothing depends on it"),
+            Rule("cheap", kind="edit", verify=True, why="the tests will tell whether it will do"),
+            Rule("cheap", kind="plan", verify=True, why="the tests will judge what comes of it"),
+            Rule("cheap", kind="summarize", verify=True, why="nothing depends on it"),
         ],
-        otherwise="frontier",
+        default="frontier",
     )
 
 
@@ -46,10 +46,24 @@ POLICIES: Mapping[str, Callable[[], Any]] = {
 }
 """The three runs, each with its policy."""
 
+SUBTASK = "code as a subtask"
+"""A run that sends the work as a whole to one route, and to the next one where its tests fail."""
+
+HANDOVER = "code handed over"
+"""A run in which the next route repairs what the first one wrote."""
+
+AGENTS: Mapping[str, Callable[[ChatRouter], Any]] = {SUBTASK: build_subtask_agent, HANDOVER: build_handover_agent}
+"""Runs whose agent is another one."""
+
+
+def subtask_policy() -> Rules:
+    """Return the policy of the steps around the subtask: the summary goes to the cheap model, as in the routed run."""
+    return Rules([Rule("cheap", kind="summarize", verify=True, why="nothing depends on it")], default="frontier")
+
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """What came of one task in one run."""
+    """Result of one task in one run."""
 
     task: str
     solved: bool
@@ -60,12 +74,12 @@ class Solved:
     cost_usd: float | None
     failure: str = ""
     decision_id: str = ""
-    """Of the step that wrote the code."""
+    """Decision of the step that wrote the code."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of one run."""
+    """Result of one run."""
 
     name: str
     tasks: tuple[Solved, ...]
@@ -74,20 +88,20 @@ class RunResult:
     output_tokens: int
     cost_usd: float | None
     seconds: float
-    """As if every call had been made: models, tests and all."""
+    """Total time as if every call had been made: models, tests and the graph."""
 
     went: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cost_by_step: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def solved(self) -> int:
-        """How many tasks were solved."""
+        """Number of solved tasks."""
         return sum(task.solved for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The runs, and what they ran on."""
+    """Results of all runs, with the models and machine they ran on."""
 
     runs: tuple[RunResult, ...]
     models: Mapping[str, str]
@@ -96,10 +110,10 @@ class Comparison:
     date: str = ""
     machine: str = ""
     elapsed_s: float = 0.0
-    """What the comparison took in all; less than the runs together, which share answers."""
+    """Elapsed time of the whole comparison; less than the sum of the runs, which share answers."""
 
     def run(self, name: str) -> RunResult:
-        """The run of that name."""
+        """Return the run with this name."""
         return next(run for run in self.runs if run.name == name)
 
     @property
@@ -109,7 +123,7 @@ class Comparison:
         return None if routed is None or not frontier else 1 - routed / frontier
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """Return all results as plain values."""
         found = asdict(self)
         for plain, run in zip(found["runs"], self.runs, strict=True):
             plain["solved"] = run.solved
@@ -118,25 +132,28 @@ class Comparison:
 
 def compare(
     routes: Mapping[str, Any],
-    tasks: Sequence[Task],
+    tasks: Sequence[DemoTask],
     *,
     ledger: Any = None,
     heard: Callable[[str, Solved], None] | None = None,
+    policies: Mapping[str, Callable[[], Any]] = POLICIES,
 ) -> tuple[RunResult, ...]:
     """Run the agent on every task, once for each policy.
 
     Args:
         routes: A `cheap` and a `frontier` route. Where their models remember answers (see `remembering`), the runs share them.
-        tasks: What to do.
-        ledger: Keeps the decisions and outcomes of all runs.
-        heard: Told of each task when it is done, with the run's name.
+        tasks: The tasks.
+        ledger: Stores the decisions and outcomes of all runs.
+        heard: Called with the run's name and each finished task.
+        policies: The runs, each with its policy.
     """
     found = []
-    for name, policy in POLICIES.items():
+    for name, policy in policies.items():
         meter = Meter()
         verifiers = (*default_verifiers(), TestsPass(tasks))
         model = ChatRouter(dict(routes), policy=policy(), verifier=verifiers, default="frontier", ledger=ledger, hooks=[meter])
-        agent = build_agent(model)
+        build: Callable[[ChatRouter], Any] = AGENTS.get(name, build_agent)
+        agent = build(model)
         solved = []
         for task in tasks:
             solved.append(_solve(name, task, agent, model, meter))
@@ -146,7 +163,7 @@ def compare(
     return tuple(found)
 
 
-def _solve(run: str, task: Task, agent: Any, model: ChatRouter, meter: Meter) -> Solved:
+def _solve(run: str, task: DemoTask, agent: Any, model: ChatRouter, meter: Meter) -> Solved:
     calls, decisions, begun = len(meter.calls), len(meter.decisions), time.perf_counter()
     with in_task(f"{run}/{task.name}", kind="function"):
         state = agent.invoke({"task": task}, {"callbacks": [meter]})
@@ -163,7 +180,7 @@ def _solve(run: str, task: Task, agent: Any, model: ChatRouter, meter: Meter) ->
         passed=tested.passed,
         total=tested.total,
         repairs=state.get("repairs", 0),
-        # The tests and the graph took what they took; a call that was not made again counts as if it had been.
+        # The measured time, with each replayed call counted as if it had been made again.
         seconds=own - sum(call.waited for call in made) + sum(call.seconds for call in made),
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
         failure="" if tested.ok else tested.failures[0],

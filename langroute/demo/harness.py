@@ -1,8 +1,8 @@
-"""What runs inside the sandbox? Code that a model wrote, called with the arguments of a task's tests.
+"""Test harness that runs inside the sandbox: calls code that a model wrote with the arguments of a task's tests.
 
-This file is run as a program of its own, without langroute: its orders come as JSON on standard input, its report goes to standard
-output, and what the code prints goes nowhere. The guard stops accidents (a process started, a file overwritten, a connection opened);
-it is no wall against code that means harm.
+This file is run as a program of its own, without langroute: its input comes as JSON on standard input, its report goes to standard
+output, and what the code prints is discarded. The guard stops accidents (a process started, a file overwritten, a connection opened);
+it is not a security boundary against malicious code.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ FORBIDDEN = (
     *("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime"),
     *("shutil.rmtree", "shutil.move", "resource.setrlimit", "resource.prlimit", "os.putenv", "sys.addaudithook"),
 )  # fmt: skip
-"""Events of the interpreter that a small function has no business with."""
+"""Audit events of the interpreter that a small function has no reason to trigger."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class ForbiddenError(PermissionError):
-    """The code tried something that no task asks for."""
+    """The code tried something that no task needs."""
 
 
 def limit(cpu_seconds: int, memory_bytes: int) -> None:
-    """Bound what this process may use, for good."""
+    """Limit the resources of this process permanently."""
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_FSIZE: 1 << 16,
         resource.RLIMIT_NOFILE: 32,
         resource.RLIMIT_CORE: 0,
-        # Not in force for root; the guard is.
+        # This limit does not apply to root; the guard does.
         resource.RLIMIT_NPROC: 0,
     }
     for what, most in limits.items():
@@ -47,7 +47,7 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
 
 
 def guard() -> None:
-    """From here on, forbidden events raise."""
+    """Install an audit hook that raises on forbidden events."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:
@@ -59,7 +59,7 @@ def guard() -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as it is compared: tuples are as good as lists, 2.0 as good as 2."""
+    """Return a value in a form for comparison: tuples become lists, 2.0 equals 2."""
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -68,7 +68,7 @@ def plain(value: Any) -> Any:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """The function returned what it should."""
+    """Return whether a function's result equals the expected one."""
     if isinstance(expected, bool) or isinstance(found, bool):
         return found is expected
     if isinstance(expected, (int, float)) and isinstance(found, (int, float)):
@@ -78,7 +78,7 @@ def same(found: Any, expected: Any) -> bool:
 
 
 def short(value: Any, most: int = 80) -> str:
-    """A value as people read it, cut where it is long."""
+    """Return a value's `repr`, truncated where it is long."""
     try:
         text = repr(value)
     except BaseException as error:  # noqa: BLE001 - of an object that the code made
@@ -87,7 +87,7 @@ def short(value: Any, most: int = 80) -> str:
 
 
 def report(orders: dict[str, Any]) -> dict[str, Any]:
-    """Run the code, then each case."""
+    """Run the code, then each test case."""
     namespace: dict[str, Any] = {"__name__": "answer"}
     name = orders["function"]
     failures: list[str] = []
@@ -112,16 +112,16 @@ def report(orders: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Take orders, run, report, end without waiting for threads the code may have started."""
+    """Read the input, run, report, and exit without waiting for threads that the code may have started."""
     orders = json.load(sys.stdin)
     answer = os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     limit(orders["cpu_seconds"], orders["memory_bytes"])
-    # Whoever waits for this process ends it sooner; this is for when they are gone.
+    # The parent normally ends this process sooner; this is for when the parent is gone.
     signal.alarm(int(orders["wall_seconds"]) + 2)
-    # Kept out of the code's reach: it could read it from no variable that it can name.
+    # Kept out of reach of the tested code: no variable that it can name holds the token.
     token = orders.pop("token")
     if orders["guarded"]:
         guard()

@@ -1,4 +1,4 @@
-"""What did the calls of a run come to? Heard from LangChain's callbacks and from the router's decisions."""
+"""Meter of the calls and costs of a run, fed by LangChain's callbacks and the router's decisions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from langroute.pricing import seconds_of, usage_of
-from langroute.records import Decision, Outcome
+from langroute.core.records import Decision, Outcome
+from langroute.providers.usage import usage_of
+from langroute.routes.pricing import seconds_of
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a model, as it is billed and timed."""
+class MeteredCall:
+    """One model call, as it is billed and timed."""
 
     step: str
     """The graph's node."""
@@ -26,23 +27,23 @@ class Call:
     input_tokens: int
     output_tokens: int
     seconds: float
-    """What the call took, or would have taken had its answer not been there already."""
+    """Duration of the call, or what it would have been for a replayed answer."""
 
     waited: float
-    """What the run waited for it."""
+    """Time that the run actually waited for it."""
 
 
 class Meter(BaseCallbackHandler):
-    """Counts the calls of a run and what they cost.
+    """Count the calls of a run and their cost.
 
-    Give it to the graph among the callbacks and to the router among the hooks.
+    Pass it to the graph as a callback and to the router as a hook.
     """
 
     raise_error = True
     run_inline = True
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[MeteredCall] = []
         self.decisions: list[Decision] = []
         self._open: dict[UUID, tuple[float, Mapping[str, Any]]] = {}
 
@@ -55,15 +56,15 @@ class Meter(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """A call begins."""
+        """Note the start of a call."""
         self._open[run_id] = (time.perf_counter(), metadata or {})
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
-        """A call has been answered."""
+        """Note the end of a call."""
         self._close(run_id, response.generations[0][0].message)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """A call has failed; it took its time all the same."""
+        """Note the failure of a call, with the time it took."""
         self._close(run_id, None)
 
     def _close(self, run_id: UUID, message: Any) -> None:
@@ -71,7 +72,7 @@ class Meter(BaseCallbackHandler):
         waited = time.perf_counter() - begun
         usage = usage_of(message)
         self.calls.append(
-            Call(
+            MeteredCall(
                 step=str(metadata.get("langgraph_node")),
                 route=str(metadata.get("langroute_route")),
                 input_tokens=usage.input_tokens if usage is not None else 0,
@@ -82,20 +83,20 @@ class Meter(BaseCallbackHandler):
         )
 
     def on_decision(self, decision: Decision) -> None:
-        """A step was answered."""
+        """Note a decision."""
         self.decisions.append(decision)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Nothing that is counted here."""
+        """Do nothing: outcomes are not counted here."""
 
     @property
     def cost_usd(self) -> float | None:
-        """What all decisions cost; `None` where that of one is unknown."""
+        """Cost of all decisions; `None` where that of one is unknown."""
         costs = [decision.cost_usd for decision in self.decisions]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     def cost_by_step(self) -> dict[str, dict[str, float | None]]:
-        """`{node: {route: USD}}`, every attempt under its own route."""
+        """Return `{node: {route: USD}}`, with every attempt under its own route."""
         found: dict[str, dict[str, float | None]] = {}
         for decision in self.decisions:
             of_step = found.setdefault(decision.step.node or decision.step.kind, {})
@@ -105,7 +106,7 @@ class Meter(BaseCallbackHandler):
         return found
 
     def went(self) -> dict[str, dict[str, int]]:
-        """`{node: {"cheap": 4, "cheap, then frontier": 2}}`: where the steps of each node went."""
+        """Return which routes the steps of each node used: `{node: {"cheap": 4, "cheap, then frontier": 2}}`."""
         found: dict[str, Counter[str]] = {}
         for decision in self.decisions:
             way = ", then ".join(attempt.route for attempt in decision.attempts)

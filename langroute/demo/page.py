@@ -1,11 +1,12 @@
-"""What does the demo's page show? The comparison as one HTML file with a picture, which needs nothing else."""
+"""HTML page of the demo: the comparison with a chart, as one self-contained file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from html import escape
 
-from langroute.demo.compare import STEPS, Comparison, RunResult
+from langroute.core.plain_text import one_line
+from langroute.demo.compare import STEPS, Comparison, RunResult, Solved
 
 COLOURS = {"plan": "#7c6bd6", "write": "#2f8f83", "repair": "#d1495b", "summarize": "#e0a030"}
 
@@ -15,17 +16,19 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p, caption { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: left; } td.n, th.n { text-align: right; }
+th, td { padding: .35rem 1.2rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+td.n, th.n { text-align: right; white-space: nowrap; } tbody tr:hover { background: color-mix(in srgb, var(--line) 40%, transparent); }
+.good { color: light-dark(#157a4f, #56cf95); } .bad { color: light-dark(#c0303f, #ff8590); } .soft { color: var(--soft); }
 svg text { fill: var(--ink); font: 13px system-ui, sans-serif; } svg .soft { fill: var(--soft); } .wide { overflow-x: auto; }
 """
 
 
 def write_page(comparison: Comparison) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     routed, frontier = comparison.run("routed"), comparison.run("always frontier")
     saved = f"{comparison.saved:.0%} less cost" if comparison.saved is not None else "cost unknown"
     first = f"Routed: {routed.solved} of {len(routed.tasks)} tasks solved, always frontier {frontier.solved}; {saved}."
-    models = ", ".join(f"{route}: {model}" for route, model in comparison.models.items())
+    models = one_line(", ".join(f"{route}: {model}" for route, model in comparison.models.items()))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -46,7 +49,7 @@ def write_page(comparison: Comparison) -> str:
 
 
 def picture(runs: Iterable[RunResult]) -> str:
-    """Costs as stacked bars, one for each run, as SVG."""
+    """Return the costs as an SVG chart of stacked bars, one for each run."""
     runs = tuple(runs)
     most = max((sum(_step_cost(run, step) for step in STEPS) for run in runs), default=0.0) or 1.0
     left, width, high = 130, 560, 44
@@ -94,7 +97,7 @@ def _runs(runs: Iterable[RunResult]) -> str:
         ]
         for run in runs
     ]
-    return _table(["run", "solved", "calls", "tokens in", "tokens out", "cost", "seconds"], rows)
+    return _table(["run", "solved", "calls", "tokens in", "tokens out", "cost", "seconds"], rows, numbers=range(1, 7))
 
 
 def _went(runs: Iterable[RunResult]) -> str:
@@ -109,23 +112,46 @@ def _ways(ways: Mapping[str, int]) -> str:
 
 def _tasks(runs: Iterable[RunResult]) -> str:
     runs = tuple(runs)
+    head = ["task", *(text for run in runs for text in (run.name, "cost"))]
     rows = []
     for place, task in enumerate(runs[0].tasks):
         row: list[object] = [task.task]
         for run in runs:
-            one = run.tasks[place]
-            repaired = f", {one.repairs} repair" if one.repairs else ""
-            row.append(f"{'solved' if one.solved else one.failure}{repaired}; {_usd(one.cost_usd)}")
+            row += [_outcome(run.tasks[place]), _usd(run.tasks[place].cost_usd)]
         rows.append(row)
-    return _table(["task", *(run.name for run in runs)], rows)
+    return _table(head, rows, numbers=range(2, len(head), 2))
 
 
-def _table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+class _Markup(str):
+    """HTML that is a cell as it is."""
+
+    __slots__ = ()
+
+
+def _outcome(one: Solved) -> _Markup:
+    """Return how a task ended: a mark, a word, and whether it took a repair."""
+    mark, kind, word = ("✓", "good", "solved") if one.solved else ("✗", "bad", one.failure)
+    repaired = f' <span class="soft">{one.repairs} repair</span>' if one.repairs else ""
+    return _Markup(f'<span class="{kind}"><span aria-hidden="true">{mark}</span> {escape(word)}</span>{repaired}')
+
+
+def _table(head: Iterable[object], rows: Iterable[Iterable[object]], numbers: Collection[int] = ()) -> str:
+    """Return a table; the columns whose places are in `numbers` are aligned on the right."""
+
+    def side(place: int) -> str:
+        return ' class="n"' if place in numbers else ""
+
     def cells(tag: str, row: Iterable[object]) -> str:
-        return "".join(f"<{tag}>{escape(f'{cell:,}' if isinstance(cell, int) else str(cell))}</{tag}>" for cell in row)
+        return "".join(f"<{tag}{side(place)}>{_shown(cell)}</{tag}>" for place, cell in enumerate(row))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<table><thead><tr>{cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, _Markup):
+        return cell
+    return escape(f"{cell:,}" if isinstance(cell, int) else str(cell))
 
 
 def _usd(amount: float | None) -> str:

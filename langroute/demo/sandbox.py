@@ -1,4 +1,4 @@
-"""Does this code pass its tests? Run for real, in a process of its own, with limits, and with nothing left behind."""
+"""Sandbox for code that a model wrote: runs its tests in a separate process with limits, and cleans up afterwards."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langroute.demo.tasks import Task
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.demo.tasks import DemoTask
 
 _HARNESS = Path(__file__).with_name("harness.py")
 _MARK = "LANGROUTE_SANDBOX"
-"""An environment variable by which what the code started is found again."""
+"""Environment variable by which processes that the code started are found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What code under test may use."""
+class SandboxLimits:
+    """Resource limits of code under test."""
 
     cpu_seconds: int = 2
     wall_seconds: float = 10.0
     memory_mb: int = 512
 
 
-LIMITS = Limits()
-"""What code under test may use where nothing else is said."""
+LIMITS = SandboxLimits()
+"""Default limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What came of a task's tests."""
+    """Result of a task's tests."""
 
     passed: int
     total: int
@@ -48,13 +48,13 @@ class Tested:
 
     @property
     def ok(self) -> bool:
-        """Every case passed."""
+        """Whether every case passed."""
         return self.passed == self.total
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a process ended."""
+    """Result of a process."""
 
     code: int | None
     """Its exit code, negative for a signal; `None` when it was stopped for taking too long."""
@@ -63,14 +63,14 @@ class Ran:
     seconds: float
 
 
-def run_tests(code: str, task: Task, limits: Limits = LIMITS, *, guarded: bool = True) -> Tested:
+def run_tests(code: str, task: DemoTask, limits: SandboxLimits = LIMITS, *, guarded: bool = True) -> Tested:
     """Run a task's tests on code.
 
     Args:
-        code: What a model wrote.
-        task: Whose tests are run.
-        limits: What the code may use.
-        guarded: Forbid what no task asks for; without it only the limits hold.
+        code: Code written by a model.
+        task: The task whose tests are run.
+        limits: Resource limits of the code.
+        guarded: Forbid operations that no task needs; without it only the limits apply.
 
     Raises:
         ConfigurationError: This system cannot limit a process.
@@ -104,12 +104,12 @@ def run_tests(code: str, task: Task, limits: Limits = LIMITS, *, guarded: bool =
 
 
 def run_limited(command: Sequence[str], given: bytes, wall_seconds: float) -> Ran:
-    """Run a command to its end or its time limit, then end whatever it started.
+    """Run a command until it ends or reaches its time limit, then end everything it started.
 
     Args:
-        command: What to run.
+        command: The command.
         given: Its standard input.
-        wall_seconds: How long it may take.
+        wall_seconds: Time limit.
     """
     mark = secrets.token_hex(16)
     begun = time.monotonic()
@@ -119,11 +119,11 @@ def run_limited(command: Sequence[str], given: bytes, wall_seconds: float) -> Ra
         process = subprocess.Popen(  # noqa: S603
             list(command),
             stdin=source,
-            # A file and no pipe: whatever floods it meets the limit of the size of files, and nobody has to read along.
+            # A file rather than a pipe: output is bounded by the file size limit, and needs no reader.
             stdout=output,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            # Nothing of the program's own environment: there may be keys in it.
+            # The program's own environment is not passed on: it may contain API keys.
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", _MARK: mark},
             cwd=tempfile.gettempdir(),
         )
@@ -131,7 +131,7 @@ def run_limited(command: Sequence[str], given: bytes, wall_seconds: float) -> Ra
         try:
             in_time = _wait(process.pid, begun + wall_seconds)
         finally:
-            # Before the process is reaped, so that its number is still its own.
+            # Before the process is reaped, so that its id cannot have been reused.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -152,7 +152,7 @@ def _wait(pid: int, until: float) -> bool:
 
 
 def _end_marked(mark: str) -> None:
-    """End what left the process group but still carries the mark; asked again until there is nothing, for what forks meanwhile."""
+    """End processes that left the process group but still carry the mark; repeat until none is left, as some may fork meanwhile."""
     sought = f"{_MARK}={mark}".encode()
     for _ in range(100):
         found = False
@@ -166,7 +166,7 @@ def _end_marked(mark: str) -> None:
 
 
 def _report(output: bytes, token: str) -> dict[str, Any] | None:
-    """The harness's report; anything without the token was written by the code itself."""
+    """Return the harness's report; output without the token was written by the tested code itself and is ignored."""
     try:
         report = json.loads(output)
     except ValueError:
@@ -174,7 +174,7 @@ def _report(output: bytes, token: str) -> dict[str, Any] | None:
     return report if isinstance(report, dict) and report.pop("token", None) == token else None
 
 
-def _ending(ran: Ran, limits: Limits) -> str:
+def _ending(ran: Ran, limits: SandboxLimits) -> str:
     if ran.code is None:
         return f"the code takes longer than {limits.wall_seconds:g} s"
     if ran.code in (-signal.SIGXCPU, -signal.SIGKILL):

@@ -1,7 +1,7 @@
-"""Which texts are made of nearly the same words? Hashed words and pieces of words, as vectors.
+"""Hashed embeddings: words and letter trigrams as vectors, by feature hashing.
 
-No model: nothing to download, nothing to ship, the same vectors on every machine, in any language that is written with letters, in some
-tens of microseconds. It sees spelling and not meaning, which is enough where something stricter decides afterwards.
+There is no model to download or ship; the vectors are the same on every machine and take some tens of microseconds, for any language
+that is written with letters. They represent spelling, not meaning, which is enough where a stricter check decides afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class HashedEmbeddings(Embeddings):
-    """Vectors of hashed words, pairs of words and pieces of three letters.
+    """LangChain embeddings of hashed words and letter trigrams.
 
     Args:
         dimensions: Length of the vectors.
@@ -34,11 +34,11 @@ class HashedEmbeddings(Embeddings):
         self.dimensions = dimensions
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of length 1."""
+        """Return a vector of length 1 for each text; of zeros for a text without words."""
         return [self.embed_query(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
-        """A vector of length 1."""
+        """Return a vector of length 1; of zeros for a text without words."""
         vector = [0.0] * self.dimensions
         words = _WORD.findall(text.casefold())
         for feature, weight in _features(words):
@@ -48,11 +48,11 @@ class HashedEmbeddings(Embeddings):
         return [part / length for part in vector] if length else vector
 
     async def aembed_query(self, text: str) -> list[float]:
-        """The same; it never waits."""
+        """Async version of `embed_query`; it never waits."""
         return self.embed_query(text)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """The same; it never waits."""
+        """Async version of `embed_documents`; it never waits."""
         return self.embed_documents(texts)
 
 

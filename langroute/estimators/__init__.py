@@ -1,4 +1,4 @@
-"""How likely is each route to succeed on a step, and what will it cost? Prediction only, with numpy alone.
+"""Estimators of each route's probability of success and token use on a step; prediction only, with numpy alone.
 
-`langroute.learning` fits what is here; policies and hosts only read it.
+`langroute.learning` fits these models; policies and hosts only use them.
 """

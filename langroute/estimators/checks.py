@@ -1,7 +1,7 @@
-"""Is a value that was read from JSON what it should be, and if not, which one is wrong?
+"""Composable checks of values that were read from JSON.
 
-A check is called with a value and the name of its place, and raises a `PolicyFormatError` that says both. Checks of lists and objects are
-made of checks of what is in them, so that a format can be written down as it looks.
+A check is called with a value and its location, and raises a `PolicyFormatError` that names both. Checks of lists and objects are built
+from checks of their items, so that a format can be declared in the shape that it has.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from reprlib import Repr
 from typing import Any
 
-from langroute.errors import PolicyFormatError
+from langroute.core.errors import PolicyFormatError
 
 Check = Callable[[Any, str], None]
 
 MOST = 1e15
-"""No number is larger: beyond it lies what became of a number that was divided by next to nothing."""
+"""Largest absolute value of a number; larger ones come from a division by nearly zero."""
 
 _short = Repr()
 _short.maxstring = _short.maxother = 60
 
 
 def wrong(where: str, value: Any, what: str) -> PolicyFormatError:
-    """The error that says which value is wrong, and what it should be.
+    """Return the error that says which value is wrong, and what it should be.
 
     Example:
         >>> str(wrong("policy.json: seed", "x", "a whole number from 0 up"))
@@ -34,7 +34,7 @@ def wrong(where: str, value: Any, what: str) -> PolicyFormatError:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """A value without parts.
+    """Check of a single value by a predicate.
 
     Example:
         >>> Single("a text", lambda value: isinstance(value, str))("yes", "policy.json: made_with")
@@ -44,13 +44,13 @@ class Single:
     holds: Callable[[Any], bool]
 
     def __call__(self, value: Any, where: str) -> None:
-        """Check a value."""
+        """Raise `PolicyFormatError` where the predicate does not hold for the value."""
         if not self.holds(value):
             raise wrong(where, value, self.what)
 
 
 def number(least: float = -MOST, most: float = MOST, *, what: str) -> Single:
-    """A number in a range, and no truth value; NaN is in none.
+    """Return a check for a number in a closed range; booleans and NaN fail.
 
     Example:
         >>> number(0, 1, what="a share from 0 to 1")(0.5, "policy.json: x")
@@ -59,7 +59,7 @@ def number(least: float = -MOST, most: float = MOST, *, what: str) -> Single:
 
 
 def whole(least: int = 0, most: float = MOST, *, what: str = "a whole number from 0 up") -> Single:
-    """A whole number in a range.
+    """Return a check for a whole number in a closed range; booleans fail.
 
     Example:
         >>> whole()(3, "policy.json: seed")
@@ -75,7 +75,7 @@ OBJECT = Single("an object", lambda value: isinstance(value, Mapping))
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A list of values that are all alike.
+    """Check of a list whose items all pass the same check.
 
     Example:
         >>> Listed(NAME, least=1)(["small", "large"], "policy.json: routes")
@@ -83,18 +83,21 @@ class Listed:
 
     of: Check
     least: int = 0
+    most: int = 1000
 
     def __call__(self, value: Any, where: str) -> None:
-        """Check a list, and what is in it."""
+        """Raise `PolicyFormatError` where the value is not such a list."""
         if not isinstance(value, list) or len(value) < self.least:
             raise wrong(where, value, f"a list of at least {self.least}" if self.least else "a list")
+        if len(value) > self.most:
+            raise PolicyFormatError(f"{where} is a list of {len(value):,}; there are at most {self.most:,}.")
         for place, one in enumerate(value):
             self.of(one, f"{where}[{place}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """An object of any keys, whose values are all alike.
+    """Check of an object with any keys, whose values all pass the same check.
 
     Example:
         >>> Mapped(NAME)({"small": "gpt-5-mini"}, "policy.json: models")
@@ -103,7 +106,7 @@ class Mapped:
     of: Check
 
     def __call__(self, value: Any, where: str) -> None:
-        """Check an object, and what is in it."""
+        """Raise `PolicyFormatError` where the value is not such an object."""
         OBJECT(value, where)
         for name, one in value.items():
             self.of(one, f"{where}.{name}")
@@ -111,7 +114,7 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object of named values.
+    """Check of an object with named fields: required ones (`needed`) and optional ones (`may`).
 
     Example:
         >>> Fields({"input": number(0, what="a price")}, {"above": Listed(OBJECT)})({"input": 1}, "policy.json: price")
@@ -120,10 +123,10 @@ class Fields:
     needed: Mapping[str, Check]
     may: Mapping[str, Check] = field(default_factory=dict)
     others: bool = False
-    """Other keys may stand there too, with whatever is in them."""
+    """Whether other keys are allowed, with any values."""
 
     def __call__(self, value: Any, where: str) -> None:
-        """Check an object, and what is in it."""
+        """Raise `PolicyFormatError` where a field is missing, wrong or not allowed."""
         OBJECT(value, where)
         inside = f"{where}." if not where.endswith(": ") else where
         for name, check in self.needed.items():
@@ -138,7 +141,7 @@ class Fields:
 
 
 def nullable(check: Check) -> Check:
-    """What `check` takes, or null.
+    """Return a check that accepts null and whatever `check` accepts.
 
     Example:
         >>> nullable(TEXT)(None, "policy.json: plan")

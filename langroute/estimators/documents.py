@@ -1,32 +1,30 @@
-"""What of a request do estimators read?
+"""Extraction of the parts of a request that estimators read.
 
-The current turn's text, what came back since, the tools, the labels that the caller gave, and the shape of the history. Messages
-may be LangChain's or the role/content mappings of recorded traffic: both read the same.
+These are the text of the current turn, the latest tool result, the tools, the caller's labels, and the shape of the history. Messages may
+be LangChain's or the role/content mappings of recorded traffic; both give the same document.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import log1p
 from typing import Any
 
-from langroute.quick import quick
+from langroute.core.fast_dataclass import fast_dataclass
 
 HEAD, TAIL = 4500, 1500
-"""Characters that are read at the beginning and at the end of a long text."""
+"""Number of characters that are kept from the beginning and the end of a long text."""
 
 SHAPES = ("messages", "turns", "answers", "tool_results", "media", "has_system", "observing", "tools")
-"""What `Document.shape` holds, in this order; counts as `log(1 + n)`."""
+"""Names of the values in `Document.shape`, in order; counts are `log(1 + n)`."""
 
 
 FAILED = "result=failed"
-"""The label of a step whose latest tool result is an error; told from the messages, so that traffic and a live step have it alike."""
+"""Label of a step whose latest tool result is an error; derived from the messages, so recorded and live steps get it alike."""
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@fast_dataclass
 class Document:
     """One request as an estimator reads it.
 
@@ -36,47 +34,38 @@ class Document:
     """
 
     text: str
-    """What the person, or the calling program, last said."""
+    """Text of the last user message."""
 
     seen: str = ""
-    """The end of what tools returned since."""
+    """End of the last message's text, where that came after the last user message; usually a tool result."""
 
     tools: str = ""
     """Names and schemas of the bound tools."""
 
     labels: tuple[str, ...] = ()
-    """`task=…`, `kind=…`, `node=…`: what the caller named; and `FAILED`."""
+    """Labels of the caller (`task=…`, `kind=…`, `node=…`), and `FAILED`."""
 
     shape: tuple[float, ...] = (0.0,) * len(SHAPES)
+    """Shape of the history; see `SHAPES`."""
 
 
 def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequence[str] = ()) -> Document:
-    """Read messages and tools.
+    """Return the document of a request.
 
     Args:
         messages: LangChain messages, or mappings with `role` and `content`.
-        tools: Function definitions in any provider's form.
-        labels: What the caller named; see `Document.labels`.
+        tools: Function definitions in any provider's format.
+        labels: Labels of the caller; see `Document.labels`.
     """
     if len(messages) == 1 and type(message := messages[0]) is dict and message.get("role") == "user":
         # Most recorded requests are one question.
         text = message.get("content")
         if isinstance(text, str):
             return Document(_held(text), "", tools_text(tools) if tools else "", tuple(labels), (*_ONE_QUESTION, log1p(len(tools))))
-    turns = answers = results = media = system = 0
-    text, after = "", 0
-    for place, message in enumerate(messages):
-        role = _role(message)
-        if role == "user":
-            turns, after = turns + 1, place
-        elif role == "assistant":
-            answers += 1
-        elif role == "tool":
-            results += 1
-        elif role == "system":
-            system = 1
-    if messages:
-        text, media = _text(messages[after])
+    roles = [_role(message) for message in messages]
+    turns = roles.count("user")
+    after = len(roles) - 1 - roles[::-1].index("user") if turns else 0
+    text, media = _text(messages[after]) if messages else ("", 0)
     seen = ""
     last = len(messages) - 1
     observing = last > after
@@ -93,10 +82,10 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
         (
             log1p(len(messages)),
             log1p(turns),
-            log1p(answers),
-            log1p(results),
+            log1p(roles.count("assistant")),
+            log1p(roles.count("tool")),
             log1p(media),
-            float(system),
+            float("system" in roles),
             float(observing),
             log1p(len(tools)),
         ),
@@ -104,7 +93,7 @@ def document_of(messages: Sequence[Any], tools: Sequence[Any] = (), labels: Sequ
 
 
 _ONE_QUESTION = (log1p(1), log1p(1), 0.0, 0.0, 0.0, 0.0, 0.0)
-"""The shape of a single message of a user, without its tools."""
+"""Shape of a single user message, without the last value (tools)."""
 
 
 def _held(text: str) -> str:
@@ -115,7 +104,7 @@ _TOOLS: dict[int, tuple[Any, str]] = {}
 
 
 def tools_text(tools: Sequence[Any]) -> str:
-    """Tools as text, remembered: an agent binds the same ones for all its steps.
+    """Return tools as text; cached, because an agent binds the same tools for all its steps.
 
     Example:
         >>> tools_text(({"name": "add", "description": "Add two numbers."},))
@@ -127,7 +116,7 @@ def tools_text(tools: Sequence[Any]) -> str:
     text = " ".join(_tool_text(tool) for tool in tools)[: HEAD + TAIL]
     if len(_TOOLS) > 64:
         _TOOLS.clear()
-    # Holding the tools keeps their id from being given to others.
+    # Keeping a reference to the tools keeps their id from being reused.
     _TOOLS[id(tools)] = (tools, text)
     return text
 
@@ -139,8 +128,16 @@ def _tool_text(tool: Any) -> str:
     schema = body.get("parameters") or body.get("input_schema") or {}
     parts = [str(body.get("name", "")), str(body.get("description", ""))]
     if schema:
-        parts.append(json.dumps(schema, ensure_ascii=False, default=str))
+        parts.append(_written(schema))
     return " ".join(part for part in parts if part)
+
+
+def _written(schema: Any) -> str:
+    try:
+        return json.dumps(schema, ensure_ascii=False, default=str)
+    except (ValueError, TypeError, RecursionError):
+        # Circular or nested too deeply: a tool's schema may come from an untrusted server.
+        return ""
 
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool", "developer": "system"}

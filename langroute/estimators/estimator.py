@@ -1,4 +1,4 @@
-"""How likely is each route to succeed on this request, and what would it cost?"""
+"""The estimator: probability of success and expected tokens of each route, from a calibrated blend of models."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langroute.estimators.arrays import Floats
+from langroute.estimators.char_ngrams import Letters
 from langroute.estimators.documents import Document
-from langroute.estimators.features import Batch, Floats, Vocabulary, featurize
-from langroute.estimators.letters import Letters
+from langroute.estimators.embedding_features import Sense
+from langroute.estimators.features import Batch, featurize
 from langroute.estimators.linear import Linear, Weighting, weighted_sums
-from langroute.estimators.sense import Sense
 from langroute.estimators.trees import Forest
+from langroute.estimators.vocabulary import HashedVocabulary
 
 
 def logit(probability: Floats) -> Floats:
-    """Log-odds, of probabilities that are held away from 0 and 1.
+    """Return the log-odds of probabilities, which are clipped to 0.005 to 0.995 first.
 
     Example:
         >>> float(logit(np.array(0.5)))
@@ -29,13 +31,13 @@ def logit(probability: Floats) -> Floats:
 
 
 def probability(logits: Floats) -> Floats:
-    """The inverse of `logit`."""
+    """Return the probabilities of log-odds: the logistic function, inverse of `logit`."""
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Log-odds of several models as one, calibrated: shared weights, an own shift for each route.
+    """Calibrated combination of the log-odds of several models: weights shared by all routes, and a shift for each route.
 
     Source: Platt, Probabilistic Outputs for Support Vector Machines (1999); Wolpert, Stacked Generalization (1992).
     """
@@ -47,7 +49,7 @@ class Blend:
     """`(routes,)`."""
 
     def __call__(self, logits: Sequence[Floats]) -> Floats:
-        """Probabilities, `(requests, routes)`."""
+        """Return the probabilities of success, `(requests, routes)`, from the log-odds of each model, `(requests, routes)` each."""
         total = self.shift
         for weight, part in zip(self.weights, logits, strict=True):
             total = total + weight * part
@@ -56,29 +58,31 @@ class Blend:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Expected input and output tokens: a linear model of their logarithms."""
+    """Linear model of `log(1 + tokens)`, for the expected input and output tokens of each route."""
 
     weights: Floats
     """`(features, 2 * routes)`: input of each route, then output."""
 
     bias: Floats
+    """`(2 * routes,)`."""
+
     factor: Floats
-    """Mean of what the logarithm takes away, `(2 * routes,)`. Source: Duan, Smearing Estimate (1983)."""
+    """Correction of the bias of the retransformation, `(2 * routes,)`. Source: Duan, Smearing Estimate (1983)."""
 
     ceiling: Floats
-    """Nothing beyond what was seen, `(2 * routes,)`, as logarithms."""
+    """Largest `log(1 + tokens)` of the training data, `(2 * routes,)`; predictions are clipped to it."""
 
     usual: Floats
-    """Mean of the logarithms, `(2 * routes,)`."""
+    """Mean `log(1 + tokens)` of the training data, `(2 * routes,)`."""
 
     def logs(self, features: Floats) -> Floats:
-        """Expected `log(1 + tokens)`, `(requests, 2 * routes)`."""
+        """Return the expected `log(1 + tokens)`, `(requests, 2 * routes)`, for features `(requests, features)`."""
         return np.minimum(np.maximum(features @ self.weights + self.bias, 0.0), self.ceiling)
 
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """Routes that are known by the routes they resemble: their log-odds are sums of the others'."""
+    """Routes added after the fit: their log-odds are weighted sums of the fitted routes' log-odds."""
 
     weights: Floats
     """`(fitted routes, newcomers)`."""
@@ -89,13 +93,19 @@ class Kin:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is expected of each route, `(requests, routes)` each."""
+    """Predictions for each request and route; arrays are `(requests, routes)` unless said otherwise."""
 
     success: Floats
+    """Probability of success."""
+
     input_tokens: Floats
+    """Expected number of input tokens."""
+
     output_tokens: Floats
+    """Expected number of output tokens."""
+
     log_output: Floats
-    """Usual `log(1 + output tokens)` of each route, `(routes,)`: what an attempt's length is compared with."""
+    """Mean `log(1 + output tokens)` of each route, `(routes,)`, which an attempt's length is compared with."""
 
     @property
     def logits(self) -> Floats:
@@ -105,31 +115,31 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Fitted models of routes. `langroute.learning` makes them."""
+    """Fitted models of a group of routes, as `langroute.learning` makes them."""
 
     routes: tuple[str, ...]
-    vocabulary: Vocabulary
+    vocabulary: HashedVocabulary
     weighting: Weighting
     linear: Linear
     projection: NDArray[np.float32]
-    """`(buckets, directions)`."""
+    """Projection of the weighted words to dense directions (latent semantic indexing), `(buckets, directions)`."""
 
     forest: Forest | None
     blend: Blend
     letters: Letters | None
     tokens: Tokens
     kin: Kin | None = None
-    """For the last of the routes, where some were placed after the fit."""
+    """Model of the routes that were added after the fit, which are the last ones."""
 
     sense: Sense | None = None
-    """Where it was fitted with embeddings."""
+    """Model on embeddings, where it was fitted with embeddings."""
 
     def estimate(self, documents: Sequence[Document]) -> Estimate:
-        """Estimate several requests at once."""
+        """Return the estimate of several requests."""
         return self.of(featurize(documents, self.vocabulary), documents)
 
     def of(self, batch: Batch, documents: Sequence[Document]) -> Estimate:
-        """Estimate what was turned into numbers already; `documents` are those that `batch` was made of."""
+        """Return the estimate of requests that were featurized already; `documents` are those that `batch` was made of."""
         values = self.weighting.weigh(batch)
         linear = self.linear.logits(batch, values)
         features = self.features(batch, values)
@@ -149,7 +159,7 @@ class Estimator:
         return Estimate(success, counts[:, :half], counts[:, half:], self.tokens.usual[half:])
 
     def features(self, batch: Batch, values: Floats) -> Floats:
-        """Dense features and directions, `(requests, features)`."""
+        """Return the dense features and the projected words, `(requests, features)`."""
         if not self.projection.shape[1]:
             return batch.dense
         short = values.astype(np.float32)
@@ -158,7 +168,7 @@ class Estimator:
         return np.concatenate([batch.dense, weighted_sums(self.projection, batch.buckets, short, batch.starts)], 1)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """All numbers, by name."""
+        """Return all arrays to store, by name."""
         found: dict[str, NDArray[Any]] = {
             "vocabulary": self.vocabulary.hashes,
             "bits": np.array(self.vocabulary.bits),
@@ -182,12 +192,12 @@ class Estimator:
 
     @classmethod
     def from_arrays(cls, routes: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Estimator:
-        """The estimator that `arrays` was taken from.
+        """Return the estimator from the arrays that `arrays` returned.
 
         Raises:
-            KeyError: Something is missing.
+            KeyError: An array is missing.
         """
-        vocabulary = Vocabulary(arrays["vocabulary"], arrays["labels"], int(arrays["bits"]))
+        vocabulary = HashedVocabulary(arrays["vocabulary"], arrays["labels"], int(arrays["bits"]))
         shapes, pairs = _under("forest.", arrays), _under("letters.", arrays)
         return cls(
             tuple(routes),

@@ -1,4 +1,4 @@
-"""What do the words of a request say about each route's success? A linear model of all routes at once.
+"""Linear text model: log-odds of success of all routes from TF-IDF weighted words.
 
 Source: Ong et al., RouteLLM (2024), for routing by a classifier; the text model is TF-IDF with logistic regression.
 """
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.estimators.features import Batch, Floats
+from langroute.estimators.arrays import Floats
+from langroute.estimators.features import Batch
 
 TOGETHER = 64
-"""Requests that are summed at a time: what is gathered for them stays in the processor's cache."""
+"""Number of requests that are summed at a time, so that the gathered rows stay in the processor's cache."""
 
 
 def sums(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
-    """Sum rows of `values` between the starts; 0 where there is nothing between two.
+    """Return the sums of the rows of `values` between consecutive starts; 0 for an empty segment.
 
     Example:
         >>> sums(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 2, 3])).tolist()
@@ -34,7 +35,7 @@ def sums(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def weighted_sums(table: NDArray[Any], places: NDArray[np.int64], values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
-    """Sum rows of a table, each times its value, between the starts: `sums` without a copy of all that is summed.
+    """Return the segment sums of table rows, each times its value: `sums` without a copy of all gathered rows.
 
     Example:
         >>> weighted_sums(np.eye(2), np.array([0, 1, 1]), np.array([2.0, 3.0, 4.0]), np.array([0, 2, 3])).tolist()
@@ -44,7 +45,7 @@ def weighted_sums(table: NDArray[Any], places: NDArray[np.int64], values: NDArra
     out = np.empty((count, table.shape[1]), np.result_type(table, values))
     for begin in range(0, count, TOGETHER):
         end = min(begin + TOGETHER, count)
-        # One row more than is summed gives the last sum its end; behind the last of all there is none.
+        # One extra row ends the last segment; after the very last segment there is none.
         mine = slice(int(starts[begin]), int(starts[end]) + 1)
         rows = table.take(places[mine], 0) * values[mine, None]
         if end < count and len(rows) > starts[end] - starts[begin]:
@@ -58,22 +59,22 @@ def weighted_sums(table: NDArray[Any], places: NDArray[np.int64], values: NDArra
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """How much each word counts: rare ones more, and a request's words together as much as another's.
+    """TF-IDF weighting of words, normalised to length 1 for each request.
 
     Source: Sparck Jones, A Statistical Interpretation of Term Specificity (1972).
     """
 
     rarity: NDArray[np.float32]
-    """`(buckets,)`: inverse document frequency; 1 for labels."""
+    """Inverse document frequency, 1 for labels, `(buckets,)`."""
 
     words: int
-    """Buckets below this number are words, the rest labels."""
+    """Number of words: buckets below it are words, the rest labels."""
 
     def weigh(self, batch: Batch) -> Floats:
-        """The weight of each entry, `(entries,)`."""
+        """Return the weight of each entry, `(entries,)`."""
         values = batch.counts * self.rarity.take(batch.buckets)
         if len(batch) == 1:
-            # Labels stand behind the words.
+            # Labels come after the words.
             words = values[: int(np.searchsorted(batch.buckets, self.words))]
             words /= max(float(np.sqrt(words @ words)), 1e-12)
             return values
@@ -85,7 +86,7 @@ class Weighting:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Log-odds of success from weighted words.
+    """Linear model of the log-odds of success on weighted words.
 
     Example:
         >>> weights = np.zeros((4, 2), np.float32); weights[1] = [1.0, -1.0]
@@ -101,11 +102,11 @@ class Linear:
     """`(routes,)`."""
 
     def logits(self, batch: Batch, values: Floats) -> Floats:
-        """`(requests, routes)`."""
+        """Return the log-odds of success, `(requests, routes)`; `values` are the weights of `Weighting.weigh`."""
         if len(batch) == 1:
             return np.asarray(values @ self.weights.take(batch.buckets, 0) + self.bias)[None]
         return weighted_sums(self.weights, batch.buckets, values, batch.starts) + self.bias
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """What is stored."""
+        """Return the arrays to store."""
         return {"weights": self.weights, "bias": self.bias}

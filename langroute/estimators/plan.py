@@ -1,7 +1,7 @@
-"""Is this answer good enough, or which route next? What a learned cascade knows of a step after each attempt.
+"""Plan of a learned cascade: the order of its cheap routes, and linear models of the worth of each next action.
 
-A plan is a short order of cheap routes. After each of them a linear model says how likely its answer is right, given which of the
-answers so far agree and how long they are, and what going on would be worth: with the next cheap route, or up to a stronger one.
+After each attempt a linear model predicts the worth of accepting the answer, of going on with the next cheap route, and of going up to a
+stronger one, given which of the answers so far agree and how long they are.
 
 Source: Dekoninck et al., A Unified Approach to Routing and Cascading for LLMs (2025); Yue et al., Large Language Model Cascades with
 Mixture of Thoughts Representations (2024), for agreement; Longstaff and Schwartz, Valuing American Options by Simulation (2001), for
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from langroute.estimators.features import Floats, Ints
+from langroute.estimators.arrays import Floats, Ints
 
 
 def agreement_code(same: Sequence[Sequence[bool]]) -> int:
-    """Which of the answers so far agree, as one number.
+    """Return the pairwise agreement of the answers so far as a bit mask.
 
     Args:
         same: `same[i][j]` for `j < i`: whether the answers of attempts `i` and `j` are the same.
@@ -34,19 +34,19 @@ def agreement_code(same: Sequence[Sequence[bool]]) -> int:
 def state_features(
     logits: Floats, tried: Sequence[int], frontier: int, codes: Ints, patterns: Ints, lengths: Floats, known: Floats
 ) -> Floats:
-    """What is known after some attempts, as numbers.
+    """Return the features of the state after some attempts.
 
     Args:
         logits: Estimated log-odds of success, `(requests, routes)`.
-        tried: Routes that were asked, in order.
-        frontier: The reference route.
+        tried: Indices of the routes that were called, in order.
+        frontier: Index of the reference route.
         codes: Agreement of the answers, `(requests,)`; see `agreement_code`.
-        patterns: The codes that are told apart.
-        lengths: Logarithm of each answer's tokens, less what was expected, `(requests, tried)`.
-        known: Whether each answer could be read, `(requests, tried)`.
+        patterns: The codes that have features of their own, `(patterns,)`.
+        lengths: Logarithm of each answer's tokens minus the expected one, `(requests, tried)`.
+        known: 1.0 where an answer could be parsed, else 0.0, `(requests, tried)`.
 
     Returns:
-        `(requests, features)`.
+        Features, `(requests, features)`.
     """
     if not tried:
         return logits
@@ -71,30 +71,36 @@ def state_features(
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What to do after the plan's first `n` routes were asked."""
+    """Linear model of the worth of each action after the plan's first `n` routes were called."""
 
     patterns: Ints
+    """Agreement codes that have features of their own, `(patterns,)`; see `state_features`."""
+
     weights: Floats
-    """`(features, actions)`: the expected worth of each action, its cost not yet taken off."""
+    """Weights of the expected worth of each action, its cost not yet subtracted, `(features, actions)`."""
 
     bias: Floats
+    """`(actions,)`."""
+
     actions: tuple[int, ...]
-    """Routes to ask; -1 accepts the latest answer. The next cheap route of the plan, where there is one, comes last."""
+    """Indices of the routes to call; -1 accepts the latest answer. The next cheap route of the plan, where there is one, comes last."""
 
     goes_on: bool
-    """The last action is the plan's next route, after which there is another stage."""
+    """Whether the last action is the plan's next route, after which there is another stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An order of cheap routes and what to do after each."""
+    """An order of cheap routes, and the stages between them."""
 
     order: tuple[int, ...]
+    """Indices of the cheap routes, in the order they are called."""
+
     price_of_quality: float
-    """Worth of the frontier's mean cost, in probability of success: the higher, the more is saved."""
+    """Worth of the frontier's mean cost in probability of success: the higher, the more is saved."""
 
     unit_usd: float
-    """The frontier's mean cost."""
+    """The frontier's mean cost of a call, in USD."""
 
     stages: tuple[Stage, ...]
     """One for each number of attempts, none included."""

@@ -1,4 +1,4 @@
-"""What does the shape of a request say about each route's success? Many shallow looks at it, averaged.
+"""Forest of extremely randomised trees; prediction only.
 
 Source: Geurts et al., Extremely Randomized Trees (2006).
 """
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.estimators.features import Floats
+from langroute.estimators.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Trees laid out in flat arrays, the right child next to the left one; a leaf leads to itself, so that all walk in step.
+    """A forest in flat arrays: the right child follows the left one, and a leaf's child is itself, so that all trees descend in lockstep.
 
     Example:
         >>> forest = Forest(
@@ -32,16 +32,17 @@ class Forest:
     threshold: NDArray[np.float32]
     left: NDArray[np.integer[Any]]
     value: NDArray[np.float32]
-    """`(nodes, routes)`."""
+    """Mean success of each node, `(nodes, routes)`."""
 
     depth: int
+    """Depth of the deepest tree."""
 
     def predict(self, features: Floats) -> Floats:
-        """`(requests, features)` → `(requests, routes)`."""
+        """Return the mean prediction of the trees, `(requests, routes)`, for features `(requests, features)`."""
         rows = features.astype(np.float32)
         if len(rows) == 1:
-            # Few nodes are visited, but asking all of them at once costs less than asking level by level.
-            # Places are in range; "wrap" saves looking for that.
+            # Few nodes are visited, but comparing all of them at once is faster than going level by level.
+            # Indices are in range; "wrap" skips the check.
             right = rows[0].take(self.feature, mode="wrap") > self.threshold
             at = self.roots
             for _ in range(self.depth):
@@ -59,7 +60,7 @@ class Forest:
         return out
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """What is stored, as small as it goes without a change."""
+        """Return the arrays to store, in the smallest types that keep their values."""
         return {
             "roots": self.roots.astype(np.int32),
             "feature": self.feature.astype(np.int16),
@@ -71,7 +72,7 @@ class Forest:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Forest:
-        """The forest that `arrays` was taken from; places as wide as numpy wants them, or it would widen them each time."""
+        """Return the forest from the arrays that `arrays` returned; indices become `intp`, or numpy would convert them at each use."""
         return cls(
             arrays["roots"].astype(np.intp),
             arrays["feature"].astype(np.intp),

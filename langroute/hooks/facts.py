@@ -1,19 +1,19 @@
-"""What of a decision may leave the process? Numbers, and names that programmers gave: never what anybody wrote."""
+"""Fields of decisions and outcomes that hooks may export: numbers and names given by programmers, never text of users or models."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from langroute.records import Attempt, Decision, Outcome
+from langroute.core.records import Attempt, Decision, Outcome
 
 HITS = ("hit", "semantic_hit")
 
 
 def decision_facts(decision: Decision) -> dict[str, Any]:
-    """A decision as flat facts; what is unknown is left out.
+    """Return a decision as flat fields; unknown ones are left out.
 
     Example:
-        >>> from langroute.records import Step
+        >>> from langroute.core.records import Step
         >>> decision_facts(Decision("d1", Step("title"), "small", (), cost_usd=0.25))["cost_usd"]
         0.25
     """
@@ -46,7 +46,7 @@ def decision_facts(decision: Decision) -> dict[str, Any]:
 
 
 def outcome_facts(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as flat facts, without its comment and without the task's id, which somebody may have named after a person.
+    """Return an outcome as flat fields, without its comment and without the task id, which may contain a person's name.
 
     Example:
         >>> outcome_facts(Outcome(success=True, task_id="Ada's ticket", source="tests", at=1.0))
@@ -67,13 +67,13 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def escalations(decision: Decision) -> int:
-    """How often an answer was rejected and another route tried."""
+    """Return how often an answer was rejected and another route was tried."""
     pairs = zip(decision.attempts, decision.attempts[1:], strict=False)
     return sum(earlier.ok and earlier.route != later.route for earlier, later in pairs)
 
 
 def result_of(attempt: Attempt, decision: Decision) -> str:
-    """What became of an attempt: `kept`, `rejected`, `error`, or what the cache said."""
+    """Return the result of an attempt: `kept`, `rejected`, `error`, or the cache status."""
     if not attempt.ok:
         return "error"
     if attempt.cache in HITS:
@@ -82,7 +82,7 @@ def result_of(attempt: Attempt, decision: Decision) -> str:
 
 
 class Bounded:
-    """Keeps the number of values of a label down: those that come first keep their names, the rest is `other`.
+    """Limit the number of values of a label: the first ones keep their names, all others become `other`.
 
     Args:
         most: Most values of each label.
@@ -98,7 +98,7 @@ class Bounded:
         self._seen: dict[str, set[str]] = {}
 
     def __call__(self, label: str, value: str | None) -> str:
-        """The value that is shown."""
+        """Return the value to export."""
         if not value:
             return ""
         seen = self._seen.setdefault(label, set())

@@ -1,33 +1,34 @@
-"""How do outcomes get to LangSmith? As feedback on the run of the answer they are about.
+"""LangSmith hook: sends outcomes as feedback on the run of the answer they are about.
 
 LangSmith's own tracer already shows the route, step kind and decision of each call in the run's metadata, and the whole decision in the
-answer's; this hook adds what came of it.
+answer's; this hook adds the outcomes.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from langroute.errors import DegradedWarning, MissingExtraError
-from langroute.outcomes import to_langsmith
-from langroute.records import Decision, Outcome
+from langroute.core.errors import DegradedWarning, MissingExtraError
+from langroute.core.locks import new_lock
+from langroute.core.process_end import at_end
+from langroute.core.records import Decision, Outcome
+from langroute.core.worker_pool import Workers
+from langroute.tracking.outcomes import to_langsmith
 
 
 class LangSmithHook:
-    """Sends outcomes to LangSmith as feedback, in a thread of its own.
+    """Send outcomes to LangSmith as feedback from a background thread.
 
-    An outcome of a run, or of a decision that was made here lately, is sent; one of a task alone has no run in LangSmith and is not.
-    Comments are not sent unless asked for.
+    Outcomes of a run, or of a decision made recently in this process, are sent; an outcome of a task alone has no run in LangSmith.
+    Comments are sent only if `comments` is set.
 
     Args:
-        client: A `langsmith.Client`; one made from the environment where none is given.
-        comments: Send what people wrote, too.
-        most_runs: How many decisions are remembered with their runs.
-        most_waiting: Most outcomes waiting to be sent; what finds no room is counted in `dropped`.
+        client: A `langsmith.Client`; by default one configured from the environment.
+        comments: Also send comments.
+        most_runs: Most decisions that are remembered with their runs.
+        most_waiting: Most outcomes waiting to be sent; further ones are dropped and counted in `dropped`.
 
     Raises:
         MissingExtraError: `langsmith` is not installed.
@@ -42,15 +43,15 @@ class LangSmithHook:
             client = Client()
         self.client, self.comments, self.most_runs, self.most_waiting = client, comments, most_runs, most_waiting
         self.dropped = 0
-        """Outcomes that were not sent: their run is unknown, there was no room, or LangSmith did not take them."""
+        """Number of outcomes that were not sent: their run is unknown, the queue was full, or LangSmith rejected them."""
 
         self._runs: OrderedDict[str, str] = OrderedDict()
-        self._lock = threading.Lock()
-        self._waiting: list[Future[None]] = []
-        self._pool: ThreadPoolExecutor | None = None
+        self._lock = new_lock()
+        self._workers = Workers("langroute-langsmith")
+        at_end(self, LangSmithHook.flush)
 
     def on_decision(self, decision: Decision) -> None:
-        """Remember which run a decision's answer came from."""
+        """Remember the run of a decision's answer."""
         if decision.run_id is not None:
             with self._lock:
                 self._runs[decision.id] = decision.run_id
@@ -64,16 +65,10 @@ class LangSmithHook:
             told["run_id"] = self._runs.get(outcome.decision_id or "")
         if not self.comments:
             told["comment"] = None
-        # Somebody may have named a task after a person.
+        # Task ids may contain people's names.
         told["source_info"].pop("task_id", None)
-        with self._lock:
-            self._waiting = [one for one in self._waiting if not one.done()]
-            if told["run_id"] is None or len(self._waiting) >= self.most_waiting:
-                self.dropped += 1
-                return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "langroute-langsmith")
-            self._waiting.append(self._pool.submit(self._send, told))
+        if told["run_id"] is None or self._workers.submit(self._send, told, most=self.most_waiting) is None:
+            self.dropped += 1
 
     def _send(self, told: dict[str, Any]) -> None:
         try:
@@ -84,10 +79,8 @@ class LangSmithHook:
                 warnings.warn(f"LangSmith did not take an outcome: {type(error).__name__}", DegradedWarning, stacklevel=2)
 
     def flush(self, timeout_s: float = 30.0) -> None:
-        """Return when what waits is sent."""
-        with self._lock:
-            waiting = list(self._waiting)
-        wait(waiting, timeout=timeout_s)
+        """Block until everything queued is sent."""
+        self._workers.wait(timeout_s)
 
 
 __all__ = ["LangSmithHook"]

@@ -1,4 +1,4 @@
-"""How do decisions and outcomes get into a log? One line each, with its facts as fields."""
+"""Logging hook: writes each decision and outcome as one line with its fields."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import json
 import logging
 from typing import Any
 
+from langroute.core.records import Decision, Outcome
 from langroute.hooks.facts import decision_facts, outcome_facts
-from langroute.records import Decision, Outcome
 
 
 class LogHook:
-    """Logs each decision and outcome as one line of JSON; the same facts are in the record's `langroute` attribute.
+    """Log each decision and outcome as one line of JSON; the same fields are in the record's `langroute` attribute.
 
-    A decision in which every route failed, and one in which something inside langroute failed, is a warning.
+    A decision in which every route failed, or in which something inside langroute failed, is logged as a warning.
 
     Args:
-        logger: Where it is logged; `langroute` where none is given.
-        level: Level of what went well.
+        logger: The logger; by default `langroute`.
+        level: Log level of successful decisions.
 
     Example:
         >>> import sys
-        >>> from langroute.records import Step
+        >>> from langroute.core.records import Step
         >>> logger = logging.getLogger("example")
         >>> logger.addHandler(logging.StreamHandler(sys.stdout))
         >>> logger.setLevel(logging.INFO)
@@ -45,7 +45,7 @@ class LogHook:
             self._log(self.level, "outcome", outcome_facts(outcome))
 
     def on_alert(self, alert: Any) -> None:
-        """Log an alert of `langroute check`, as a warning."""
+        """Log an alert of `langroute alert`, as a warning."""
         self._log(logging.WARNING, "alert", {"kind": alert.kind, "subject": alert.subject, "message": alert.message})
 
     def _log(self, level: int, event: str, facts: dict[str, Any]) -> None:

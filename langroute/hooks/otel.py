@@ -1,44 +1,35 @@
-"""How do decisions become OpenTelemetry traces and metrics?
+"""OpenTelemetry hook: exports decisions as traces and metrics.
 
-In the semantic conventions for generative AI: a client span `chat <model>` for each attempt, `gen_ai.client.operation.duration` and
-`gen_ai.client.token.usage`; what those do not have a word for is under `langroute.*`. No message is ever part of a span.
+Follows the semantic conventions for generative AI: a client span `chat <model>` for each attempt, `gen_ai.client.operation.duration` and
+`gen_ai.client.token.usage`; attributes that they do not define are under `langroute.*`. No message is ever part of a span.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
+from langroute.core.records import Attempt, Decision, Outcome
 from langroute.hooks.facts import HITS, Bounded, decision_facts, outcome_facts, result_of
-from langroute.records import Attempt, Decision, Outcome
-
-PROVIDERS = {
-    "google_genai": "gcp.gemini",
-    "google_vertexai": "gcp.vertex_ai",
-    "amazon_bedrock": "aws.bedrock",
-    "bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "mistralai": "mistral_ai",
-    "xai": "x_ai",
-}
-"""LangChain's `ls_provider` → the conventions' name, where the two differ."""
+from langroute.providers.registry import telemetry_name
 
 TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 DURATION_BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-"""Borders that the conventions advise."""
+"""Histogram borders recommended by the semantic conventions."""
 
 
 class OTelHook:
-    """Traces and measures decisions with OpenTelemetry.
+    """Export decisions as OpenTelemetry traces and metrics.
 
-    The span of a decision is a child of whatever span is current where the router is called, and is written when the decision is
-    made: its attempts have the times they took.
+    The span of a decision is a child of the current span where the router is called, and is written when the decision is
+    made, with the real times of its attempts.
 
     Args:
-        tracer_provider: The global one where none is given.
-        meter_provider: The global one where none is given.
-        most_values: Most values of each attribute of a metric; the rest is `other`.
+        tracer_provider: By default the global one.
+        meter_provider: By default the global one.
+        most_values: Most values of each attribute of a metric; further ones become `other`.
 
     Raises:
         MissingExtraError: OpenTelemetry is not installed.
@@ -75,27 +66,70 @@ class OTelHook:
             "langroute.overhead", unit="s", description="Time spent deciding.", explicit_bucket_boundaries_advisory=_SMALL
         )
         self._outcomes = meter.create_counter("langroute.outcomes", unit="{outcome}", description="Outcomes.")
+        self._ledgers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._observe(meter, metrics.Observation)
+
+    def _observe(self, meter: Any, observation: Callable[[int], Any]) -> None:
+        """Create the instruments of ledgers, which are read when metrics are collected."""
+        ledgers, record = self._ledgers, "{record}"
+
+        def reading(amount: Callable[[Any], int]) -> list[Callable[[Any], Any]]:
+            return [lambda _: [observation(sum(map(amount, list(ledgers))))]]
+
+        waiting = "Records that wait to be written to the ledger."
+        meter.create_observable_up_down_counter(
+            "langroute.ledger.waiting", reading(lambda ledger: ledger.waiting), unit=record, description=waiting
+        )
+        lost = "Records that the ledger has lost."
+        meter.create_observable_counter(
+            "langroute.ledger.dropped", reading(lambda ledger: ledger.dropped), unit=record, description=lost
+        )
+
+    def watch_ledger(self, ledger: Any) -> None:
+        """Export what a ledger holds and loses; routers call this with theirs."""
+        if hasattr(ledger, "waiting"):
+            self._ledgers.add(ledger)
 
     # Decisions -------------------------------------------------------------------------------------------------------
 
     def on_decision(self, decision: Decision) -> None:
-        """Write a span for the decision and one for each attempt, and measure both."""
+        """Record a span for the decision and one for each attempt, and the metrics of both."""
         start = _ns(decision.started_at)
         facts = {f"langroute.{name}": value for name, value in decision_facts(decision).items() if name not in ("run_id", "model")}
         span = self._tracer.start_span("langroute decide", start_time=start, attributes=facts)
         inside = self._trace.set_span_in_context(span)
-        # Whole nanoseconds from here on: a float of seconds since 1970 is only good to 256 of them, too coarse for "ends after".
+        # Whole nanoseconds from here on: a float of seconds since 1970 has a resolution of about 256 ns, too coarse to order spans.
         ended = start + _ns(decision.overhead_s)
         for index, attempt in enumerate(decision.attempts):
+            if attempt.is_closing:
+                # No model was called.
+                continue
             begun, ended = ended, ended + _ns(attempt.latency_s)
-            self._attempt(decision, attempt, index, begun, ended, inside)
+            if decision.subtask:
+                self._subtask(decision, attempt, index, begun, ended, inside)
+            else:
+                self._attempt(decision, attempt, index, begun, ended, inside)
         if decision.route is None:
             span.set_status(self._trace.StatusCode.ERROR)
         span.end(end_time=ended)
         self._measure(decision)
 
+    def _subtask(self, decision: Decision, attempt: Attempt, index: int, begun: int, ended: int, context: Any) -> None:
+        """Record a span for an attempt at a whole subtask, which is no call of a model: those inside have spans and metrics of their own."""
+        attributes: dict[str, Any] = {
+            "langroute.route": attempt.route,
+            "langroute.attempt": index,
+            "langroute.result": result_of(attempt, decision),
+        }
+        optional = {"error.type": attempt.error_type, "langroute.score": attempt.score}
+        attributes.update((name, value) for name, value in optional.items() if value is not None)
+        span = self._tracer.start_span("langroute attempt", context=context, start_time=begun, attributes=attributes)
+        if not attempt.ok:
+            span.set_status(self._trace.StatusCode.ERROR)
+        span.end(end_time=ended)
+
     def _attempt(self, decision: Decision, attempt: Attempt, index: int, begun: int, ended: int, context: Any) -> None:
-        model, provider = attempt.model or attempt.route, PROVIDERS.get(attempt.provider or "", attempt.provider or "unknown")
+        model, provider = attempt.asked_model or attempt.model or attempt.route, telemetry_name(attempt.provider)
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": provider,
@@ -130,7 +164,7 @@ class OTelHook:
             span.set_status(self._trace.StatusCode.ERROR)
         span.end(end_time=ended)
         if attempt.cache in HITS:
-            # Nothing was called.
+            # No model was called.
             return
         measured = {
             "gen_ai.operation.name": "chat",
@@ -163,7 +197,7 @@ class OTelHook:
     # Outcomes --------------------------------------------------------------------------------------------------------
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Count an outcome, and write it into the span that is current."""
+        """Count an outcome, and add it to the current span."""
         facts = outcome_facts(outcome)
         succeeded = "" if outcome.success is None else str(outcome.success).lower()
         self._outcomes.add(

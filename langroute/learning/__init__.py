@@ -1,1 +1,1 @@
-"""How is a policy learned from what happened, and proved before it is used?"""
+"""Learning from recorded outcomes: the traffic format, fitting of policies, replay, off-policy estimates, drift and analysis."""

@@ -1,29 +1,36 @@
-"""Where does the money go, and what of it would a cheaper route have earned as well?"""
+"""Analysis of recorded traffic: cost by group, and groups that a cheaper route would have answered as well."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from langroute.errors import DataError, UnknownRouteError
+from langroute.core.errors import DataError, UnknownRouteError
+from langroute.core.records import Price, Usage
+from langroute.estimators.arrays import Floats
 from langroute.estimators.documents import document_of
-from langroute.estimators.features import Floats, word_hashes
+from langroute.estimators.features import word_hashes
+from langroute.learning.parts import stretches
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import Exchange, read_traffic
-from langroute.pricing import cost
-from langroute.records import Price, Usage
+from langroute.routes.pricing import cost, price_of
 
 DIMENSIONS = ("task", "kind", "node", "team", "cluster")
 CLUSTERS = 12
+SIZE = 256
+"""Length of the vectors of words that requests are clustered by."""
+
 TOLERATED = 0.03
-"""A cheaper route is a candidate when its quality may be this much lower, with 95 % confidence."""
+"""Largest loss of quality, at 95 % confidence, at which a cheaper route is a candidate."""
 
 LEAST = 20
-"""Requests that a route must have been scored on in a group to be a candidate there."""
+"""Fewest requests of a group that a route must have been scored on to be a candidate there."""
 
 
 def analyze(
@@ -33,32 +40,31 @@ def analyze(
     frontier: str | None = None,
     by: Sequence[str] = DIMENSIONS,
 ) -> dict[str, Any]:
-    """Group traffic and look for groups that a cheaper route would have answered as well.
+    """Group traffic, and find groups that a cheaper route would have answered as well.
 
     Args:
         paths: Traffic files; see `docs/traffic.md`.
-        prices: By route name; list prices where a route is not in it.
-        frontier: The route in use; the one that served, where the traffic says so, else the best single route.
+        prices: Prices by route name; list prices for routes that are not in it.
+        frontier: The route in use; by default the one that served, where the traffic says so, else the best single route.
         by: Some of `task`, `kind`, `node`, `team`, `cluster`.
 
     Returns:
-        `requests`, `cost_usd`, `compared` (requests with scored outcomes of two routes or more), `groups`: high volume and low
-        difficulty first. A saving's interval is for as many requests again.
+        `requests`, `cost_usd`, `routes` (how many were asked), `compared` (requests with scored outcomes of two routes or more), `failed`
+        (requests whose route in use failed), `unpriced` (calls whose cost is not known), and `groups`, those with the largest safe saving
+        first. The interval of a saving is a prediction for as many further requests.
 
     Raises:
-        DataError: A file is broken or there is nothing in it.
-        UnknownRouteError: The frontier is no route of this traffic.
+        DataError: A file is broken or empty, or `by` has an unknown dimension.
+        UnknownRouteError: The frontier is not a route of this traffic.
     """
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown:
         raise DataError(f"Cannot group by {', '.join(unknown)}; there are: {', '.join(DIMENSIONS)}.")
-    exchanges = list(read_traffic(paths))
+    exchanges, vectors = _read(paths, words="cluster" in by)
     names = sorted({name for one in exchanges for name in one.outcomes})
     if not exchanges:
         raise DataError(f"{', '.join(map(str, paths))}: there are no requests.")
-    # What was billed is known where the traffic says so.
-    unbilled = {name for one in exchanges for name, outcome in one.outcomes.items() if outcome.cost_usd is None}
-    rates = prices_for(sorted(unbilled), prices)
+    rates = _rates(exchanges, prices)
     scores, costs = _tables(exchanges, names, rates)
     if frontier is not None and frontier not in names:
         raise UnknownRouteError(frontier, names, "this traffic")
@@ -68,11 +74,46 @@ def analyze(
     groups = [
         _group(dimension, name, rows, names, scores, costs, used, total)
         for dimension in by
-        for name, rows in _split(exchanges, dimension).items()
+        for name, rows in (_clusters(exchanges, vectors) if dimension == "cluster" else _split(exchanges, dimension)).items()
     ]
     groups.sort(key=lambda one: (one["candidate"] is None, -one["saving_low_usd"], -one["cost_usd"]))
     compared = int((np.isfinite(scores).sum(1) > 1).sum())
-    return {"requests": len(exchanges), "cost_usd": total, "compared": compared, "groups": groups}
+    failed = sum(one.outcomes[names[place]].error_type is not None for one, place in zip(exchanges, used, strict=True))
+    asked = sum(len(one.outcomes) for one in exchanges)
+    return {
+        "requests": len(exchanges),
+        "cost_usd": total,
+        "routes": len(names),
+        "compared": compared,
+        "failed": failed,
+        "unpriced": asked - int(np.isfinite(costs).sum()),
+        "groups": groups,
+    }
+
+
+def _read(paths: Sequence[str | Path], *, words: bool) -> tuple[list[Exchange], Floats]:
+    """Return the requests without their texts, and their words as signed hashes, `(requests, SIZE)`; nothing where words are not needed."""
+    found: list[Exchange] = []
+    vectors: list[NDArray[np.float32]] = []
+    for stretch in stretches(read_traffic(paths)):
+        if words:
+            hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in stretch])
+            signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
+            places = owners * SIZE + (hashes % np.uint64(SIZE)).astype(np.int64)
+            made = np.bincount(places, signs, len(stretch) * SIZE).reshape(len(stretch), SIZE)
+            vectors.append((made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32))
+        found += [replace(one, messages=(), tools=()) for one in stretch]
+    return found, np.concatenate(vectors) if vectors else np.empty((0, SIZE), np.float32)
+
+
+def _rates(exchanges: Sequence[Exchange], prices: Mapping[str, Price] | None) -> Mapping[str, Price]:
+    """Return the prices of the routes that have one; it is needed only for a route of which no cost at all is recorded."""
+    billed: dict[str, bool] = {}
+    for one in exchanges:
+        for name, outcome in one.outcomes.items():
+            billed[name] = billed.get(name, False) or outcome.cost_usd is not None
+    missing = prices_for(sorted(name for name, known in billed.items() if not known), prices)
+    return {**{name: price for name in billed if (price := (prices or {}).get(name) or price_of(name)) is not None}, **missing}
 
 
 def _tables(exchanges: Sequence[Exchange], names: Sequence[str], prices: Mapping[str, Price]) -> tuple[Floats, Floats]:
@@ -84,7 +125,7 @@ def _tables(exchanges: Sequence[Exchange], names: Sequence[str], prices: Mapping
                 continue
             if outcome.cost_usd is not None:
                 costs[row, column] = outcome.cost_usd
-            else:
+            elif name in prices:
                 usage = Usage(outcome.input_tokens, outcome.output_tokens)
                 costs[row, column] = cost(prices[name], usage, outcome.latency_s or 0.0)
             if outcome.score is not None:
@@ -93,7 +134,7 @@ def _tables(exchanges: Sequence[Exchange], names: Sequence[str], prices: Mapping
 
 
 def _used(exchanges: Sequence[Exchange], names: Sequence[str], scores: Floats, costs: Floats, frontier: str | None) -> Any:
-    """The route that is in use, for each request: named, as served, or the best single one."""
+    """Return the column of the route in use for each request: the given one, the one that served, or the best single one."""
     quality = np.array([np.nanmean(column) if np.isfinite(column).any() else -1.0 for column in scores.T])
     order = sorted(range(len(names)), key=lambda place: -quality[place])
     if frontier is not None:
@@ -104,13 +145,12 @@ def _used(exchanges: Sequence[Exchange], names: Sequence[str], scores: Floats, c
         if frontier is None and served in one.outcomes:
             found[row] = names.index(served)
         else:
-            found[row] = next(place for place in order if np.isfinite(costs[row, place]))
+            asked = [place for place in order if names[place] in one.outcomes]
+            found[row] = next((place for place in asked if np.isfinite(costs[row, place])), asked[0])
     return found
 
 
 def _split(exchanges: Sequence[Exchange], dimension: str) -> dict[str, Any]:
-    if dimension == "cluster":
-        return _clusters(exchanges)
     found: dict[str, list[int]] = {}
     for row, one in enumerate(exchanges):
         value = one.task if dimension == "task" else one.step.get(dimension)
@@ -119,13 +159,12 @@ def _split(exchanges: Sequence[Exchange], dimension: str) -> dict[str, Any]:
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def _clusters(exchanges: Sequence[Exchange]) -> dict[str, Any]:
-    """Similar requests, by k-means on signed hashed words. Source: Arthur and Vassilvitskii, k-means++ (2007)."""
-    size, count = 256, len(exchanges)
-    hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in exchanges])
-    signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
-    vectors = np.bincount(owners * size + (hashes % np.uint64(size)).astype(np.int64), signs, count * size).reshape(count, size)
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+def _clusters(exchanges: Sequence[Exchange], vectors: Floats) -> dict[str, Any]:
+    """Return clusters of similar requests, by spherical k-means on signed hashed words.
+
+    Source: Arthur and Vassilvitskii, k-means++ (2007), for the initial centres.
+    """
+    count = len(exchanges)
     random = np.random.default_rng(0)
     centres = vectors[[int(random.integers(count))]]
     while len(centres) < min(CLUSTERS, count):
@@ -141,7 +180,7 @@ def _clusters(exchanges: Sequence[Exchange]) -> dict[str, Any]:
     for cluster in range(len(centres)):
         rows = np.flatnonzero(place == cluster)
         if len(rows):
-            # A cluster is called by its most typical request's id: no text is shown.
+            # A cluster is named after the id of its most typical request, so that no text is shown.
             typical = rows[(vectors[rows] @ centres[cluster]).argmax()]
             found[f"like {exchanges[typical].id}"] = rows
     return found
@@ -162,18 +201,20 @@ def _group(
         "saving_low_usd": 0.0,
         "saving_high_usd": 0.0,
     }
-    # The best of several routes may look good by luck alone: each is held to more (Bonferroni).
+    # Several routes are tested, so each is held to a stricter level (Bonferroni).
     sure = NormalDist().inv_cdf(1 - 0.025 / max(len(names) - 1, 1))
     for place, route in enumerate(names):
         both = np.isfinite(scores[rows, place]) & np.isfinite(own_score) & (used[rows] != place)
         if both.sum() < LEAST:
             continue
         change = scores[rows, place][both] - own_score[both]
-        # One made-up loss keeps a small group without losses from looking certain.
+        # One pseudo-loss keeps a small group without losses from looking certain.
         error = np.sqrt((change.var() + 1 / len(change)) / len(change))
         low = float(change.mean() - sure * error)
-        saved = own_cost[both] - costs[rows, place][both]
-        # What comes is as many requests again, which scatter as much as these.
+        saved = (own_cost - costs[rows, place])[both & np.isfinite(own_cost) & np.isfinite(costs[rows, place])]
+        if len(saved) < LEAST:
+            continue
+        # A prediction interval: the future requests scatter as much as these.
         mean, spread = float(saved.mean()), float(saved.std() * np.sqrt(1 / len(saved) + 1 / len(rows)))
         if low < -TOLERATED or mean <= 0 or mean * len(rows) <= best["saving_usd"]:
             continue

@@ -1,7 +1,7 @@
-"""What would simple ways to route have got on the same traffic, and what would they have cost?
+"""Baselines of a replay: quality and cost of simple routing strategies on the same traffic.
 
-Every route alone, a random one, the best route of each task and of similar requests (both in hindsight), and the oracle. Only sums are
-kept, so that traffic of any length can stream by.
+They are every route alone, a random one, the best route of each task and of similar requests (both in hindsight), and the oracle. Only
+sums are kept, so that traffic of any length can be streamed.
 """
 
 from __future__ import annotations
@@ -10,39 +10,41 @@ from collections import Counter
 
 import numpy as np
 
-from langroute.estimators.features import Floats
+from langroute.estimators.arrays import Floats
 from langroute.learning.neighbours import Neighbours, Vectors
-from langroute.learning.parts import Part
+from langroute.learning.parts import TrafficPart
 
 MOSTLY = 0.9
-"""A route that so many requests were put to counts as a baseline of its own."""
+"""Share of the requests that a route must have answered to be a baseline of its own."""
 
 
 class Sums:
     """Totals of several requests that the same routes answered, `(routes,)` each."""
 
-    __slots__ = ("cost", "count", "score")
+    __slots__ = ("cost", "count", "gram", "score")
 
     def __init__(self, routes: int) -> None:
         self.count, self.score, self.cost = 0, np.zeros(routes), np.zeros(routes)
+        self.gram = np.zeros((routes, routes))
+        """Sums of the products of two routes' scores, `(routes, routes)`."""
 
     def add(self, count: int, score: Floats, cost: Floats) -> None:
-        """Count requests in."""
+        """Add `count` requests, with their total score and cost by route, `(routes,)` each."""
         self.count += count
         self.score += score
         self.cost += cost
 
     def best(self) -> int:
-        """The route with most successes; of several the cheapest."""
+        """Return the index of the route with the highest total score; of equal ones the cheapest."""
         return max(range(len(self.score)), key=lambda place: (self.score[place], -self.cost[place]))
 
 
 class Baselines:
-    """Counts traffic in, a part at a time, and says what simple ways would have got.
+    """Accumulates traffic, a part at a time, and computes the baselines.
 
     Example:
-        >>> from langroute.learning.parts import Part
-        >>> part = Part(("a", "b"), (), (), np.array([[1.0, 0.0]]), np.array([[2.0, 1.0]]))
+        >>> from langroute.learning.parts import TrafficPart
+        >>> part = TrafficPart(("a", "b"), (), (), np.array([[1.0, 0.0]]), np.array([[2.0, 1.0]]))
         >>> baselines = Baselines()
         >>> baselines.add(part, [""], np.ones((1, 4), np.float32))
         >>> baselines.found()["oracle"]
@@ -57,13 +59,21 @@ class Baselines:
 
     @property
     def count(self) -> int:
-        """Requests so far."""
+        """Number of requests so far."""
         return sum(sums.count for sums in self.groups.values())
 
-    def add(self, part: Part, tasks: list[str], vectors: Vectors) -> None:
-        """Count a part in, with the task of each request and its words as `vectors_of` has them."""
+    def add(self, part: TrafficPart, tasks: list[str], vectors: Vectors) -> None:
+        """Add a part.
+
+        Args:
+            part: The requests and their outcomes.
+            tasks: Task of each request.
+            vectors: Words of each request, as `vectors_of` returns them, `(requests, SIZE)`.
+        """
         names, scores, costs = part.names, part.scores, part.costs
-        self.groups.setdefault(names, Sums(len(names))).add(len(scores), scores.sum(0), costs.sum(0))
+        group = self.groups.setdefault(names, Sums(len(names)))
+        group.add(len(scores), scores.sum(0), costs.sum(0))
+        group.gram += scores.T @ scores
         self._near.setdefault(names, Neighbours(len(names))).add(vectors, scores, costs)
         best = scores.max(1, keepdims=True)
         self._oracle += best.sum(), np.where(scores == best, costs, np.inf).min(1).sum()
@@ -73,7 +83,7 @@ class Baselines:
             self._tasks.setdefault((names, task), Sums(len(names))).add(int(mine.sum()), scores[mine].sum(0), costs[mine].sum(0))
 
     def found(self) -> dict[str, dict[str, float]]:
-        """Quality and cost of each."""
+        """Return the `quality` and `cost_usd` of each baseline, by name."""
         count = self.count
         there: Counter[str] = Counter()
         for names, sums in self.groups.items():
@@ -87,7 +97,7 @@ class Baselines:
         return found
 
     def _always(self, route: str, asked: int) -> dict[str, float]:
-        """One route for everything; the few requests it was not asked count as its average."""
+        """Return the quality and cost of one route for everything; requests it did not answer count as its average."""
         held = [
             (sums.score[at], sums.cost[at]) for names, sums in self.groups.items() if route in names for at in (names.index(route),)
         ]
@@ -95,10 +105,10 @@ class Baselines:
         return {"quality": float(score), "cost_usd": float(cost) * self.count}
 
     def frontiers(self, wanted: str | None = None) -> dict[tuple[str, ...], str]:
-        """The best single route of the largest group, and where it was not asked, the best of those that were.
+        """Return the frontier of each group of routes: the best single route of the largest group that the group has too, else its own best.
 
         Args:
-            wanted: This route instead, which was asked everywhere.
+            wanted: A route that is the frontier of every group that has it.
         """
         found: dict[tuple[str, ...], str] = {}
         for names, sums in sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0])):

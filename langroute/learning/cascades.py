@@ -1,4 +1,4 @@
-"""Which cheap routes shall a cascade ask, and when is their agreement worth more than a stronger route?
+"""Fitting of learned cascades: search for the order of cheap routes, and regression of the worth of each action.
 
 Source: see `langroute.estimators.plan`.
 """
@@ -11,42 +11,62 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from langroute.estimators.arrays import Floats, Ints
 from langroute.estimators.estimator import logit
-from langroute.estimators.features import Floats, Ints
 from langroute.estimators.plan import Plan, Stage, state_features
 from langroute.learning.grouping import Table
 
 PULL = 300.0
-"""Pull of the regressions towards zero, in standardised features: they have many features and few requests."""
+"""Ridge penalty of the regressions, on standardised features; there are many features and few requests."""
 
 
 STATES = 24
-"""Regressions that are kept while orders are compared; most orders begin alike."""
+"""Number of regressions that are cached while orders are compared; most orders share their beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What cascades are fitted on: complete requests of one table, and cross-fitted estimates of them."""
+    """Training data of cascades: complete requests of one table, and cross-fitted estimates of them."""
 
     logits: Floats
+    """Cross-fitted log-odds of success, `(requests, routes)`."""
+
     scores: Floats
+    """Recorded scores, `(requests, routes)`."""
+
     costs: Floats
-    """In units of the frontier's mean cost, `(requests, routes)`."""
+    """Recorded costs in units of the frontier's mean cost, `(requests, routes)`."""
 
     expected_costs: Floats
+    """Estimated costs in the same units, `(requests, routes)`."""
+
     same: NDArray[np.bool_]
     """Whether two routes gave the same answer, `(requests, routes, routes)`."""
 
     known: Floats
+    """1.0 where an answer could be parsed, else 0.0, `(requests, routes)`."""
+
     lengths: Floats
-    """Logarithm of tokens written, less the expected one, `(requests, routes)`."""
+    """Logarithm of the output tokens minus the expected one, `(requests, routes)`."""
 
     frontier: int
+    """Index of the reference route."""
+
     fold: Ints
+    """Cross-fitting fold of each request, `(requests,)`."""
 
 
 def ground_of(table: Table, success: Floats, log_output: Floats, expected_costs: Floats, frontier: int, fold: Ints) -> Ground:
-    """Compare the answers of complete requests."""
+    """Return the training data of cascades from a table of complete requests.
+
+    Args:
+        table: The requests; every route has a scored outcome of each.
+        success: Cross-fitted probability of success, `(requests, routes)`.
+        log_output: Usual `log(1 + output tokens)`, `(requests, routes)`.
+        expected_costs: Estimated costs in USD, `(requests, routes)`.
+        frontier: Index of the reference route.
+        fold: Cross-fitting fold of each request, `(requests,)`.
+    """
     answers = [[one.outcomes[route].answer for route in table.routes] for one in table.exchanges]
     numbered = np.full((len(answers), len(table.routes)), -1)
     for row, given in enumerate(answers):
@@ -55,7 +75,7 @@ def ground_of(table: Table, success: Floats, log_output: Floats, expected_costs:
             if answer is not None:
                 numbered[row, column] = places.setdefault(answer, len(places))
     same = (numbered[:, :, None] == numbered[:, None, :]) & (numbered >= 0)[:, :, None]
-    # Routes may cost nothing.
+    # Guards against a frontier that costs nothing.
     unit = max(table.costs[:, frontier].mean(), 1e-12)
     return Ground(
         logit(success),
@@ -71,7 +91,7 @@ def ground_of(table: Table, success: Floats, log_output: Floats, expected_costs:
 
 
 def codes_of(ground: Ground, tried: Sequence[int]) -> Ints:
-    """Which answers agree, `(requests,)`; see `agreement_code`."""
+    """Return the agreement code of the tried routes' answers, `(requests,)`; see `agreement_code`."""
     codes = np.zeros(len(ground.scores), np.int64)
     for row in range(1, len(tried)):
         for place in range(row):
@@ -88,20 +108,23 @@ class _State:
     scale: Floats
     patterns: Ints
     inverse: tuple[Floats, ...]
-    """Inverse of the regression's matrix for each fold left out, and last for none."""
+    """Inverse of the regularised Gram matrix with each fold left out, and last with none."""
 
 
 class Search:
-    """Plans of one ground: fits them, says what they would have cost and got, and looks for good orders.
+    """Fits cascade plans on one set of training data, computes their quality and cost, and searches for good orders.
 
     Args:
         ground: Requests and estimates.
-        finals: Routes that may be asked at any point as the last one.
-        prices: Worths of the frontier's mean cost to try; see `Plan.price_of_quality`.
+        finals: Indices of the routes that may be called at any point as the last one.
+        prices: Values of `Plan.price_of_quality` to try, `(prices,)`.
     """
 
     def __init__(self, ground: Ground, finals: Sequence[int], prices: Floats) -> None:
         self.ground, self.finals, self.prices = ground, tuple(finals), prices
+        self.tried: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
+        """Scores and costs of every order that a search looked at, `(prices, requests)` each."""
+
         self._states: dict[tuple[int, ...], _State] = {}
         self._folds = [np.flatnonzero(ground.fold == part) for part in range(int(ground.fold.max()) + 1)]
 
@@ -116,7 +139,7 @@ class Search:
         ground, order = self.ground, list(tried)
         codes = codes_of(ground, tried)
         patterns, counts = np.unique(codes, return_counts=True)
-        # Patterns hardly seen are not worth coefficients of their own.
+        # Rare patterns get no coefficients of their own.
         patterns = patterns[counts >= 10]
         raw = state_features(
             ground.logits, tried, ground.frontier, codes, patterns, ground.lengths[:, order], ground.known[:, order]
@@ -131,7 +154,7 @@ class Search:
         return _State(features, mean, scale, patterns, inverse)
 
     def _regress(self, tried: tuple[int, ...], goals: Floats) -> Floats:
-        """Cross-fitted expectations of the goals, `(requests, goals)`."""
+        """Return cross-fitted predictions of the goals, `(requests, goals)`."""
         state = self._state(tried)
         parts = [state.features[rows].T @ goals[rows] for rows in self._folds]
         whole = np.sum(parts, 0)
@@ -141,10 +164,10 @@ class Search:
         return out
 
     def curve(self, order: tuple[int, ...]) -> tuple[Floats, Floats]:
-        """What an order gets and costs at each price, on requests its regressions did not see.
+        """Return the cross-fitted scores and costs of an order at each price.
 
         Returns:
-            Scores and costs, `(prices, requests)` each.
+            Scores, and costs in units of the frontier's mean cost, `(prices, requests)` each.
         """
         quality, spent, _ = self._backwards(order)
         return quality, spent
@@ -183,12 +206,12 @@ class Search:
         return quality, spent, np.stack(worths[::-1])
 
     def actions(self, order: Sequence[int], asked: int) -> tuple[int, ...]:
-        """What can be done after some attempts: accept, or ask one of the last routes; going on comes beside it."""
+        """Return the actions after `asked` attempts: -1 to accept, and the final routes; going on with the order is not among them."""
         tried = order[:asked]
         return (*((-1,) if tried else ()), *(final for final in self.finals if final not in tried))
 
     def plan(self, order: tuple[int, ...], price_index: int, unit_usd: float) -> Plan:
-        """The plan as it ships, fitted on all requests; the worth of going on stays the cross-fitted one."""
+        """Return the plan of an order, fitted on all requests; the worth of going on stays the cross-fitted one."""
         _, _, worths = self._backwards(order)
         ground, stages = self.ground, []
         for asked in range(len(order) + 1):
@@ -206,14 +229,21 @@ class Search:
         return Plan(tuple(order), float(self.prices[price_index]), unit_usd, tuple(stages))
 
     def best_orders(self, cheap: Sequence[int], price_index: int, most: int = 4, keep: int = 4) -> list[tuple[int, ...]]:
-        """Good orders of cheap routes at one price: grown, shrunk and swapped as long as that helps."""
-        tried: dict[tuple[int, ...], float] = {}
+        """Return the best orders of cheap routes at one price, by a local search that inserts, removes and swaps routes.
+
+        Args:
+            cheap: Indices of the cheap routes.
+            price_index: Index into `prices`.
+            most: Longest order.
+            keep: Number of orders to return, the best first.
+        """
+        looked_at: dict[tuple[int, ...], float] = {}
 
         def value(order: tuple[int, ...]) -> float:
-            if order not in tried:
-                quality, spent = self.curve(order)
-                tried[order] = float((quality[price_index] - self.prices[price_index] * spent[price_index]).mean())
-            return tried[order]
+            if order not in looked_at:
+                quality, spent = self._tried_curve(order)
+                looked_at[order] = float((quality[price_index] - self.prices[price_index] * spent[price_index]).mean())
+            return looked_at[order]
 
         best: tuple[int, ...] = max([(one,) for one in cheap], key=value)
         while True:
@@ -225,4 +255,10 @@ class Search:
             if value(found) <= value(best) + 2e-4:
                 break
             best = found
-        return sorted(tried, key=lambda order: -tried[order])[:keep]
+        return sorted(looked_at, key=lambda order: -looked_at[order])[:keep]
+
+    def _tried_curve(self, order: tuple[int, ...]) -> tuple[Floats, Floats]:
+        if order not in self.tried:
+            quality, spent = self.curve(order)
+            self.tried[order] = quality.astype(np.float32), spent.astype(np.float32)
+        return self.tried[order]

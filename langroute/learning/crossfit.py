@@ -1,7 +1,7 @@
-"""What would the estimator have said of requests it was not fitted on?
+"""Fitting of an estimator, with cross-fitted estimates of its training requests.
 
-Every request is estimated by models that did not see it; operating points, calibration and the card come from these estimates, so that
-none of them praises what was merely learned by heart.
+Every request is estimated by models that were not fitted on it. Operating points, calibration and the card use these estimates, so that
+they do not overstate quality through overfitting.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from langroute.estimators.arrays import Floats, Ints
+from langroute.estimators.char_ngrams import LEAST
 from langroute.estimators.documents import Document
+from langroute.estimators.embedding_features import CachedEmbeddings
 from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, probability
-from langroute.estimators.features import Floats, Ints, featurize
-from langroute.estimators.letters import LEAST
+from langroute.estimators.features import featurize
 from langroute.estimators.linear import Linear
-from langroute.estimators.sense import Reader
 from langroute.learning.training import (
     fit_forest,
     fit_letters,
@@ -30,37 +31,44 @@ from langroute.learning.training import (
 )
 
 HIDDEN_LABELS = 0.1
-"""Share of requests that are fitted a second time without their labels, so that the estimator also knows requests that carry none."""
+"""Share of the requests that are added a second time without their labels, so that the estimator also learns unlabelled requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How large the models are."""
+    """Sizes of the models: folds, projection, forest and vocabulary."""
 
     folds: int = 5
     directions: int = 32
     trees: int = 60
     leaf: int | None = None
-    """Fewest requests in a leaf; by default a five-hundredth of them, from 8 to 20."""
+    """Fewest requests in a leaf; by default a five-hundredth of all requests, from 8 to 20."""
 
     depth: int = 12
     most_words: int = 120_000
     least: int = 2
-    """Requests that a word must occur in to be known."""
+    """Fewest requests that a word must occur in to be in the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """An estimator, and what it says of its own training data without having seen it."""
+    """A fitted estimator, and its predictions for the training requests."""
 
     estimator: Estimator
     success: Floats
-    """Cross-fitted, `(requests, routes)`."""
+    """Cross-fitted probability of success, `(requests, routes)`."""
 
     input_tokens: Floats
+    """Expected input tokens, `(requests, routes)`; fitted on all requests."""
+
     output_tokens: Floats
+    """Expected output tokens, `(requests, routes)`; fitted on all requests."""
+
     log_output: Floats
+    """Mean `log(1 + output tokens)` of each route, `(requests, routes)`."""
+
     fold: Ints
+    """Cross-fitting fold of each request, `(requests,)`."""
 
 
 def fit_estimator(
@@ -72,19 +80,22 @@ def fit_estimator(
     *,
     seed: int,
     settings: Settings | None = None,
-    reader: Reader | None = None,
+    reader: CachedEmbeddings | None = None,
 ) -> Fitted:
     """Fit all models of one group of routes.
 
     Args:
         documents: The requests.
         routes: Names of the columns.
-        scores: 0 to 1, NaN where unknown, `(requests, routes)`.
-        input_tokens: As `scores`.
-        output_tokens: As `scores`.
-        seed: Decides folds, trees and directions.
-        settings: Sizes.
-        reader: Embeddings, where their word counts as well.
+        scores: Scores from 0 to 1, NaN where unknown, `(requests, routes)`.
+        input_tokens: Input tokens, NaN where unknown, `(requests, routes)`.
+        output_tokens: Output tokens, NaN where unknown, `(requests, routes)`.
+        seed: Seed of the folds, trees and directions.
+        settings: Sizes of the models.
+        reader: Embeddings, where a model on them is part of the estimator.
+
+    Returns:
+        The estimator, and its cross-fitted predictions.
     """
     settings = settings or Settings()
     leaf = settings.leaf or min(max(len(documents) // 500, 8), 20)
@@ -97,7 +108,7 @@ def fit_estimator(
     matrix = matrix_of(batch, values, len(weighting.rarity))
     rows = np.concatenate([np.arange(count), again])
     scores, input_tokens, output_tokens = scores[rows], input_tokens[rows], output_tokens[rows]
-    # A request and its copy are left out together.
+    # A request and its unlabelled copy are in the same fold.
     fold = folds(count, settings.folds, seed)[rows]
 
     linear = fit_linear(matrix, scores)
@@ -142,7 +153,7 @@ def fit_estimator(
 
 
 def _once_more(documents: Sequence[Document], seed: int) -> Ints:
-    """The requests that are fitted a second time, without their labels."""
+    """Return the indices of the requests that are added a second time, without their labels."""
     chosen = np.random.default_rng(seed + 1).random(len(documents)) < HIDDEN_LABELS
     return np.flatnonzero(chosen & np.array([bool(one.labels) for one in documents]))
 
@@ -159,7 +170,13 @@ def _cross(fold: Ints, fit_and_predict: object, shape: tuple[int, ...]) -> Float
 
 
 def fit_blend(logits: Sequence[Floats], scores: Floats, pull: float = 1.0) -> Blend:
-    """Weights of the models, shared by all routes, and each route's shift: logistic regression by Newton's method."""
+    """Fit a blend of models by logistic regression, with Newton's method.
+
+    Args:
+        logits: Log-odds of each model, `(requests, routes)` each.
+        scores: Scores from 0 to 1, NaN where unknown, `(requests, routes)`.
+        pull: Ridge penalty, towards equal weights and no shift.
+    """
     known = np.isfinite(scores)
     rows, columns = np.nonzero(known)
     models, routes = len(logits), scores.shape[1]
@@ -185,9 +202,14 @@ def fit_blend(logits: Sequence[Floats], scores: Floats, pull: float = 1.0) -> Bl
 
 
 def fit_tokens(features: Floats, tokens: Floats, pull: float = 10.0) -> Tokens:
-    """Ridge regression of log tokens; each route on the requests it answered.
+    """Fit the expected tokens by ridge regression of `log(1 + tokens)`, each column on the requests with a value.
 
-    Source: Duan, Smearing Estimate: A Nonparametric Retransformation Method (1983), for the mean of what the logarithm takes away.
+    Source: Duan, Smearing Estimate: A Nonparametric Retransformation Method (1983), for the correction of the mean.
+
+    Args:
+        features: Features, `(requests, features)`.
+        tokens: Input tokens of each route, then output tokens, NaN where unknown, `(requests, 2 * routes)`.
+        pull: Ridge penalty, on standardised features.
     """
     logs = np.log1p(tokens)
     width, targets = features.shape[1], tokens.shape[1]

@@ -1,31 +1,34 @@
-"""Is the policy still what its card says? Outcomes, served models and fingerprints of late, compared with it.
+"""Drift detection: compares recent outcomes and served models with what a fitted policy expects.
 
-Three answers: ok, drift, and cannot tell; too few outcomes are no proof that all is well.
-
-Source: Page, Continuous Inspection Schemes (1954), for the cumulative sum.
+There are three states: ok, drift, and cannot tell; too few outcomes are not evidence that all is well.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from langroute.arguments import check_able, check_number
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.locks import new_lock
+from langroute.core.number_checks import check_able, check_number
+from langroute.core.records import Attempt, Decision, Outcome, Request, Selection
 from langroute.estimators.store import PolicyFile
+from langroute.learning.drift_sums import DriftFold
+from langroute.ledger.listening import listen
 from langroute.policies.base import Wrapper, reward_of
-from langroute.records import Attempt, Decision, Outcome, Request, Selection
+from langroute.policies.outcome_keys import decision_key, task_key, task_of_step
+from langroute.state.local import digest, mark_of
+from langroute.state.memory import MemoryState
+from langroute.state.resolve import open_state, state_of
+from langroute.state.shared import SharedState
 
 OK, DRIFT, UNKNOWN = "ok", "drift", "cannot tell"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is thought of one route, or of all together."""
+class DriftVerdict:
+    """State of one route, or of all together."""
 
     state: str
     """`ok`, `drift` or `cannot tell`."""
@@ -35,51 +38,21 @@ class Verdict:
     outcomes: int = 0
 
 
-class Cusum:
-    """A cumulative sum that rises when successes fall behind what was expected.
-
-    Each outcome adds what was expected less what came, less half of the drop that matters; it never falls below 0. The threshold of 8
-    lets a stable route raise a false alarm about once in several thousand outcomes.
-
-    Args:
-        drop: The smallest drop that matters, as a share.
-        threshold: Height at which it is drift.
-
-    Example:
-        >>> sum_ = Cusum(drop=0.2)
-        >>> any([sum_.add(expected=0.9, score=0.0) for _ in range(12)])
-        True
-    """
-
-    def __init__(self, *, drop: float = 0.1, threshold: float = 8.0) -> None:
-        check_number("drop", drop, above=0, most=1)
-        check_number("threshold", threshold, above=0)
-        self.drop, self.threshold, self.height = drop, threshold, 0.0
-
-    def add(self, *, expected: float, score: float) -> bool:
-        """Add an outcome; whether it is drift now."""
-        self.height = max(0.0, self.height + expected - score - self.drop / 2)
-        return self.height > self.threshold
-
-
-@dataclass(slots=True)
-class _Seen:
-    sum: Cusum
-    outcomes: int = 0
-    models: set[str] = field(default_factory=set)
-
-
 class Drift:
-    """A hook that watches outcomes and served models, and says when they no longer fit the policy.
+    """Hook that monitors outcomes and served models, and reports routes that no longer match the policy.
 
-    An outcome is compared with the policy's own estimate for that very request (`Selection.confidence`), so that harder requests alone
-    are no drift; where there is none, with the card's quality of the route.
+    An outcome is compared with the policy's estimate for the same request (`Selection.confidence`), so that harder requests alone are not
+    drift; where there is none, with the route's quality in the policy's facts. A task's outcome counts once for each route that took part.
+    A change of the served model's name is drift too. All workers of a service count together, and what they counted outlives them.
 
     Args:
-        policy: What the card says.
-        drop: The smallest drop that matters, as a share.
-        least: Outcomes of a route before anything is said of it.
+        policy: The fitted policy, as `load_policy_file` returns it.
+        drop: The smallest drop in mean score that matters, from 0 to 1.
+        least: Fewest outcomes of a route before it is judged.
         on_drift: Called once for each route that drifts.
+        store: Where its sums are: a `StateStore`, or the address of one (`redis://…`, `postgresql://…`, a file); the database of the
+            router's ledger where nothing is given.
+        id: Name of the monitor, for workers to share; by default the policy's version and these numbers.
 
     Example:
         >>> Drift(PolicyFile(())).verdict().state
@@ -87,7 +60,14 @@ class Drift:
     """
 
     def __init__(
-        self, policy: PolicyFile, *, drop: float = 0.1, least: int = 30, on_drift: Callable[[Verdict], None] | None = None
+        self,
+        policy: PolicyFile,
+        *,
+        drop: float = 0.1,
+        least: int = 30,
+        on_drift: Callable[[DriftVerdict], None] | None = None,
+        store: Any = None,
+        id: str | None = None,
     ) -> None:
         check_number("drop", drop, above=0, most=1)
         check_number("least", least, least=1, whole=True)
@@ -99,98 +79,125 @@ class Drift:
         self._quality: Mapping[str, float] = {
             name: quality for group in policy.groups for name, quality in group.facts.get("quality", {}).items()
         }
-        self._routes: dict[str, _Seen] = {}
-        self._open: OrderedDict[str, tuple[str, float | None]] = OrderedDict()
-        self._drifted: dict[str, Verdict] = {}
-        self._lock = threading.Lock()
+        self.id = id
+        self._name = id or digest(repr((policy.version, drop, least)))
+        self._known: set[tuple[str, str | None]] = set()
+        self._told: set[str] = set()
+        self._heard: Outcome | None = None
+        self._ledger: Any = None
+        self._lock = new_lock()
+        self._own = store is None
+        self._shared = self._in(MemoryState() if store is None else open_state(store))
+
+    def _in(self, store: Any) -> SharedState:
+        return SharedState(store, f"drift:{self._name}", DriftFold(self._drop, self.least, self._quality))
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            kept = {key: value for key, value in self.__dict__.items() if key != "_lock"}
-            return kept | {"_routes": deepcopy(self._routes), "_open": self._open.copy(), "_drifted": self._drifted.copy()}
+            kept = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_shared", "_heard")}
+            return kept | {"_known": self._known.copy(), "_told": self._told.copy(), "store": self._shared.store, "_ledger": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        store = state.pop("store")
+        self.__dict__.update(state, _lock=new_lock(), _heard=None)
+        self._shared = self._in(store)
+
+    def use_ledger(self, ledger: Any) -> None:
+        """Keep the sums in the ledger's database, unless they are elsewhere already, and hear the outcomes that it is told."""
+        listen(ledger, self.on_outcome)
+        self._ledger = ledger
+        if self._own:
+            self._own = False
+            before = self._shared.now()
+            self._shared = self._in(state_of(ledger))
+            if before and not self._shared.now():
+                self._shared.replace(before)
+
+    def restart(self) -> None:
+        """Forget the sums and what has drifted, for all workers."""
+        self._shared.now()
+        self._shared.replace({})
+        self._told.clear()
 
     def on_decision(self, decision: Decision) -> None:
-        """Remember what was expected of a decision, and which model served it."""
+        """Remember the expected success of a decision, and compare the served model with the earlier ones."""
         if decision.route is None:
             return
         kept = next((attempt for attempt in reversed(decision.attempts) if attempt.route == decision.route), None)
-        with self._lock:
-            seen = self._of(decision.route)
-            self._open[decision.id] = (decision.route, kept.selection.confidence if kept is not None else None)
-            # Outcomes come late or never: the oldest are let go.
-            while len(self._open) > 10_000:
-                self._open.popitem(last=False)
-            changed = None
-            if decision.model:
-                if seen.models and decision.model not in seen.models:
-                    changed = Verdict(DRIFT, f"{decision.model} serves now, {min(seen.models)} did", decision.route, seen.outcomes)
-                seen.models.add(decision.model)
-        if changed is not None:
-            self._tell(changed)
+        served, task = (decision.route, decision.model), task_of_step(self._ledger, decision.step)
+        expected = kept.selection.confidence if kept is not None else None
+        key = "" if task is None else task_key(self._ledger, task)
+        event = ("decided", decision_key(decision.id), key, decision.route, expected, decision.model or "")
+        self._shared.tell(event, urgent=served not in self._known)
+        if served not in self._known:
+            self._known.add(served)
+            self._announce(self._shared.document())
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Compare an outcome with what was expected."""
+        """Add an outcome, of a decision or of a whole task, to the CUSUM of each route that it is about."""
         score = reward_of(outcome)
-        if outcome.decision_id is None or score is None:
+        if score is None or outcome is self._heard:
+            # One may be told by the ledger and by the router.
             return
-        with self._lock:
-            route, expected = self._open.pop(outcome.decision_id, (None, None))
-            if route is None:
-                return
-            expected = self._quality.get(route) if expected is None else expected
-            if expected is None:
-                return
-            seen = self._of(route)
-            seen.outcomes += 1
-            drifts = seen.sum.add(expected=expected, score=score) and seen.outcomes >= self.least
-        if drifts:
-            self._tell(Verdict(DRIFT, "fewer successes than the policy expected", route, seen.outcomes))
+        self._heard = outcome
+        if outcome.decision_id is not None:
+            self._shared.tell(("decision", decision_key(outcome.decision_id), score, mark_of(outcome)))
+        elif outcome.task_id is not None:
+            self._shared.tell(("task", task_key(self._ledger, outcome.task_id), score, mark_of(outcome)))
+        self._announce(self._shared.document())
 
-    def verdict(self, route: str | None = None) -> Verdict:
-        """What is thought of a route, or of all: the worst of them."""
-        with self._lock:
-            if route is not None:
-                return self._one(route)
-            every = [self._one(name) for name in self._routes]
+    def verdict(self, route: str | None = None) -> DriftVerdict:
+        """Return the state of a route, or the worst of all where none is given, by what all workers know by now."""
+        document = self._shared.now()
+        self._announce(document)
+        if route is not None:
+            return self._one(document, route)
+        every = [self._one(document, name) for name in list(document.get("routes", {}))]
         for state in (DRIFT, UNKNOWN):
             for one in every:
                 if one.state == state:
                     return one
         return (
-            Verdict(OK, "as expected", outcomes=sum(one.outcomes for one in every)) if every else Verdict(UNKNOWN, "no decisions")
+            DriftVerdict(OK, "as expected", outcomes=sum(one.outcomes for one in every))
+            if every
+            else DriftVerdict(UNKNOWN, "no decisions")
         )
 
-    def _one(self, route: str) -> Verdict:
-        if route in self._drifted:
-            return self._drifted[route]
-        seen = self._routes.get(route)
-        count = seen.outcomes if seen is not None else 0
+    def drifted(self, route: str) -> str | None:
+        """Return why a route has drifted, else `None`: as it was read last, without waiting for another worker."""
+        document = self._shared.document()
+        self._announce(document)
+        found = document.get("routes", {}).get(route)
+        return found.get("drift") if found is not None else None
+
+    def _one(self, document: Mapping[str, Any], route: str) -> DriftVerdict:
+        seen = document.get("routes", {}).get(route, {})
+        count = seen.get("outcomes", 0)
+        if "drift" in seen:
+            return DriftVerdict(DRIFT, seen["drift"], route, count)
         if count < self.least:
-            return Verdict(UNKNOWN, f"{count} outcomes, {self.least} are needed", route, count)
-        return Verdict(OK, "as expected", route, count)
+            return DriftVerdict(UNKNOWN, f"{count} outcomes, {self.least} are needed", route, count)
+        return DriftVerdict(OK, "as expected", route, count)
 
-    def _of(self, route: str) -> _Seen:
-        return self._routes.setdefault(route, _Seen(Cusum(drop=self._drop)))
-
-    def _tell(self, verdict: Verdict) -> None:
-        with self._lock:
-            if verdict.route is None or verdict.route in self._drifted:
-                return
-            self._drifted[verdict.route] = verdict
-        if self.on_drift is not None:
-            self.on_drift(verdict)
+    def _announce(self, document: Mapping[str, Any]) -> None:
+        """Tell of routes that have drifted, each once."""
+        for route, seen in list(document.get("routes", {}).items()):
+            if "drift" not in seen or route in self._told:
+                continue
+            with self._lock:
+                new = route not in self._told
+                self._told.add(route)
+            if new and self.on_drift is not None:
+                self.on_drift(self._one(document, route))
 
 
 class SafeOnDrift(Wrapper):
-    """A policy that goes to a safe route as long as what it would select has drifted.
+    """Policy wrapper that replaces selections of a drifted route by a safe one.
 
     Args:
-        policy: The policy to watch over.
-        drift: What watches.
-        safe: The route to go to.
+        policy: The inner policy.
+        drift: The monitor; it gets the decisions and outcomes through this wrapper.
+        safe: Name of the route to use instead of a drifted one.
 
     Example:
         >>> from langroute.policies.fixed import Fixed
@@ -201,36 +208,39 @@ class SafeOnDrift(Wrapper):
 
     def __init__(self, policy: Any, drift: Drift, *, safe: str) -> None:
         check_able("policy", policy, "select")
-        check_able("drift", drift, "verdict")
+        check_able("drift", drift, "drifted")
         if not isinstance(safe, str) or not safe:
             raise ConfigurationError(f"safe is {safe!r}; give the name of a route.")
         super().__init__(policy)
         self.drift, self.safe = drift, safe
 
     def routes_named(self) -> Sequence[str]:
-        """The inner policy's routes, and the safe one."""
+        """Return the names of the inner policy's routes, and of the safe one."""
         return [*super().routes_named(), self.safe]
 
     def after(self, request: Request, attempts: Sequence[Attempt], selection: Selection | None) -> Selection | None:
-        """What the inner policy selected, unless that route has drifted."""
+        """Return the inner policy's selection, or the safe route where the selected one has drifted."""
         found = selection
         if found is None or found.route == self.safe:
             return found
-        verdict = self.drift.verdict(found.route)
-        if verdict.state != DRIFT or (request.routes and request.route(self.safe) is None):
+        why = self.drift.drifted(found.route)
+        if why is None or (request.routes and request.route(self.safe) is None):
             return found
         if any(attempt.route == self.safe for attempt in attempts):
             return None
-        return replace(
-            found, route=self.safe, reason=f"{found.route} has drifted: {verdict.reason}", tentative=False, confidence=None
-        )
+        return replace(found, route=self.safe, reason=f"{found.route} has drifted: {why}", provisional=False, confidence=None)
+
+    def use_ledger(self, ledger: Any) -> None:
+        """Tell the inner policy and the monitor which ledger the router has."""
+        super().use_ledger(ledger)
+        self.drift.use_ledger(ledger)
 
     def on_decision(self, decision: Decision) -> None:
-        """Tell the inner policy and the watcher."""
+        """Pass a decision on to the inner policy and the monitor."""
         super().on_decision(decision)
         self.drift.on_decision(decision)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Tell the inner policy and the watcher."""
+        """Pass an outcome on to the inner policy and the monitor."""
         super().on_outcome(outcome)
         self.drift.on_outcome(outcome)

@@ -1,7 +1,7 @@
-"""How does a file of outcomes become a policy with operating points that hold?
+"""Fitting of a policy with operating points from files of recorded outcomes.
 
-The requests are grouped by the routes that answered them. For each group the estimators are fitted, cross-fitted estimates of the
-same requests stand in for the future, and for each target the cheapest setting is taken that keeps the promise there.
+The requests are grouped by the routes that answered them. For each group an estimator is fitted, and for each target the cheapest setting
+is chosen that meets it on cross-fitted estimates of the same requests.
 """
 
 from __future__ import annotations
@@ -13,28 +13,37 @@ from typing import Any
 import numpy as np
 
 from langroute._version import __version__
-from langroute.errors import DataError
+from langroute.core.errors import DataError
+from langroute.core.records import Price
+from langroute.estimators.arrays import Floats
 from langroute.estimators.documents import Document, document_of
-from langroute.estimators.features import Floats
+from langroute.estimators.embedding_features import CachedEmbeddings
 from langroute.estimators.plan import Plan
-from langroute.estimators.sense import Reader
+from langroute.estimators.policy_schema import MOST_TARGET
 from langroute.estimators.store import Group, Point, PolicyFile
-from langroute.learning.cascades import Search, ground_of
-from langroute.learning.crossfit import Fitted, Settings, fit_estimator
+from langroute.learning.agreement import chain_plan, chains, outcomes
+from langroute.learning.cascades import Ground, Search, ground_of
+from langroute.learning.crossfit import Settings, fit_estimator
 from langroute.learning.grouping import Table, group, table_of
 from langroute.learning.points import Candidate, Chosen, choose, rounded
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import Exchange, digest_of, known_routes, read_traffic
 from langroute.learning.training import need_sklearn, one_thread
-from langroute.records import Price
+from langroute.routes.price_arrays import PriceTable
 
 LEAST = 100
-"""Requests with outcomes of every route that a group needs."""
+"""Fewest requests with outcomes of every route that a group needs."""
 
 MOST = 60_000
-"""Requests that are fitted on; of more, a random sample is kept while the file streams by."""
+"""Most requests that are fitted on; of more, a random sample is kept while the file is streamed."""
 
 TARGETS = (1.0, 0.99, 0.98, 0.95)
+
+PRICES = np.geomspace(0.02, 1.0, 40)
+"""Prices of quality that cascades are fitted at."""
+
+COARSE = np.array([9, 18, 27])
+"""Indices of the prices that orders are searched at."""
 
 
 def fit_files(
@@ -51,21 +60,23 @@ def fit_files(
 
     Args:
         paths: Traffic files; see `docs/traffic.md`.
-        prices: By route name; list prices where a route is not in it.
-        routes: Fit these routes only.
-        targets: Quality relative to the best single route, one operating point each.
-        seed: Same files and seed, same policy.
+        prices: Prices by route name; list prices for routes that are not in it.
+        routes: Names of the only routes to fit.
+        targets: Quality relative to the best single route, one operating point each; above 1.0 where several routes together are
+            better than the best one.
+        seed: Seed of all random choices; the same files and seed give the same policy.
         settings: Sizes of the models.
-        embeddings: LangChain embeddings whose word counts as well; whoever loads the policy must give the same.
+        embeddings: LangChain embeddings for an additional model; the same ones must be given when the policy is loaded.
 
     Raises:
-        ConfigurationError: These are no embeddings.
-        DataError: A file is broken, a route is unknown or has no price, or there is too little data.
+        ConfigurationError: `embeddings` is not a LangChain embeddings object.
+        DataError: A file is broken, a route is unknown or has no price, there is too little data, or no setting reaches a target above
+            1.0.
     """
     need_sklearn()
-    reader = None if embeddings is None else Reader(embeddings)
-    if not targets or not all(0 < target <= 1 for target in targets):
-        raise DataError("Targets are shares of the best single route's quality, above 0 and at most 1.")
+    reader = None if embeddings is None else CachedEmbeddings(embeddings)
+    if not targets or not all(0 < target <= MOST_TARGET for target in targets):
+        raise DataError(f"Targets are shares of the best single route's quality, above 0 and at most {MOST_TARGET:g}.")
     if not 0 <= seed < 1 << 32:
         raise DataError(f"The seed is {seed}; give a whole number from 0 to {(1 << 32) - 1}.")
     if routes is not None and len(set(routes)) < 2:
@@ -88,7 +99,7 @@ def fit_files(
         )
     data = _described(paths)
     if reader is not None:
-        # Minutes of fitting come before the policy is loaded, which embeddings that say nothing would not be.
+        # Checked before minutes of fitting: a policy with degenerate embeddings could not be loaded.
         reader.probe()
     with one_thread():
         fitted = tuple(
@@ -106,7 +117,7 @@ def _complete(names: Sequence[str], members: Sequence[Exchange]) -> int:
 
 
 def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
-    """All exchanges, or a uniform sample of them. Source: Vitter, Random Sampling with a Reservoir (1985)."""
+    """Return all exchanges, or a uniform sample of `MOST`. Source: Vitter, Random Sampling with a Reservoir (1985)."""
     random = np.random.default_rng(seed)
     kept: list[Exchange] = []
     for number, exchange in enumerate(read_traffic(paths)):
@@ -124,7 +135,7 @@ def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
     for path in paths:
         digest = digest_of(path)
         if (same := found.get(digest)) is not None:
-            # A request that is left out must not be among those that are fitted on.
+            # A duplicate would put a held-out request among those that are fitted on.
             raise DataError(f"{path}: the same as {same}. Name each file once, or what is promised would be learned by heart.")
         found[digest] = path
     return tuple({"file": Path(path).name, "sha256": digest} for digest, path in found.items())
@@ -136,9 +147,21 @@ def fit_group(
     targets: Sequence[float],
     seed: int,
     settings: Settings | None = None,
-    reader: Reader | None = None,
+    reader: CachedEmbeddings | None = None,
 ) -> Group:
-    """Fit one group of routes and find its operating points."""
+    """Fit one group of routes and find its operating points.
+
+    Args:
+        table: Outcomes of the group.
+        prices: Prices by route name.
+        targets: Quality relative to the best single route, one operating point each.
+        seed: Seed of all random choices.
+        settings: Sizes of the models.
+        reader: Embeddings, where a model on them is part of the estimator.
+
+    Raises:
+        DataError: No answer has a score above 0, or no request has text.
+    """
     documents = [document_of(one.messages, one.tools, one.labels) for one in table.exchanges]
     _worth_fitting(table, documents)
     fitted = fit_estimator(
@@ -157,12 +180,18 @@ def fit_group(
     means = small.costs.mean(0)
     frontier = max(range(len(table.routes)), key=lambda place: (quality[place], -means[place]))
     unit = float(max(means[frontier], 1e-12))
-    expected = _expected_costs(table.routes, prices, fitted)[complete] / unit
+    seconds = _seconds(table, prices)
+    rates = PriceTable([prices[name] for name in table.routes], [seconds.get(name, 0.0) for name in table.routes])
+    expected = rates.costs(fitted.input_tokens, fitted.output_tokens)[complete] / unit
     candidates = list(_single_calls(small, fitted.success[complete], expected, unit))
+    candidates.append(Candidate(small.scores[:, frontier], small.costs[:, frontier] / unit, None))
     search = None
     if small.with_answers and len(table.routes) > 2:
-        search, more = _cascades(small, fitted, complete, expected * unit, frontier)
-        candidates += more
+        ground = ground_of(
+            small, fitted.success[complete], fitted.log_output[complete], expected * unit, frontier, fitted.fold[complete]
+        )
+        search, more = _cascades(small, ground, frontier)
+        candidates += [*more, *_chains(small, ground, frontier)]
     reference = small.scores[:, frontier]
     wanted = sorted(set(targets), reverse=True)
     chosen = choose(wanted, candidates, reference, seed)
@@ -182,11 +211,11 @@ def fit_group(
         "rescue": _rescue(small, frontier),
     }
     used = {name: prices[name] for name in table.routes}
-    return Group(fitted.estimator, table.routes[frontier], unit, used, points, facts)
+    return Group(fitted.estimator, table.routes[frontier], unit, used, points, facts, seconds)
 
 
 def _worth_fitting(table: Table, documents: Sequence[Document]) -> None:
-    """Say so where there is nothing to learn from, rather than learn nothing."""
+    """Raise `DataError` where there is nothing to learn from."""
     names = ", ".join(table.routes)
     if not table.scores[table.complete].any():
         raise DataError(f"Of {names} no answer has a score above 0, so none can be said to be better than another.")
@@ -209,13 +238,14 @@ def _only(table: Table, rows: np.ndarray) -> Table:
     )
 
 
-def _expected_costs(routes: Sequence[str], prices: Mapping[str, Price], fitted: Fitted) -> Floats:
-    columns = [
-        (fitted.input_tokens[:, place] * prices[name].input + fitted.output_tokens[:, place] * prices[name].output) / 1e6
-        + prices[name].per_call
-        for place, name in enumerate(routes)
-    ]
-    return np.column_stack(columns)
+def _seconds(table: Table, prices: Mapping[str, Price]) -> dict[str, float]:
+    """Return the mean seconds of a call for each route that is priced by the second."""
+    found: dict[str, float] = {}
+    for name in table.routes:
+        times = [outcome.latency_s or 0.0 for one in table.exchanges if (outcome := one.outcomes.get(name)) is not None]
+        if prices[name].per_second and times:
+            found[name] = float(np.mean(times))
+    return found
 
 
 def _single_calls(table: Table, success: Floats, expected: Floats, unit: float) -> Sequence[Candidate]:
@@ -227,39 +257,49 @@ def _single_calls(table: Table, success: Floats, expected: Floats, unit: float) 
     return found
 
 
-def _cascades(
-    table: Table, fitted: Fitted, rows: np.ndarray, expected: Floats, frontier: int
-) -> tuple[Search, Sequence[Candidate]]:
-    ground = ground_of(table, fitted.success[rows], fitted.log_output[rows], expected, frontier, fitted.fold[rows])
+def _cascades(table: Table, ground: Ground, frontier: int) -> tuple[Search, Sequence[Candidate]]:
     quality, relative = table.scores.mean(0), table.costs.mean(0) / max(table.costs[:, frontier].mean(), 1e-12)
     strong = sorted(range(len(quality)), key=lambda place: -quality[place])
     finals = [place for place in strong if relative[place] <= 1.3][:4]
-    # What another route matches in quality for less is no use as a step on the way.
+    # Candidates for the cheap part of a cascade: clearly cheaper than the frontier, and not much weaker.
     useful = [place for place in range(len(quality)) if relative[place] < 0.5 and quality[place] > 0.4 * quality[frontier]]
     cheap = sorted(useful, key=lambda place: -quality[place] + 0.3 * relative[place])[:7]
     if not cheap:
         return Search(ground, finals, np.array([1.0])), []
-    prices = np.geomspace(0.02, 1.0, 40)
-    coarse = Search(ground, finals, np.array([0.05, 0.12, 0.3]))
+    coarse = Search(ground, finals, PRICES[COARSE])
     orders = list(dict.fromkeys(order for at in (1, 0, 2) for order in coarse.best_orders(cheap, at, keep=3)))
-    search = Search(ground, finals, prices)
+    search = Search(ground, finals, PRICES)
     found = []
     for order in orders:
-        score, spent = search.curve(order)
-        found += [Candidate(score[at], spent[at], float("nan"), order, at) for at in range(len(prices))]
+        scores, costs = (part.astype(np.float32) for part in search.curve(order))
+        found += [Candidate(scores[at], costs[at], float("nan"), order, at) for at in range(len(PRICES))]
+    # The orders that the search passed over are candidates as well: the luck of finding the best ones is measured with them.
+    for order, (score, spent) in coarse.tried.items():
+        if order not in orders:
+            found += [Candidate(score[at], spent[at], float("nan"), order, int(place)) for at, place in enumerate(COARSE)]
     return search, found
+
+
+def _chains(table: Table, ground: Ground, frontier: int) -> Sequence[Candidate]:
+    tried = chains(table.scores.mean(0), table.costs.mean(0), frontier)
+    return [
+        Candidate(score.astype(np.float32), spent.astype(np.float32), float("nan"), chain=chain)
+        for chain, (score, spent) in zip(tried, outcomes(ground, tried), strict=True)
+    ]
 
 
 def _point(target: float, chosen: Chosen, search: Search | None, unit: float) -> Point:
     one = chosen.candidate
     plan: Plan | None = None
-    if one.order is not None and search is not None:
+    if search is not None and one.order is not None:
         plan = search.plan(one.order, one.price_index, unit)
+    elif search is not None and one.chain is not None:
+        plan = chain_plan(search.ground, one.chain, unit)
     return Point(target, one.tolerance if plan is None else 0.0, plan, chosen.promised)
 
 
 def calibration_error(success: Floats, scores: Floats, bins: int = 10) -> float:
-    """Expected calibration error: how far, on average, a stated probability is from what happened.
+    """Return the expected calibration error: the mean difference of predicted probability and observed score, over bins.
 
     Source: Guo et al., On Calibration of Modern Neural Networks (2017), section 2.
 
@@ -277,7 +317,10 @@ def calibration_error(success: Floats, scores: Floats, bins: int = 10) -> float:
 
 
 def _rescue(table: Table, frontier: int) -> dict[str, dict[str, float]]:
-    """Which route solves what the frontier does not: shares of the requests."""
+    """Return how each other route compares with the frontier, as shares of the requests.
+
+    Both solve it (`safe`), only the other route (`rescue`), only the frontier (`loss`), or neither (`hard`).
+    """
     strong = table.scores[:, frontier] >= 0.5
     found = {}
     for place, name in enumerate(table.routes):

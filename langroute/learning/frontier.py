@@ -1,4 +1,4 @@
-"""How good is a trade of quality for cost? The numbers that papers on routing compare.
+"""Metrics of routing: APGR, CPT and AIQ, which measure the trade-off of quality and cost.
 
 Source: Ong et al., RouteLLM (2024), section 4.1, for APGR and CPT; Hu et al., RouterBench (2024), section 3.2, for AIQ.
 """
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from langroute.estimators.features import Floats
+from langroute.estimators.arrays import Floats
 
 
 def gap_recovered(gain: Floats, preference: Floats) -> Floats:
-    """The share of the gap between two routes that is recovered when more and more calls go to the stronger one.
+    """Return the share of the performance gap between two routes that is recovered as more calls go to the stronger one.
 
     Args:
-        gain: Score of the stronger route less that of the weaker, `(requests,)`.
-        preference: The policy's order: where the stronger route is most worth its cost comes first.
+        gain: Score of the stronger route minus that of the weaker, `(requests,)`.
+        preference: The policy's preference for the stronger route, `(requests,)`; requests with the highest go to it first.
 
     Returns:
         The share at 0, 1, … all calls, `(requests + 1,)`; NaN where there is no gap.
@@ -30,7 +30,7 @@ def gap_recovered(gain: Floats, preference: Floats) -> Floats:
 
 
 def apgr(recovered: Floats) -> float:
-    """Average performance gap recovered: its mean over call shares from 0 to 1; 0.5 for a coin.
+    """Return the average performance gap recovered: the mean over call shares from 0 to 1; 0.5 for a random order.
 
     Example:
         >>> apgr(np.array([0.0, 0.5, 1.0]))
@@ -40,7 +40,7 @@ def apgr(recovered: Floats) -> float:
 
 
 def cpt(recovered: Floats, share: float) -> float:
-    """Call-performance threshold: the smallest share of calls to the stronger route that recovers this share of the gap.
+    """Return the call-performance threshold: the smallest share of calls to the stronger route that recovers this share of the gap.
 
     Example:
         >>> cpt(np.array([0.0, 0.8, 1.0]), 0.5)
@@ -51,7 +51,7 @@ def cpt(recovered: Floats, share: float) -> float:
 
 
 def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points `(cost, quality)` that no mixture of others beats: not decreasing, and concave.
+    """Return the non-decreasing upper concave hull of points `(cost, quality)`: those that no mixture of others beats.
 
     Example:
         >>> hull([(1.0, 0.5), (2.0, 0.4), (3.0, 0.9)])
@@ -72,7 +72,7 @@ def _slope(left: tuple[float, float], right: tuple[float, float]) -> float:
 
 
 def aiq(points: Sequence[tuple[float, float]], cheapest: float, dearest: float) -> float:
-    """Average improvement in quality: mean height of the hull of `(cost, quality)` between two costs.
+    """Return the average improvement in quality: the mean height of the hull of `(cost, quality)` between two costs.
 
     Example:
         >>> aiq([(0.0, 0.0), (1.0, 1.0)], 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Which requests were put to the same routes, and what do their outcomes look like as tables?"""
+"""Grouping of requests by the routes that answered them, and their outcomes as arrays."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.estimators.features import Floats
+from langroute.core.records import Price, Usage
+from langroute.estimators.arrays import Floats
 from langroute.learning.traffic import Exchange
-from langroute.pricing import cost
-from langroute.records import Price, Usage
+from langroute.routes.pricing import cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,19 @@ class Table:
 
     @property
     def with_answers(self) -> bool:
-        """Most outcomes say what the answer was, so that agreement can be seen."""
+        """Whether more than 90 % of the outcomes record the answer, which agreement needs."""
         asked = [outcome.has_answer for one in self.exchanges for name, outcome in one.outcomes.items() if name in self.routes]
         return bool(asked) and sum(asked) > 0.9 * len(asked)
 
 
 def table_of(exchanges: Sequence[Exchange], routes: Sequence[str], prices: Mapping[str, Price]) -> Table:
-    """Outcomes as arrays."""
+    """Return the scored outcomes of exchanges as arrays.
+
+    Args:
+        exchanges: The requests, one a row.
+        routes: Names of the routes, one a column.
+        prices: Price of each route.
+    """
     shape = (len(exchanges), len(routes))
     scores, costs, given, written = (np.full(shape, np.nan) for _ in range(4))
     for row, exchange in enumerate(exchanges):
@@ -55,14 +61,14 @@ def table_of(exchanges: Sequence[Exchange], routes: Sequence[str], prices: Mappi
 
 
 def group(exchanges: Sequence[Exchange], routes: Sequence[str] | None = None) -> list[tuple[tuple[str, ...], list[Exchange]]]:
-    """Put exchanges that the same routes answered together; a few with gaps go with the larger group that has all of theirs.
+    """Group exchanges by the set of routes with a scored outcome; small sets join a larger group that contains them.
 
     Args:
-        exchanges: What was recorded.
-        routes: Only these routes count, where given.
+        exchanges: Recorded requests.
+        routes: Names of the only routes that count, where given.
 
     Returns:
-        Routes, by name, and exchanges of each group, the largest first.
+        Sorted route names and exchanges of each group, the largest group first.
     """
     wanted = None if routes is None else set(routes)
     sets = [

@@ -1,11 +1,11 @@
-"""Between which values is a mean, when a few requests weigh a lot?
+"""Empirical likelihood intervals for means in which a few requests have large weights.
 
-The usual interval takes what was seen for all there is: where the few heavy requests happen to agree, or happen to be missing, it is
-too sure. Here a mean is possible as long as some distribution with that mean makes what was seen likely enough, and that distribution
-may hold what was not seen: the most extreme requests that could have come.
+The usual interval relies on the sample variance: where the few heavy requests happen to agree, or happen to be missing, it is too narrow.
+Here a mean is inside the interval as long as some distribution with that mean makes the sample likely enough, and that distribution may
+include values that were not observed: the most extreme requests possible.
 
 Source: Owen, Empirical Likelihood Ratio Confidence Intervals for a Single Functional (1988); Chen, Variyath and Abraham, Adjusted
-Empirical Likelihood (2008), for the made-up requests; Karampatziakis, Langford and Mineiro, Empirical Likelihood for Contextual Bandits
+Empirical Likelihood (2008), for the pseudo-observations; Karampatziakis, Langford and Mineiro, Empirical Likelihood for Contextual Bandits
 (2020), for extremes in off-policy estimates.
 """
 
@@ -13,31 +13,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from langroute.estimators.features import Floats
+from langroute.estimators.arrays import Floats
 
 USUAL, CERTAIN = 3.841, 10.828
-"""Twice the log-likelihood that may be lost: 95 % and 99.9 % of a chi-squared variable with one degree of freedom."""
+"""Thresholds of twice the log-likelihood ratio: the 95 % and 99.9 % quantiles of chi-squared with one degree of freedom."""
 
 
 def likely_range(
     amounts: Floats, weights: Floats, extremes: Floats, *, within: tuple[float, float] = (0.0, 1.0), lost: float = USUAL
 ) -> tuple[float, float]:
-    """An interval for the mean amount over the mean weight.
+    """Return an empirical likelihood interval for the mean amount divided by the mean weight.
 
     Args:
         amounts: `(requests,)`.
         weights: `(requests,)`; all 1 for a plain mean.
-        extremes: Amounts and weights of the most extreme requests that could have come, `(extremes, 2)`. One made-up request is shared
-            out among them.
-        within: Nothing outside of this is possible.
-        lost: See `USUAL`.
+        extremes: Amounts and weights of the most extreme requests possible, `(extremes, 2)`. They share the weight of one
+            pseudo-observation.
+        within: Range of possible values, which clips the interval.
+        lost: Threshold of twice the log-likelihood ratio; see `USUAL`.
 
     Example:
         >>> low, high = likely_range(np.ones(10), np.ones(10), np.array([[0.0, 1.0], [1.0, 1.0]]))
         >>> 0.6 < low < 0.9, high
         (True, 1.0)
     """
-    # Requests that are the same count together: there are few propensities, and scores of 0 and 1.
+    # Equal requests are counted together: there are few distinct propensities, and scores are mostly 0 and 1.
     seen, many = np.unique(np.round(np.column_stack([amounts, weights]), 9), axis=0, return_counts=True)
     rows = np.concatenate([seen, extremes])
     counts = np.concatenate([many, np.full(len(extremes), 1 / len(extremes))])
@@ -46,7 +46,7 @@ def likely_range(
 
 
 def _end(rows: Floats, counts: Floats, inside: float, outermost: float, lost: float) -> float:
-    """Where between a likely and the outermost value the likelihood falls too low."""
+    """Return the value between `inside` and `outermost` at which the likelihood ratio falls below the threshold, by bisection."""
     outside = outermost
     if 2 * _fall(rows[:, 0] - outside * rows[:, 1], counts) <= lost:
         return outside
@@ -56,16 +56,16 @@ def _end(rows: Floats, counts: Floats, inside: float, outermost: float, lost: fl
             inside = between
         else:
             outside = between
-    # The made-up requests hold it a hair away from where everything is the same.
+    # The pseudo-observations keep the end slightly away from the bound where all requests are equal.
     return outermost if abs(outermost - outside) < 1e-3 else outside
 
 
 def _fall(excess: Floats, counts: Floats) -> float:
-    """How much log-likelihood is lost when the mean excess shall be 0: the largest sum of `log(1 + tilt * excess)`."""
+    """Return the loss of log-likelihood under a mean excess of 0: the maximum over `tilt` of the sum of `log(1 + tilt * excess)`."""
     least, most = float(excess.min()), float(excess.max())
     if least >= 0 or most <= 0:
         return 0.0 if least == most == 0 else np.inf
-    # Every term stays positive between these; the sum is concave, with its top where the slope is 0.
+    # Every argument of the logarithm is positive between these; the sum is concave, so Newton's method with bisection finds the maximum.
     low, high, tilt = -1 / most, -1 / least, 0.0
     for _ in range(100):
         ratio = excess / (1 + tilt * excess)

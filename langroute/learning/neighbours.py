@@ -1,4 +1,4 @@
-"""Which route did best on the requests that are most like this one?
+"""Nearest-neighbour baseline: the best route on the most similar other requests.
 
 Source: Hu et al., RouterBench (2024), section 4.1, for the nearest neighbours as a baseline.
 """
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.estimators.features import Floats, Ints
+from langroute.estimators.arrays import Floats, Ints
 
 NEIGHBOURS = 20
 AMONG = 1000
-"""Requests that neighbours are looked for among, spread evenly over the traffic."""
+"""Number of requests among which neighbours are searched, spread evenly over the traffic."""
 
 KEPT = 20_000
-"""Requests that are kept and judged; of more, every second one, every fourth, and so on."""
+"""Most requests that are kept and evaluated; of more traffic, every second request is kept, then every fourth, and so on."""
 
 SIZE = 128
 CHUNK = 256
@@ -27,9 +27,14 @@ Vectors = NDArray[np.float32]
 
 
 def vectors_of(hashes: NDArray[np.uint64], owners: Ints, count: int) -> Vectors:
-    """Words of `count` requests as signed hashed vectors of length 1, `(requests, SIZE)`.
+    """Return the words of requests as signed hashed vectors of length 1, `(requests, SIZE)`.
 
     Source: Weinberger et al., Feature Hashing (2009).
+
+    Args:
+        hashes: Hashes of words and pairs, as `word_hashes` returns them.
+        owners: Index of the request of each hash.
+        count: Number of requests.
     """
     signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
     places = owners * SIZE + (hashes % np.uint64(SIZE)).astype(np.int64)
@@ -39,10 +44,10 @@ def vectors_of(hashes: NDArray[np.uint64], owners: Ints, count: int) -> Vectors:
 
 
 class Neighbours:
-    """The best route of the most similar other requests, in hindsight, for traffic that streams by.
+    """Accumulates streamed traffic, and evaluates the best route of the most similar other requests in hindsight.
 
     Args:
-        routes: How many there are.
+        routes: Number of routes.
     """
 
     def __init__(self, routes: int) -> None:
@@ -53,7 +58,7 @@ class Neighbours:
         self._held, self._spent = 0, np.zeros(routes)
 
     def add(self, vectors: Vectors, scores: Floats, costs: Floats) -> None:
-        """Count requests in: `(requests, SIZE)`, `(requests, routes)`, `(requests, routes)`."""
+        """Add requests: vectors `(requests, SIZE)`, scores and costs `(requests, routes)`."""
         mine = slice(-self.seen % self._step, None, self._step)
         for kept, new in ((self._vectors, vectors), (self._scores, scores), (self._costs, costs)):
             kept.append(new[mine])
@@ -70,7 +75,7 @@ class Neighbours:
         self._held = len(self._vectors[0])
 
     def totals(self) -> tuple[float, float]:
-        """Sum of scores, and of costs, over all requests; what was kept stands for the rest."""
+        """Return the sum of scores and the sum of costs over all requests, extrapolated from those that were kept."""
         vectors, scores, costs = np.concatenate(self._vectors), np.concatenate(self._scores), np.concatenate(self._costs)
         among = np.linspace(0, len(vectors) - 1, min(len(vectors), AMONG)).astype(int)
         pool, known = vectors[among].T.copy(), scores[among]
@@ -80,7 +85,7 @@ class Neighbours:
         for begin in range(0, len(vectors), CHUNK):
             part = np.arange(begin, min(begin + CHUNK, len(vectors)))
             likeness = vectors[part] @ pool
-            # Nobody is a neighbour of its own.
+            # A request is not its own neighbour.
             own = np.arange(*np.searchsorted(among, [begin, part[-1] + 1]))
             likeness[among[own] - begin, own] = -np.inf
             best = (known[most_alike(likeness, near)].mean(1) - tie).argmax(1)
@@ -90,9 +95,9 @@ class Neighbours:
 
 
 def most_alike(likeness: Vectors, near: int) -> Ints:
-    """Places of the `near` largest in each row, in any order.
+    """Return the indices of the `near` largest values in each row, in any order, `(rows, near)`.
 
-    Only blocks whose largest is among the `near` largest of all blocks can hold one of them, so that most need no further look.
+    Only blocks whose maximum is among the `near` largest block maxima can contain one of them, so most blocks are skipped.
 
     Example:
         >>> most_alike(np.array([[0.1, 0.9, 0.5]], np.float32), 1).tolist()

@@ -1,9 +1,10 @@
-"""Where does a new model stand, of which few answers are scored?
+"""Placing a new route in a fitted group from a few scored answers.
 
-Its log-odds of success are a weighted sum of those of the fitted routes. Before it has answered anything it is the mean of them; each
-scored answer moves the weights towards the routes it resembles. Fifty answers place it; they would not fit a model of its own.
+Its log-odds of success are a weighted sum of those of the fitted routes. Without answers the weights are those of the mean; each scored
+answer moves them towards the routes that the new one resembles. Fifty answers place it, where they would not suffice for a model of its
+own.
 
-Source: Lord and Novick, Statistical Theories of Mental Test Scores (1968), for abilities on a common scale; Jitkrittum et al.,
+Source: Lord and Novick, Statistical Theories of Mental Test Scores (1968), for capabilities on a common scale; Jitkrittum et al.,
 Universal Model Routing for Efficient LLM Inference (2025), for placing unseen models.
 """
 
@@ -14,36 +15,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from langroute.errors import DataError
+from langroute.core.errors import DataError
+from langroute.core.records import Price
+from langroute.estimators.arrays import Floats
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Kin, Tokens, probability
-from langroute.estimators.features import Floats
 from langroute.estimators.store import Group
 from langroute.learning.traffic import Exchange
-from langroute.pricing import price_from
-from langroute.records import Price
+from langroute.routes.pricing import price_from
 
 LEAST = 20
-"""Scored answers that a newcomer needs."""
+"""Fewest scored answers of a new route."""
 
 TRUST = 10.0
-"""How strongly the weights are held at the mean of the fitted routes."""
+"""Ridge penalty that pulls the weights towards the mean of the fitted routes."""
 
 
 def place_route(group: Group, exchanges: Sequence[Exchange], route: str, price: Price) -> Group:
-    """A group with one more route, placed by a few scored answers.
+    """Return the group with one more route, placed by a few scored answers.
 
-    Operating points that are single calls may choose the newcomer at once; cascades go on as they were fitted.
+    Operating points that are single calls may select the new route at once; cascades stay as they were fitted.
 
     Args:
-        group: What was fitted.
-        exchanges: Requests that the newcomer answered.
-        route: Its name.
-        price: What it charges.
+        group: The fitted group.
+        exchanges: Requests that the new route answered.
+        route: Name of the new route.
+        price: Price of the new route.
 
     Raises:
-        ConfigurationError: The price has a rate that is none.
-        DataError: The route is there already, has no name, or has too few scored answers.
+        ConfigurationError: The price has an invalid rate.
+        DataError: The route is in the group already, has no valid name, or has too few scored answers.
     """
     estimator = group.estimator
     if not route or not route.isprintable():
@@ -69,7 +70,7 @@ def place_route(group: Group, exchanges: Sequence[Exchange], route: str, price: 
 
 
 def _resemble(logits: Floats, scores: Floats) -> tuple[Floats, float]:
-    """Logistic regression by Newton's method, held at the mean of the routes."""
+    """Return weights and shift by logistic regression with Newton's method, with a ridge penalty towards the mean of the routes."""
     count, routes = logits.shape
     rows = np.column_stack([logits, np.ones(count)])
     start = np.append(np.full(routes, 1.0 / routes), 0.0)
@@ -87,7 +88,7 @@ def _resemble(logits: Floats, scores: Floats) -> tuple[Floats, float]:
 
 
 def _tokens(tokens: Tokens, given: Floats, written: Floats, scored: Sequence[Exchange], route: str) -> Tokens:
-    """The mean of the fitted routes' expectations, times how much more or less the newcomer used."""
+    """Return the token model with the new route: the mean of the fitted routes' models, scaled to the tokens that it used."""
     routes = given.shape[1]
     own = np.array([(one.outcomes[route].input_tokens, one.outcomes[route].output_tokens) for one in scored], float)
     columns = {}

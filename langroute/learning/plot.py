@@ -1,19 +1,21 @@
-"""What does the trade of cost for quality look like?"""
+"""Plot of a replay's cost and quality as an HTML file, with Plotly."""
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from langroute.errors import DataError, MissingExtraError
-from langroute.writing import check_replaceable, check_writable, write_together
+from langroute.core.errors import DataError, MissingExtraError
+from langroute.core.plain_text import one_line
+from langroute.core.writing import check_replaceable, check_writable, write_together
 
 
 def check_plot(path: str | Path) -> None:
-    """Say what would keep a frontier from being drawn, before the long work.
+    """Check that a plot can be written; call it before a long replay.
 
     Raises:
-        DataError: The file is not named like HTML, or cannot be written.
+        DataError: The file's name does not end in `.html` or `.htm`, or the file cannot be written.
         MissingExtraError: Plotly is not installed.
     """
     file = Path(path)
@@ -35,11 +37,11 @@ def _plotly() -> Any:
 
 
 def draw(result: dict[str, Any], path: str | Path) -> None:
-    """Draw a replay's frontier of cost and quality, with its baselines, as one HTML file that loads nothing.
+    """Draw a replay's frontier of cost and quality, with its baselines, as a self-contained HTML file.
 
     Args:
-        result: What `replay` returned.
-        path: Where to write.
+        result: The result of `replay`.
+        path: The file to write.
 
     Raises:
         DataError: The file cannot be written.
@@ -74,7 +76,7 @@ def draw(result: dict[str, Any], path: str | Path) -> None:
         x=[one["cost_usd"] for one in baselines.values()],
         y=[one["quality"] for one in baselines.values()],
         mode="markers+text",
-        text=list(baselines),
+        text=[escape(one_line(name)) for name in baselines],
         textposition="bottom center",
         name="baselines",
     )

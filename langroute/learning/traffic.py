@@ -1,7 +1,7 @@
-"""What did models answer to which requests, and how good was it? One JSON object a line.
+"""Traffic files: reading of recorded requests and the outcomes of several routes, one JSON object a line.
 
-`docs/traffic.md` describes the fields. Files are read line by line (plain, gzip or Parquet), so that they need not fit in memory;
-what is wrong with a line is said with its file and number.
+`docs/traffic.md` describes the fields. Files (plain, gzip or Parquet) are streamed, so that they need not fit in memory. Errors name the
+file and the line.
 """
 
 from __future__ import annotations
@@ -12,74 +12,57 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from langroute.errors import DataError, MissingExtraError
-from langroute.quick import quick
+from langroute.core.bounded import fits, shown
+from langroute.core.errors import DataError, MissingExtraError
+from langroute.core.fast_dataclass import fast_dataclass
+from langroute.learning.recorded import Recorded, recorded_outcomes
 
 quick_loads: Callable[[bytes], Any]
 try:
-    # Comes with langchain-core, though not on every Python.
+    # A dependency of langchain-core, though not on every Python implementation.
     from orjson import loads as quick_loads
 except ImportError:
     quick_loads = json.loads
 
 LONGEST = 64 << 20
-"""Bytes of a line; a file without line ends is said, and not read into memory."""
+"""Most bytes of a line; a file without line ends gives an error rather than being read into memory."""
 
 PIECE = 1 << 17
-"""Bytes that are read at a time."""
+"""Number of bytes that are read at a time."""
 
-MOST_TOKENS = 10**12
+MOST_DEPTH = 100
+"""Deepest nesting of lists and objects in a line."""
 
-LEAST_PROPENSITY = 1e-9
-"""A choice that is rarer was never made."""
+BOMB = (256 << 20, 200)
+"""Limits against decompression bombs: a file may not unpack to both more than this many bytes and this many times its size. Text
+compresses to a tenth, similar lines to a fiftieth."""
+
+BATCH_BYTES = 512 << 20
+"""Bytes of a Parquet column that are decoded at a time. A value that is stored once may be repeated in every row."""
+
+MOST_GROUP = 2 << 30
+"""Most bytes of a row group, unpacked; writers make them of some 100 MB."""
 
 _NO_CONTENT = object()
 
 ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "AIMessageChunk", "tool", "function"})
-"""Of messages, with LangChain's names for them."""
+"""Roles of messages, with LangChain's names for them."""
 
 STEP = ("kind", "node", "team", "served")
-"""What is read of a step."""
-
-RARER = frozenset({"answer", "latency_s", "error_type", "propensity", "cost_usd"})
-"""What most outcomes do without."""
+"""Fields of a step that are read."""
 
 NESTED = ("messages", "tools", "outcomes", "step")
-"""Fields that may be text with JSON in it, in Parquet."""
+"""Fields that may be stored as JSON text in Parquet."""
 
 
-class Recorded(NamedTuple):
-    """What one route made of a request. A tuple, because millions of them are made."""
-
-    score: float | None
-    """0 for a failure to 1 for a success; `None` where nobody scored it."""
-
-    input_tokens: int
-    output_tokens: int
-    answer: str | None = None
-    """Canonical form: equal strings are equal answers; `None` where none could be read."""
-
-    has_answer: bool = False
-    """The record says what the answer was, or that none could be read."""
-
-    latency_s: float | None = None
-    error_type: str | None = None
-    propensity: float | None = None
-    """Probability with which this route was chosen, where the request was really served."""
-
-    cost_usd: float | None = None
-    """What was billed, where it is known."""
-
-
-@quick
-@dataclass(frozen=True, slots=True)
+@fast_dataclass
 class Exchange:
-    """A request and what several routes made of it."""
+    """A recorded request, and the outcomes of one or several routes."""
 
     id: str
     messages: tuple[Mapping[str, Any], ...]
@@ -91,35 +74,53 @@ class Exchange:
     """`kind`, `node`, `team`, `served` (the route that answered in production), where known."""
 
     where: str = ""
-    """File and line."""
+    """File and line, for errors."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What estimators may know beside the text: the same labels that a live step carries."""
+        """Labels for estimators, the same that a live step carries: `task=…`, `kind=…`, `node=…`."""
         found = [f"task={self.task}"] if self.task else []
         found += [f"{name}={self.step[name]}" for name in ("kind", "node") if self.step.get(name)]
         return tuple(found)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a ledger's request went to several routes, the later ones because of what the first one answered."""
+        if "served" not in self.step or len(self.outcomes) < 2:
+            return False
+        attempts = self.step.get("attempts")
+        first = next((name for name, outcome in self.outcomes.items() if outcome.propensity is not None), None)
+        return (isinstance(attempts, int) and attempts > 1) or (first is not None and first != self.step["served"])
 
 
 def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
     """Read files of recorded outcomes, one exchange at a time.
 
     Raises:
-        DataError: A file is missing or a line is broken; says which and how.
+        DataError: A file is missing, a line is broken, or an id is repeated; the message names the file and line.
     """
     for path in map(Path, paths):
-        if not path.is_file():
-            raise DataError(f"{path}: {_no_file(path)}.")
-        rows = _parquet(path) if path.suffix == ".parquet" else _lines(path)
         seen: set[int] = set()
-        for number, row in rows:
-            exchange = parse_exchange(row, f"{path}:{number}")
-            # Hashes, not ids: eight bytes a line.
+        for where, row in read_rows(path):
+            exchange = parse_exchange(row, where)
+            # Hashes rather than ids, to keep memory low.
             key = hash(exchange.id)
             if key in seen:
-                raise DataError(f"{path}:{number}: the id {exchange.id!r} was there before. Give each request its own.")
+                raise DataError(f"{where}: the id {shown(exchange.id, 100)} was there before. Give each request its own.")
             seen.add(key)
             yield exchange
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Read the lines of a file as they are, each with where it stands.
+
+    Raises:
+        DataError: The file is missing, or a line is no JSON.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: {_no_file(path)}.")
+    for number, row in _parquet(path) if path.suffix == ".parquet" else _lines(path):
+        yield f"{path}:{number}", row
 
 
 def _no_file(path: Path) -> str:
@@ -133,7 +134,7 @@ def _no_file(path: Path) -> str:
 
 
 def digest_of(path: str | Path) -> str:
-    """What a file is known by, whatever it is called: its SHA-256.
+    """Return the SHA-256 of a file's contents, in hexadecimal.
 
     Example:
         >>> import tempfile
@@ -154,13 +155,19 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            # Lines are found by C, and a gzip is unpacked in larger pieces than its own.
+            # `BufferedReader` splits lines in C, and decompresses in larger pieces than gzip's own.
             lines = io.BufferedReader(file, PIECE)
-            number = 0
+            number = unpacked = 0
+            most = max(BOMB[0], BOMB[1] * path.stat().st_size) if zipped else inf
             while line := lines.readline(LONGEST + 1):
                 number += 1
+                unpacked += len(line)
                 if len(line) > LONGEST:
                     raise DataError(f"{path}:{number}: longer than {LONGEST >> 20} MB; a line holds one request as a JSON object.")
+                if unpacked > most:
+                    raise DataError(
+                        f"{path}:{number}: unpacks to more than {BOMB[1]} times its size. If that is meant, unpack it first."
+                    )
                 if not line.isspace():
                     yield number, _loads(line, path, number)
     except (EOFError, OSError, zlib.error) as error:
@@ -168,12 +175,21 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _loads(line: bytes, path: Path, number: int) -> Any:
+    row = _parsed(line, path, number)
+    # A line with fewer brackets cannot be nested too deeply, so the walk is skipped.
+    if line.count(b"[") + line.count(b"{") > MOST_DEPTH and not fits(row, max_depth=MOST_DEPTH, max_nodes=len(line)):
+        raise DataError(f"{path}:{number}: not a JSON object: it is nested too deeply.")
+    return row
+
+
+def _parsed(line: bytes, path: Path, number: int) -> Any:
     try:
-        return quick_loads(line)
-    except ValueError:
-        # The standard library takes what is not quite JSON, and says in other words what is none at all.
+        found = quick_loads(line)
+        return found if quick_loads is not json.loads else whole(found)
+    except (ValueError, RecursionError):
+        # The standard library is more lenient than orjson, and gives the same errors on every platform.
         try:
-            return json.loads(line)
+            return whole(json.loads(line))
         except json.JSONDecodeError as error:
             said = f"{error.msg} at column {error.colno}; each line holds one whole object"
         except UnicodeDecodeError as error:
@@ -183,6 +199,20 @@ def _loads(line: bytes, path: Path, number: int) -> Any:
         except ValueError as error:
             said = str(error)
         raise DataError(f"{path}:{number}: not a JSON object: {said}.") from None
+
+
+def whole(value: Any) -> Any:
+    r"""Return a JSON value with lone surrogates in its texts replaced: models produce them, and they cannot be encoded as UTF-8.
+
+    Example:
+        >>> whole({"task": "half \ud83d", "n": [1, "x"]})
+        {'task': 'half ?', 'n': [1, 'x']}
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {whole(key): whole(inner) for key, inner in value.items()}
+    return [whole(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
@@ -197,32 +227,55 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
         if missing:
             there = ", ".join(file.schema_arrow.names)
             raise DataError(f"{path}: there is no column {' and no column '.join(missing)}. There are: {there}.")
-        for batch in file.iter_batches(1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield (
-                    number,
-                    {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None},
-                )
-    except (OSError, ValueError) as error:
+        for row in _rows(file, path):
+            number += 1
+            yield number, {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None}
+    except DataError:
+        raise
+    except (OSError, ValueError, NotImplementedError, OverflowError, MemoryError) as error:
         raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
 
 
+def _rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, decoding a bounded number of bytes at a time."""
+    for place in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(place)
+        columns = [group.column(at).total_uncompressed_size for at in range(group.num_columns)]
+        if sum(columns) > MOST_GROUP:
+            raise DataError(f"{path}: row group {place} has more than {MOST_GROUP >> 20} MB; write smaller ones.")
+        # Each row may repeat the longest value of a column, which is at most as long as the column.
+        at_once = min(1000, max(1, BATCH_BYTES // max(*columns, 1)))
+        for batch in file.iter_batches(at_once, row_groups=[place]):
+            # Python objects are larger than Arrow's, so a batch of long rows is converted row by row.
+            parts = [batch] if batch.nbytes <= LONGEST else (batch.slice(row, 1) for row in range(batch.num_rows))
+            for part in parts:
+                if part.nbytes > LONGEST:
+                    raise DataError(
+                        f"{path}: row group {place} has a row of more than {LONGEST >> 20} MB; a row holds one request."
+                    )
+                yield from part.to_pylist()
+
+
 def _decoded(value: Any) -> Any:
-    """Nested fields may be stored as JSON text: Parquet wants one type a column."""
+    """Return a nested field, parsed where it is stored as JSON text; Parquet allows one type per column."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
-            return json.loads(value)
+            found = whole(json.loads(value))
         except (ValueError, RecursionError):
             return value
+        return found if fits(found, max_depth=MOST_DEPTH, max_nodes=len(value)) else value
     return value
 
 
 def parse_exchange(row: Any, where: str = "line") -> Exchange:
-    """Check a line and make it an exchange.
+    """Return a line's object as an exchange, after checking its fields.
+
+    Args:
+        row: The parsed JSON object.
+        where: File and line, for errors.
 
     Raises:
-        DataError: A field is missing or has a value that cannot be.
+        DataError: A field is missing or invalid.
 
     Example:
         >>> parse_exchange({"id": "1", "messages": [{"role": "user", "content": "Hi."}],
@@ -234,7 +287,7 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
     get = row.get
     identity = get("id")
     if not isinstance(identity, (str, int)) or isinstance(identity, bool) or identity == "":
-        said = "is missing" if identity in (None, "") else f"is {identity!r}"
+        said = "is missing" if identity in (None, "") else f"is {shown(identity, 100)}"
         raise DataError(f"{where}: `id` {said}; give each request its own text.")
     messages = get("messages")
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
@@ -254,14 +307,10 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
     if step:
         for name in STEP:
             _label(step.get(name), where, name)
-    # Parquet fills the routes that other rows have with nulls.
-    found = {route: _recorded(outcome, where, route) for route, outcome in outcomes.items() if outcome is not None}
-    if not found:
-        raise DataError(f"{where}: `outcomes` maps at least one route to what it made of the request.")
     return Exchange(
         str(identity),
         tuple(messages),
-        found,
+        recorded_outcomes(outcomes, where),
         _label(get("source"), where, "source"),
         _label(get("task"), where, "task"),
         tuple(tools),
@@ -271,14 +320,14 @@ def parse_exchange(row: Any, where: str = "line") -> Exchange:
 
 
 def _label(value: Any, where: str, name: str) -> str:
-    """A name that somebody gave, as text; empty where there is none."""
+    """Return an optional label as text, empty where there is none; raise `DataError` for another type."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, (int, float)):
         return str(value)
-    raise DataError(f"{where}: `{name}` is {value!r}; give a text, or leave it out.")
+    raise DataError(f"{where}: `{name}` is {shown(value, 100)}; give a text, or leave it out.")
 
 
 def _is_message(message: Any) -> bool:
@@ -290,7 +339,7 @@ def _is_message(message: Any) -> bool:
     content = message.get("content", _NO_CONTENT)
     if isinstance(content, list):
         return all(isinstance(block, (str, dict, Mapping)) for block in content)
-    # A message that only calls tools may have none.
+    # A message that only calls tools may have no content.
     return isinstance(content, str) or content is None or (content is _NO_CONTENT and bool(message.get("tool_calls")))
 
 
@@ -298,55 +347,6 @@ def _is_tool(tool: Any) -> bool:
     return isinstance(tool, str) or (isinstance(tool, (dict, Mapping)) and isinstance(tool.get("function", tool), (dict, Mapping)))
 
 
-def _recorded(outcome: Any, where: str, route: str) -> Recorded:
-    if not route or not route.isprintable():
-        raise DataError(f"{where}: `outcomes` has {route!r} for a route; give each route a name that can be printed.")
-    if not isinstance(outcome, (dict, Mapping)):
-        raise DataError(f"{where}: outcomes.{route} is an object with `score`, `input_tokens` and `output_tokens`.")
-    get = outcome.get
-    score, given, written = get("score"), get("input_tokens"), get("output_tokens")
-    if score is not None and not (_is_number(score) and 0 <= score <= 1):
-        raise DataError(f"{where}: outcomes.{route}.score is {score!r}; a score is a number from 0 to 1.")
-    if not (type(given) is int and 0 <= given <= MOST_TOKENS):
-        given = _tokens(given, f"{where}: outcomes.{route}.input_tokens")
-    if not (type(written) is int and 0 <= written <= MOST_TOKENS):
-        written = _tokens(written, f"{where}: outcomes.{route}.output_tokens")
-    if RARER.isdisjoint(outcome):
-        return Recorded(None if score is None else float(score), given, written)
-    answer, latency, propensity = get("answer"), get("latency_s"), get("propensity")
-    if latency is not None and not (_is_number(latency) and 0 <= latency < inf):
-        raise DataError(f"{where}: outcomes.{route}.latency_s is {latency!r}; give seconds from 0 up.")
-    paid = get("cost_usd")
-    if paid is not None and not (_is_number(paid) and 0 <= paid < inf):
-        raise DataError(f"{where}: outcomes.{route}.cost_usd is {paid!r}; give USD from 0 up, or leave it out.")
-    if propensity is not None and not (_is_number(propensity) and LEAST_PROPENSITY <= propensity <= 1):
-        raise DataError(
-            f"{where}: outcomes.{route}.propensity is {propensity!r}; a propensity is above 0 (at least {LEAST_PROPENSITY:g}) and at most 1."
-        )
-    return Recorded(
-        None if score is None else float(score),
-        given,
-        written,
-        None if answer is None else str(answer),
-        "answer" in outcome,
-        latency,
-        get("error_type"),
-        propensity,
-        paid,
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float or (isinstance(value, (int, float)) and not isinstance(value, bool))
-
-
-def _tokens(value: Any, where: str) -> int:
-    """Whole tokens; Parquet and spreadsheets write them as 12.0."""
-    if not _is_number(value) or not 0 <= value <= MOST_TOKENS or value != int(value):
-        raise DataError(f"{where} is {value!r}; give whole tokens from 0 up.")
-    return int(value)
-
-
 def known_routes(exchanges: Sequence[Exchange]) -> tuple[str, ...]:
-    """Every route that some exchange has a scored outcome of, by name."""
+    """Return the sorted names of all routes with a scored outcome."""
     return tuple(sorted({route for one in exchanges for route, outcome in one.outcomes.items() if outcome.score is not None}))

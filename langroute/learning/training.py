@@ -1,6 +1,6 @@
-"""How are the estimators' numbers found? The only part that needs scikit-learn.
+"""Training of the estimators' component models; the only module that needs scikit-learn.
 
-Everything here is deterministic: the same data and seed give the same bytes.
+Training is deterministic: the same data and seed give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
+from langroute.estimators.arrays import Floats, Ints
+from langroute.estimators.char_ngrams import SLOTS, Letters, owned, pair_counts, weighed
 from langroute.estimators.documents import Document
-from langroute.estimators.features import Batch, Floats, Ints, Vocabulary, label_hash, word_hashes
-from langroute.estimators.letters import SLOTS, Letters, owned, pair_counts, weighed
+from langroute.estimators.embedding_features import Sense
+from langroute.estimators.features import Batch, label_hash, word_hashes
 from langroute.estimators.linear import Linear, Weighting
-from langroute.estimators.sense import Sense
 from langroute.estimators.trees import Forest
+from langroute.estimators.vocabulary import HashedVocabulary
 
 
 def need_sklearn() -> None:
-    """Say what to install where scikit-learn is missing.
+    """Check that scikit-learn and SciPy are installed.
 
     Raises:
-        MissingExtraError: It is.
+        MissingExtraError: One of them is not; the message says what to install.
     """
     try:
         import scipy  # noqa: F401
@@ -37,9 +39,9 @@ def need_sklearn() -> None:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread meanwhile.
+    """Return a context manager that limits BLAS to one thread.
 
-    The same bytes then, however many cores there are; and the matrices are small, so that threads would mostly wait for each other.
+    The result then does not depend on the number of cores. The matrices are small, so more threads would hardly be faster.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -47,8 +49,8 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def vocabulary_of(documents: Sequence[Document], most: int = 120_000, least: int = 2) -> Vocabulary:
-    """The words and pairs that occur in enough documents, the most frequent where there are too many."""
+def vocabulary_of(documents: Sequence[Document], most: int = 120_000, least: int = 2) -> HashedVocabulary:
+    """Return the vocabulary of words and word pairs that occur in at least `least` documents, the `most` frequent ones, and all labels."""
     hashes, owners = word_hashes(documents)
     order = np.lexsort((owners, hashes))
     hashes, owners = hashes[order], owners[order]
@@ -57,11 +59,11 @@ def vocabulary_of(documents: Sequence[Document], most: int = 120_000, least: int
     known, frequency = np.unique(hashes[first], return_counts=True)
     known, frequency = known[frequency >= least], frequency[frequency >= least]
     labels = sorted({label_hash(label) for document in documents for label in document.labels})
-    return Vocabulary(known[np.argsort(-frequency, kind="stable")][:most], labels)
+    return HashedVocabulary(known[np.argsort(-frequency, kind="stable")][:most], labels)
 
 
-def weighting_of(batch: Batch, vocabulary: Vocabulary) -> Weighting:
-    """How rare each word is in these requests."""
+def weighting_of(batch: Batch, vocabulary: HashedVocabulary) -> Weighting:
+    """Return the inverse document frequencies of a batch."""
     seen = np.bincount(batch.buckets, minlength=vocabulary.width)
     rarity = np.log((1 + len(batch)) / (1 + seen)) + 1
     rarity[len(vocabulary) :] = 1
@@ -69,25 +71,25 @@ def weighting_of(batch: Batch, vocabulary: Vocabulary) -> Weighting:
 
 
 def matrix_of(batch: Batch, values: Floats, width: int) -> Any:
-    """The batch as a SciPy sparse matrix, `(requests, buckets)`."""
+    """Return the batch as a SciPy sparse matrix, `(requests, buckets)`."""
     from scipy.sparse import csr_matrix
 
     return csr_matrix((values, batch.buckets, batch.starts), shape=(len(batch), width))
 
 
 def fit_linear(matrix: Any, scores: Floats, strength: float = 1.0) -> Linear:
-    """Logistic regression of all routes at once.
+    """Fit a logistic regression of all routes at once, with a ridge penalty, by L-BFGS.
 
     Args:
         matrix: Weighted words, `(requests, buckets)`, sparse.
-        scores: 0 to 1, `(requests, routes)`; NaN where a route has no outcome.
-        strength: Weight of the data against the pull towards zero.
+        scores: Scores from 0 to 1, `(requests, routes)`; NaN where a route has no outcome.
+        strength: Weight of the data relative to the ridge penalty.
     """
     from scipy.optimize import minimize
 
     known = np.isfinite(scores)
     target = np.where(known, scores, 0.0)
-    # Only buckets that occur get a weight.
+    # Only buckets that occur get weights.
     used = np.flatnonzero(np.diff(matrix.tocsc().indptr))
     small = matrix[:, used].tocsr()
     across = small.T.tocsr()
@@ -106,7 +108,7 @@ def fit_linear(matrix: Any, scores: Floats, strength: float = 1.0) -> Linear:
         slope = np.vstack([strength * (across @ errors) + weights[:-1], strength * errors.sum(0)])
         return total, slope.ravel()
 
-    # Log-odds beyond 700 are as good as certain.
+    # The exponential overflows for log-odds below -700, where the probability is 0 anyway.
     with np.errstate(over="ignore"):
         found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 60, "maxcor": 8, "ftol": 1e-6})
     weights = found.x.reshape(-1, routes)
@@ -116,16 +118,16 @@ def fit_linear(matrix: Any, scores: Floats, strength: float = 1.0) -> Linear:
 
 
 SCALE = 3.0
-"""Vectors of length 1 are that long where their weights are pulled towards zero."""
+"""Scale of the vectors in the regression, which sets the strength of the ridge penalty on their weights."""
 
 
 def fit_sense(vectors: Floats, scores: Floats, probe: Floats) -> Sense:
-    """Logistic regression of all routes at once, on vectors.
+    """Fit a logistic regression of all routes at once on embedding vectors.
 
     Args:
-        vectors: Of length 1, `(requests, dimensions)`.
-        scores: 0 to 1, `(requests, routes)`; NaN where a route has no outcome.
-        probe: See `Sense.probe`.
+        vectors: Vectors of length 1, `(requests, dimensions)`.
+        scores: Scores from 0 to 1, `(requests, routes)`; NaN where a route has no outcome.
+        probe: Vector of the probe text, `(dimensions,)`; see `Sense.probe`.
     """
     from scipy.sparse import csr_matrix
 
@@ -135,33 +137,33 @@ def fit_sense(vectors: Floats, scores: Floats, probe: Floats) -> Sense:
 
 
 OWN = 150
-"""Requests that must carry a label before it gets weights of its own."""
+"""Fewest requests with a label, and without it, for the label to get weights of its own."""
 
 BIAS = 0.3
-"""Weight of the constant beside pairs of length 1 together."""
+"""Value of the constant feature beside bigram vectors of length 1; it sets the ridge penalty on the bias."""
 
 PULLS = (3.0, 10.0, 30.0, 100.0)
-"""Pulls towards zero that are tried for them."""
+"""Ridge penalties that are tried for each label."""
 
 
 def fit_letters(documents: Sequence[Document], errors: Floats) -> tuple[Letters | None, Floats]:
-    """Ridge regression of what other models got wrong on pairs of letters, for each label that many requests carry.
+    """Fit a ridge regression of the residuals on byte bigrams, for each label that many requests carry.
 
-    A label's pull is the one that leaves the least error on requests left out one by one. A label has weights only where that
-    is less than without them.
+    The ridge penalty of a label is the one with the smallest leave-one-out error. A label gets weights only where that error is smaller
+    than without them.
 
-    Source: Allen, The Relationship between Variable Selection and Data Augmentation (1974), for leaving one out without fitting again.
+    Source: Allen, The Relationship between Variable Selection and Data Augmentation (1974), for the leave-one-out error in closed form.
 
     Args:
         documents: The requests.
-        errors: Score less estimated success on requests not seen, `(requests, routes)`; NaN where a route has no outcome.
+        errors: Score minus cross-fitted success, `(requests, routes)`; NaN where a route has no outcome.
 
     Returns:
-        The model, and what it adds to requests that were left out, `(requests, routes)`.
+        The model, or `None` where no label gets weights; and its leave-one-out corrections, `(requests, routes)`.
     """
     errors = np.nan_to_num(errors)
     carried = Counter(label for document in documents for label in document.labels)
-    # What nearly all requests carry tells none apart.
+    # A label that nearly all requests carry distinguishes none.
     large = sorted(label_hash(label) for label, many in carried.items() if OWN <= many <= len(documents) - OWN)
     members = owned(documents, {label: place for place, label in enumerate(large)})
     kept: dict[int, _Own] = {}
@@ -176,7 +178,7 @@ def fit_letters(documents: Sequence[Document], errors: Floats) -> tuple[Letters 
     weights = np.stack([own.weights for own in kept.values()])
     model = Letters(
         np.stack([own.rarity for own in kept.values()]),
-        # As they are stored, so that what is calibrated is what ships.
+        # Rounded as they are stored, so that the calibrated model is the one that is saved.
         weights[:, :SLOTS].astype(np.float16).astype(np.float32),
         weights[:, SLOTS],
         {label: place for place, label in enumerate(kept)},
@@ -191,13 +193,13 @@ class _Own:
     rarity: NDArray[np.float32]
     weights: Floats
     left_out: Floats
-    """What they add to requests left out, `(requests, routes)`."""
+    """Leave-one-out corrections, `(requests, routes)`."""
 
 
 def _fit_own(texts: Sequence[str], errors: Floats) -> _Own | None:
     counts = np.concatenate(list(pair_counts(texts)))
     rarity = (np.log((1 + len(counts)) / (1 + (counts > 0).sum(0))) + 1).astype(np.float32)
-    # The last column is the bias: pulled like a weight, only less.
+    # The last column is the bias, with a weaker penalty than a weight.
     rows = np.column_stack([weighed(counts, rarity), np.full(len(counts), BIAS)]).astype(float)
     _, spread, directions = np.linalg.svd(rows, full_matrices=False)
     turned = rows @ directions.T
@@ -216,7 +218,7 @@ def _fit_own(texts: Sequence[str], errors: Floats) -> _Own | None:
 
 
 def fit_projection(matrix: Any, words: int, size: int, seed: int) -> NDArray[np.float32]:
-    """The directions in which requests differ most, `(buckets, size)`; labels have none.
+    """Return the leading right singular vectors of the weighted words, `(buckets, size)`; rows of labels are zero.
 
     Source: Deerwester et al., Indexing by Latent Semantic Analysis (1990).
     """
@@ -231,7 +233,16 @@ def fit_projection(matrix: Any, words: int, size: int, seed: int) -> NDArray[np.
 
 
 def fit_forest(features: Floats, scores: Floats, *, trees: int, leaf: int, depth: int, seed: int) -> Forest:
-    """Extremely randomised trees; `scores` have no gaps."""
+    """Fit a forest of extremely randomised trees.
+
+    Args:
+        features: Features, `(requests, features)`.
+        scores: Scores without NaN, `(requests, routes)`.
+        trees: Number of trees.
+        leaf: Fewest requests in a leaf.
+        depth: Largest depth of a tree.
+        seed: Seed of the trees.
+    """
     from sklearn.ensemble import ExtraTreesRegressor
 
     model = ExtraTreesRegressor(trees, min_samples_leaf=leaf, max_depth=depth, max_features=0.3, random_state=seed, n_jobs=2)
@@ -240,7 +251,7 @@ def fit_forest(features: Floats, scores: Floats, *, trees: int, leaf: int, depth
 
 
 def _flat(model: Any, routes: int) -> Forest:
-    """All trees in one set of arrays, renumbered so that the right child stands next to the left."""
+    """Return all trees in one set of arrays, nodes renumbered so that a right child follows its left sibling."""
     roots, parts, offset, depth = [], [], 0, 0
     for tree in (one.tree_ for one in model.estimators_):
         order, place = [0], 0
@@ -270,12 +281,12 @@ def _flat(model: Any, routes: int) -> Forest:
         feature.astype(np.int32),
         threshold.astype(np.float32),
         left_child.astype(np.int32),
-        # As it is stored, so that what is calibrated is what ships.
+        # Rounded as it is stored, so that the calibrated model is the one that is saved.
         value.astype(np.float16).astype(np.float32),
         depth,
     )
 
 
 def folds(count: int, parts: int, seed: int) -> Ints:
-    """Which fold each request belongs to, `(requests,)`."""
+    """Return the fold of each request, balanced and shuffled, `(requests,)`."""
     return np.random.default_rng(seed).permutation(np.arange(count) % parts)

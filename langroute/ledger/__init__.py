@@ -1,4 +1,4 @@
-"""Where are decisions, calls, tasks and outcomes kept?"""
+"""Ledgers: storage for decisions, calls, tasks and outcomes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def open_ledger(where: Any, **options: Any) -> SqlLedger:
-    """Open a ledger by a path or a URL.
+    """Open a ledger by path or URL.
 
     Args:
         where: A path (SQLite), or a URL: `sqlite:///file.db`, `postgresql://user@host/database`.
-        options: What else a `SqlLedger` takes.
+        options: Further arguments of `SqlLedger`.
 
     Raises:
         LedgerError: It cannot be opened.
@@ -25,10 +25,17 @@ def open_ledger(where: Any, **options: Any) -> SqlLedger:
         ...     ledger.level
         'metadata'
     """
-    # SQLAlchemy takes a fifth of a second to import: only who keeps a ledger in a database pays for it.
+    # SQLAlchemy takes 0.2 s to import, so it is imported only where a ledger in a database is opened.
+    from langroute.ledger.resolve import note_opened
     from langroute.ledger.sql import SqlLedger
 
-    return SqlLedger(where, **options)
+    ledger = SqlLedger(where, **options)
+    note_opened(where, ledger)
+    return ledger
 
 
 __all__ = ["open_ledger"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

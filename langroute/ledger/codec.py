@@ -1,17 +1,19 @@
-"""How does a decision become JSON, and the same decision again?
+"""JSON encoding and decoding of decisions.
 
-Only what differs from the default is written, so that a usual decision takes a few hundred bytes.
+Only values that differ from the defaults are written, so that a typical decision takes a few hundred bytes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
-from langroute.errors import DataError
-from langroute.records import Attempt, Decision, Failure, Selection, Signals, Step, Stored, Usage, Verdict
+from langroute.core.errors import DataError
+from langroute.core.records import Attempt, Decision, Failure, Selection, Signals, Step, Stored, Usage, Verdict
+from langroute.core.storable import sound, text_of
+from langroute.ledger.fitting import fitted_part
 
 _NESTED: dict[type, dict[str, type]] = {
     Decision: {"step": Step, "attempts": Attempt},
@@ -20,8 +22,14 @@ _NESTED: dict[type, dict[str, type]] = {
     Stored: {"usage": Usage},
 }
 _MESSAGES: dict[type, tuple[str, ...]] = {Attempt: ("answer",), Decision: ("messages",)}
-_NEVER: dict[type, tuple[str, ...]] = {Attempt: ("error", "parsed"), Step: ("asked",)}
-"""An exception cannot be brought back; what was parsed is in the answer; a hash of this process says nothing to another."""
+_NEVER: dict[type, tuple[str, ...]] = {
+    Attempt: ("error", "parsed"),
+    Step: ("turn_hash", "prefixes"),
+    Selection: ("memory",),
+    Decision: ("memory",),
+}
+"""Fields that are not encoded: an exception cannot be restored, a parsed value is in the answer, and a hash of this process is
+meaningless in another."""
 
 
 def _default(field: Any) -> Any:
@@ -40,7 +48,7 @@ _SEQUENCES[Decision].add("attempts")
 
 
 def plain(record: Any) -> dict[str, Any]:
-    """A record as plain values.
+    """Return a record as plain values.
 
     Example:
         >>> plain(Decision("d1", Step("title"), "small", ()))
@@ -73,23 +81,49 @@ def _plain_value(value: Any) -> Any:
     return str(value)
 
 
+MOST_CHARACTERS = 16 << 20
+"""Most characters of the JSON of one record."""
+
+TOO_LARGE = "what was said was not kept: it is too large, or nested too deeply"
+
+
 def dumps(record: Decision, clean: Callable[[Any], Any] | None = None) -> str:
-    """A decision as JSON.
+    """Encode a decision as JSON; messages and answers are left out where they cannot be encoded or are too large.
 
     Args:
         record: The decision.
         clean: Called with the plain values before they are written; redaction at level `full`.
     """
-    values = plain(record)
-    # Escaped: half a surrogate pair and a NUL, which models do write, cannot be stored otherwise.
-    return json.dumps(clean(values) if clean is not None else values, separators=(",", ":"), default=str)
+    try:
+        values = plain(record)
+        return as_json(clean(values) if clean is not None else values)
+    except Exception:  # noqa: BLE001 - what a model was told may be anything: cyclic, a megabyte deep, with a `__str__` that raises
+        bare = replace(fitted_part(record.without_text()), metadata={}, problems=(*record.problems, TOO_LARGE))
+        values = plain(bare)
+        return as_json(clean(values) if clean is not None else values)
+
+
+def as_json(values: Any) -> str:
+    """Encode plain values as JSON that every parser reads.
+
+    Raises:
+        DataError: It is too large, or nested too deeply.
+    """
+    try:
+        # Escaped: lone surrogates and NUL characters, which models do write, cannot be stored otherwise.
+        text = json.dumps(values, separators=(",", ":"), default=text_of, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        text = json.dumps(sound(values), separators=(",", ":"), allow_nan=False)
+    if len(text) > MOST_CHARACTERS:
+        raise DataError("It is too large to be kept.")
+    return text
 
 
 def loads(text: str) -> Decision:
-    """The decision again.
+    """Decode a decision.
 
     Raises:
-        DataError: The text is no decision.
+        DataError: The text is not a decision.
 
     Example:
         >>> decision = Decision("d1", Step("title", thread="t"), "small", (Attempt(Selection("small"), cost_usd=0.25),))
@@ -98,9 +132,19 @@ def loads(text: str) -> Decision:
     """
     try:
         found: Decision = _build(Decision, json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"A stored decision cannot be read: {type(error).__name__}: {error}") from error
     return found
+
+
+def restored(kind: type, values: Mapping[str, Any]) -> Any:
+    """Return the record that `plain` made plain values of.
+
+    Example:
+        >>> restored(Selection, plain(Selection("small", "cheapest")))
+        Selection(route='small', reason='cheapest', propensity=1.0, provisional=False, confidence=None, wait_s=0.0, switch_cost_usd=None)
+    """
+    return _build(kind, values)
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:
@@ -109,7 +153,7 @@ def _build(kind: type, values: Mapping[str, Any]) -> Any:
     out: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            # Written by a newer version of langroute; what this one knows of it is still true.
+            # Written by a newer version of langroute; the fields that this version knows are still valid.
             continue
         inner = nested.get(name)
         if inner is not None and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What can be known of calls and tasks beside decisions? The facts that a tracker sees, and what they add up to."""
+"""Records of calls and tasks, the `TaskLedger` protocol, and the totals computed from them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from langroute.context import Task
-from langroute.records import Decision, Outcome, Usage
+from langroute.core.records import TOKENS, Decision, Outcome, Usage
+from langroute.core.resolve_task import LABELS, label_keys, label_of, resolve_task
+from langroute.core.storable import text_of
+from langroute.core.task_context import Task
 
 HITS = ("hit", "semantic_hit")
-"""What the response cache says when it gave the answer."""
+"""Cache statuses of an answer from the response cache."""
 
 JUDGE_TAG = "langroute:judge"
 """Tag of a model call that checks another one's answer."""
 
 
+JUDGED = "shadow_judge"
+"""Key of the outcomes that say how a shadow's judge scored the answer of the route in use; they decide nothing."""
+
+PAID = ("model", "judge", "shadow")
+"""Kinds of calls that are billed."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call that was seen, whoever made it."""
+    """One observed call, made by a router or by anything else."""
 
     task_id: str
     what: str = "model"
-    """`model`, `judge` (a model call that checks another one's answer), `tool` or `retriever`."""
+    """`model`, `judge` (a model call that checks another one's answer), `shadow` (one whose answer nobody waits for), `tool`, `retriever`, or
+    `subtask` (an attempt at a whole subtask, whose model calls are recorded beside it and billed there)."""
 
     at: float = 0.0
-    """When it began, seconds since the epoch."""
+    """Start time in seconds since the epoch."""
 
     run_id: str | None = None
     decision_id: str | None = None
@@ -41,10 +51,10 @@ class CallRecord:
     usage: Usage | None = None
     cost_usd: float | None = None
     verify_usd: float | None = 0.0
-    """What checking its answer cost; `None` if unknown."""
+    """Cost of checking its answer; `None` if unknown."""
 
     cost_basis: str | None = None
-    """`router`, `list` (list price), `own` (the user's price), `cache` (nothing was billed), `decision` (billed with the decision
+    """`router`, `list` (list price), `own` (the user's price), `stated` (by the provider), `cache` (nothing was billed), `decision` (billed with the decision
     it checked), `refused` (an error that is not billed); `None` where the price is unknown."""
 
     latency_s: float = 0.0
@@ -54,22 +64,22 @@ class CallRecord:
     """`hit` or `semantic_hit` when the answer came from a response cache."""
 
     kept: bool = True
-    """Its answer was used."""
+    """Whether its answer was used."""
 
     retry: bool = False
-    """The same call had been tried before."""
+    """Whether the same call had been tried before."""
 
     score: float | None = None
     messages: Sequence[Any] = ()
-    """What was asked; kept at level `full` only."""
+    """The input; stored at level `full` only."""
 
     answer: Any = None
-    """What was answered; kept at level `full` only."""
+    """The output; stored at level `full` only."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """That a task began or ended."""
+    """The start or the end of a task."""
 
     id: str
     state: str | None = None
@@ -84,7 +94,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What part of a task went to one route, model, node or kind of step."""
+    """The part of a task that went to one route, model, node or kind of step."""
 
     calls: int = 0
     errors: int = 0
@@ -95,7 +105,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class TaskTotals:
-    """What a task came to. Costs sum what is known; `unknown_costs` counts the calls they leave out."""
+    """Totals of one task. Costs sum what is known; `unknown_costs` counts the calls they leave out."""
 
     id: str
     kind: str | None = None
@@ -127,50 +137,53 @@ class TaskTotals:
 
 @runtime_checkable
 class TaskLedger(Protocol):
-    """A ledger that also keeps what a tracker sees, and says what a task came to."""
+    """A ledger that also stores what a tracker observes, and returns the totals of a task."""
 
     def record(self, decision: Decision) -> None:
-        """Keep a decision."""
+        """Store a decision."""
         ...
 
     def record_outcome(self, outcome: Outcome) -> None:
-        """Keep an outcome."""
+        """Store an outcome."""
         ...
 
     def record_call(self, call: CallRecord | Callable[[], CallRecord]) -> None:
-        """Keep a call that no router of this ledger made; a function that tells it is called off the caller's path if possible."""
+        """Store a call that no router of this ledger made.
+
+        A callable that returns the record is called off the caller's path if possible.
+        """
         ...
 
     def record_task(self, task: TaskRecord) -> None:
-        """Keep that a task began or ended."""
+        """Store the start or the end of a task."""
         ...
 
     def claim(self, decision_id: str, task_id: str) -> None:
-        """Say to which task a decision belongs, before or after it is recorded."""
+        """Assign a decision to a task, before or after the decision is recorded."""
         ...
 
     def knows(self, decision_id: str) -> bool:
-        """The decision was recorded here a short time ago. Looks at memory only."""
+        """Return whether the decision was recorded here recently. Reads memory only."""
         ...
 
     def thread_task(self, thread: str) -> str:
-        """The id of the task that a conversation is, where it was given no other name."""
+        """Return the task id of a thread that was given no other task id."""
         ...
 
     def task(self, task_id: str) -> TaskTotals | None:
-        """What the task came to, or `None`."""
+        """Return the totals of a task, or `None`."""
         ...
 
     def flush(self) -> None:
-        """Return when all that was recorded is kept."""
+        """Block until everything recorded so far is stored."""
         ...
 
 
 def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
-    """The attempts of a decision as calls.
+    """Return the attempts of a decision as calls; the closing text of a used-up budget is none.
 
     Example:
-        >>> from langroute.records import Attempt, Selection, Step
+        >>> from langroute.core.records import Attempt, Selection, Step
         >>> decision = Decision("d1", Step("title"), "small", (Attempt(Selection("small"), cost_usd=0.1, model="m"),))
         >>> [(call.route, call.step_kind, call.cost_usd) for call in calls_of(decision, "t1")]
         [('small', 'title', 0.1)]
@@ -179,18 +192,25 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
     found = []
     before: str | None = None
     for index, attempt in enumerate(decision.attempts):
+        if attempt.is_closing:
+            continue
         checks = [verdict.cost_usd for verdict in attempt.verdicts]
+        verify_usd: float | None = None if None in checks else sum(checks)  # type: ignore[arg-type]
+        if decision.subtask and verify_usd != 0:
+            found.append(_check_of(decision, task_id, index, verify_usd))
+            verify_usd = 0.0
         hit = attempt.cache if attempt.cache in HITS else None
         is_kept = attempt is kept
         found.append(
             CallRecord(
                 task_id,
+                "subtask" if decision.subtask else "model",
                 at=decision.started_at,
                 run_id=decision.run_id if is_kept else None,
                 decision_id=decision.id,
                 attempt=index,
                 route=attempt.route,
-                model=attempt.model,
+                model=attempt.model or attempt.asked_model,
                 provider=attempt.provider or _text(decision.metadata.get("ls_provider")),
                 tier=attempt.tier or (decision.tier if attempt.route == decision.route else None),
                 node=step.node,
@@ -198,7 +218,7 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
                 agent=step.agent,
                 usage=attempt.usage,
                 cost_usd=attempt.cost_usd,
-                verify_usd=None if None in checks else sum(checks),  # type: ignore[arg-type]
+                verify_usd=verify_usd,
                 cost_basis=_basis(attempt.cost_usd, hit),
                 latency_s=attempt.latency_s,
                 first_token_s=attempt.first_token_s,
@@ -213,11 +233,29 @@ def calls_of(decision: Decision, task_id: str) -> list[CallRecord]:
     return found
 
 
+def _check_of(decision: Decision, task_id: str, index: int, cost_usd: float | None) -> CallRecord:
+    """Return the paid checks of an attempt at a subtask as a call: they are nobody else's."""
+    step = decision.step
+    return CallRecord(
+        task_id,
+        "judge",
+        at=decision.started_at,
+        decision_id=decision.id,
+        attempt=index,
+        node=step.node,
+        step_kind=step.kind,
+        agent=step.agent,
+        cost_usd=cost_usd,
+        cost_basis=_basis(cost_usd, None),
+        kept=False,
+    )
+
+
 def avoided_usd(decision: Decision) -> float | None:
-    """What the call would have cost that a stored answer took the place of: what it cost when it was made, else the baseline.
+    """Return the cost that a cache hit avoided: what the call cost when it was made, else the baseline.
 
     Example:
-        >>> from langroute.records import Attempt, Selection, Step
+        >>> from langroute.core.records import Attempt, Selection, Step
         >>> hit = Attempt(Selection("small"), cost_usd=0.0, cache="hit")
         >>> avoided_usd(Decision("d1", Step(), "small", (hit,), cache="hit", baseline_cost_usd=0.25))
         0.25
@@ -240,8 +278,8 @@ def _basis(cost_usd: float | None, cache: str | None) -> str | None:
 
 
 def only_chosen(decision: Decision) -> bool:
-    """Nothing was called: the decision picked a branch of a graph."""
-    attempts = decision.attempts
+    """Return whether the decision called no model: it only picked a branch of a graph, or its budget was used up before."""
+    attempts = [attempt for attempt in decision.attempts if not attempt.is_closing]
     if len(attempts) != 1:
         return not attempts
     attempt = attempts[0]
@@ -256,7 +294,7 @@ def only_chosen(decision: Decision) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How often a decision changed course."""
+    """Numbers of retries, fallbacks and escalations of a decision."""
 
     retries: int = 0
     fallbacks: int = 0
@@ -264,10 +302,10 @@ class Changes:
 
 
 def changes_of(decision: Decision) -> Changes:
-    """How often a decision tried again (same route), fell back (after an error) and escalated (after a rejected answer).
+    """Count the retries (same route), fallbacks (after an error) and escalations (after a rejected answer) of a decision.
 
     Example:
-        >>> from langroute.records import Attempt, Selection, Step
+        >>> from langroute.core.records import Attempt, Selection, Step
         >>> weak, strong = Attempt(Selection("small"), score=0.1), Attempt(Selection("large"), score=1.0)
         >>> changes_of(Decision("d1", Step(), "large", (weak, strong)))
         Changes(retries=0, fallbacks=0, escalations=1)
@@ -285,7 +323,7 @@ def changes_of(decision: Decision) -> Changes:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """For whom a call was made."""
+    """Labels of a call: whom and what it was made for."""
 
     team: str | None = None
     project: str | None = None
@@ -294,86 +332,62 @@ class Labels:
     user: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
 
+    def or_else(self, others: Labels) -> Labels:
+        """Return these labels, with those of another record where they say nothing.
+
+        Example:
+            >>> Labels(team="search").or_else(Labels("care", user="Ada"))
+            Labels(team='search', project=None, environment=None, task_kind=None, user='Ada', others={})
+        """
+        return Labels(
+            self.team or others.team,
+            self.project or others.project,
+            self.environment or others.environment,
+            self.task_kind or others.task_kind,
+            self.user or others.user,
+            {**others.others, **self.others} if others.others else self.others,
+        )
+
 
 def labels_of(task: Task | None, metadata: Mapping[str, Any], kind: str | None = None) -> Labels:
-    """Read labels from the task around a call, then from its run's metadata (`langroute_team` or `team`, and so on).
+    """Read labels from the task around a call, then from its run's metadata (`langroute_team`, `team_id` or `team`, and so on).
 
     Example:
         >>> labels_of(Task("t1", "support", {"team": "search", "release": "7"}), {"environment": "prod"})
         Labels(team='search', project=None, environment='prod', task_kind='support', user=None, others={'release': '7'})
     """
     tags = task.tags if task is not None else {}
-
-    def read(*names: str) -> str | None:
-        for name in names:
-            value = tags.get(name) or metadata.get(f"langroute_{name}") or metadata.get(name)
-            if isinstance(value, (str, int)) and not isinstance(value, bool):
-                return str(value)
-        return None
-
-    known = ("team", "project", "environment", "user", "user_id", "task_kind")
+    team, project, environment, user = [label_of(name, metadata, task) for name in LABELS]
     return Labels(
-        read("team"),
-        read("project"),
-        read("environment"),
-        (task.kind if task is not None else None) or kind or _text(metadata.get("langroute_task_kind")),
-        read("user", "user_id"),
-        {key: str(value) for key, value in tags.items() if key not in known},
+        team,
+        project,
+        environment,
+        (task.kind if task is not None else None) or kind or resolve_task(metadata).kind,
+        user,
+        {key: text_of(value) for key, value in tags.items() if key not in _WITH_COLUMNS},
     )
 
 
+_WITH_COLUMNS = frozenset({"task_kind", *(key for name in LABELS for key in label_keys(name))})
+
+
 def add_usage(usages: Iterable[Usage | None]) -> Usage:
-    """Tokens of several calls together.
+    """Sum the tokens of several calls.
 
     Example:
         >>> add_usage([Usage(1, 2), None, Usage(10, 20, cache_read=5)])
         Usage(input_tokens=11, output_tokens=22, cache_read=5, cache_write=0, cache_write_1h=0, reasoning=0)
     """
     known = [usage for usage in usages if usage is not None]
-    return Usage(
-        sum(usage.input_tokens for usage in known),
-        sum(usage.output_tokens for usage in known),
-        sum(usage.cache_read for usage in known),
-        sum(usage.cache_write for usage in known),
-        sum(usage.cache_write_1h for usage in known),
-        sum(usage.reasoning for usage in known),
-    )
-
-
-def add_call(add: Callable[[str, float], None], call: CallRecord) -> None:
-    """Add one call to the sums of its task.
-
-    Args:
-        add: Called with the name of a sum and an amount.
-        call: The call.
-    """
-    if call.what == "tool":
-        add("tools", 1)
-        add("tool_errors", int(call.error_type is not None))
-        return
-    if call.what not in ("model", "judge"):
-        return
-    usage = call.usage
-    add("calls", 1)
-    add("judges", int(call.what == "judge"))
-    add("errors", int(call.error_type is not None))
-    add("retries", int(call.retry))
-    add("cache_hits", int(call.cache is not None))
-    add("cost_usd", (call.cost_usd or 0.0) + (call.verify_usd or 0.0))
-    add("verify_usd", call.verify_usd or 0.0)
-    add("unknown_costs", int(call.cost_usd is None or call.verify_usd is None))
-    add("latency_s", call.latency_s)
-    if usage is not None:
-        for name in ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning"):
-            add(name, getattr(usage, name))
+    return Usage(*[sum(getattr(usage, name) for usage in known) for name in TOKENS])
 
 
 RANKS = {"implicit": 0, "evaluator": 1}
-"""Sources whose word weighs less than what a person or a program said outright."""
+"""Sources that weigh less than an explicit report of a person or a program."""
 
 
 def rank_of(source: str) -> int:
-    """How much a source's word weighs; the part before a colon decides.
+    """Return the weight of an outcome's source; the part before a colon decides.
 
     Example:
         >>> rank_of("implicit:asked_again"), rank_of("evaluator:tone"), rank_of("tests")
@@ -384,7 +398,7 @@ def rank_of(source: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What all outcomes of a task say together."""
+    """Summary of all outcomes of a task."""
 
     success: bool | None = None
     success_at: float | None = None
@@ -395,13 +409,13 @@ class Result:
     value_usd: float | None = None
 
 
-def boil(outcomes: Iterable[Outcome]) -> Result:
-    """Boil the outcomes of one task down.
+def summarize_outcomes(outcomes: Iterable[Outcome]) -> Result:
+    """Summarize the outcomes of one task.
 
-    Success is what the weightiest source said last; minutes that people spent add up; of a baseline and a value the last word counts.
+    Success is the latest report of the source with the highest weight; human minutes are summed; the latest baseline and value count.
 
     Example:
-        >>> boil([Outcome(success=False, source="implicit:asked_again", at=2), Outcome(success=True, source="tests", at=1)]).success
+        >>> summarize_outcomes([Outcome(success=False, source="implicit:asked_again", at=2), Outcome(success=True, source="tests", at=1)]).success
         True
     """
     ordered = sorted(outcomes, key=lambda outcome: outcome.at)

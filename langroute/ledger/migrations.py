@@ -1,24 +1,26 @@
-"""How does a ledger made by an older langroute become one of today?
+"""Schema migrations of SQL ledgers.
 
-Each migration brings the tables from one version to the next. They run in one transaction when a ledger is opened, and only one
+Each migration upgrades the tables from one version to the next. They run in one transaction when a ledger is opened, and only one
 process at a time runs them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, inspect, select, text, update
+from sqlalchemy import Connection, MetaData, delete, inspect, select, text, union, update
+from sqlalchemy.schema import CreateColumn
 
-from langroute.errors import LedgerError
-from langroute.ledger.schema import meta, metadata
+from langroute.core.errors import LedgerError
+from langroute.ledger.schema import ROLLUPS, beside, calls, decisions, dirty_days, meta, metadata, outcomes, tasks
 
 Migration = Callable[[Connection], None]
 
 
 def _refuse_foreign(connection: Connection) -> None:
-    """Another program's `tasks` must not be taken for ours, nor written to."""
+    """Raise if the tables belong to another program, so that nothing is written to them."""
     taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
     if taken:
         raise LedgerError(
@@ -32,27 +34,57 @@ def _first(connection: Connection) -> None:
     connection.execute(meta.insert(), [{"key": "hash_key", "value": secrets.token_hex(32)}])
 
 
-def _avoided(connection: Connection) -> None:
-    """What answers from the response cache saved."""
-    _add_column(connection, "decisions", "avoided_usd", "DOUBLE PRECISION")
-    _add_column(connection, "daily_decisions", "avoided_usd", "DOUBLE PRECISION NOT NULL DEFAULT 0")
+def _avoided(_: Connection) -> None:
+    """Do nothing: the columns for the cost that cache hits avoided are added as any other (`add_columns`)."""
 
 
-def _add_column(connection: Connection, table: str, column: str, kind: str) -> None:
-    # The first migration makes the tables of today, so that a new ledger has the column already.
-    if column not in {found["name"] for found in inspect(connection).get_columns(table)}:
-        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
+def _waiting(connection: Connection) -> None:
+    """Add the indexes of the outcomes that wait for what they are about."""
+    for index in outcomes.indexes:
+        index.create(connection, checkfirst=True)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _avoided)
-"""The first makes version 1, and so on. Never change one that was released: add another."""
+def _state(connection: Connection) -> None:
+    """Add the table of what workers share."""
+    beside.create_all(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _avoided, _waiting, _state)
+"""The first migration creates version 1, and so on. Never change a released migration: add another."""
+
+_COLUMNS = "columns"
+"""Key of the digest of the declared columns, so that a ledger that has them all is not searched."""
+
+
+def add_columns(connection: Connection, tables: MetaData = metadata) -> None:
+    """Add the declared columns that the tables do not have yet. Columns of a newer version stay: they have defaults."""
+    declared = sorted(f"{table.name}.{column.name}" for table in tables.sorted_tables for column in table.columns)
+    digest = hashlib.blake2b("\n".join(declared).encode(), digest_size=8).hexdigest()
+    if connection.execute(select(meta.c.value).where(meta.c.key == _COLUMNS)).scalar() == digest:
+        return
+    there, sums = inspect(connection), False
+    for table in tables.sorted_tables:
+        names = {found["name"] for found in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in names:
+                added = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
+                sums = sums or table in ROLLUPS
+    if sums:
+        # The new sums are computed from the rows that are still there.
+        days = union(*(select(table.c.day) for table in (calls, decisions, tasks))).subquery()
+        known = select(dirty_days.c.day)
+        connection.execute(dirty_days.insert().from_select(["day"], select(days.c.day).where(days.c.day.not_in(known))))
+    connection.execute(delete(meta).where(meta.c.key == _COLUMNS))
+    connection.execute(meta.insert(), [{"key": _COLUMNS, "value": digest}])
+
 
 _LOCK = 0x6C616E67
-"""PostgreSQL's advisory lock that migrations hold."""
+"""Key of the PostgreSQL advisory lock that migrations hold."""
 
 
 def version_of(connection: Connection) -> int:
-    """The version of the tables; 0 where there are none."""
+    """Return the schema version; 0 where there are no tables."""
     if not connection.dialect.has_table(connection, meta.name):
         return 0
     found = connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar()
@@ -60,7 +92,7 @@ def version_of(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
-    """Bring the tables up to date inside the connection's transaction; return the version.
+    """Migrate the tables to the current version inside the connection's transaction, and return the version.
 
     Raises:
         LedgerError: The tables were made by a newer langroute, or some of that name by another program.
@@ -80,4 +112,5 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
             connection.execute(meta.insert(), [{"key": "schema_version", "value": "1"}])
         else:
             connection.execute(update(meta).where(meta.c.key == "schema_version").values(value=str(number)))
+    add_columns(connection)
     return len(migrations)

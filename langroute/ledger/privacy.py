@@ -1,4 +1,4 @@
-"""What of a record may be kept? The one point that everything passes on its way into a ledger.
+"""Privacy levels of a ledger: which fields of a record are stored. Every record passes through here.
 
 | level | decisions | words |
 |---|---|---|
@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Decision, Outcome, Step, Verdict
+from langroute.core.storable import name_of, storable
 from langroute.ledger.facts import CallRecord, Labels
-from langroute.records import Attempt, Decision, Outcome, Step, Verdict
 
 LEVELS = ("minimal", "metadata", "full")
-"""How much is kept, least first."""
+"""Privacy levels, the one that stores least first."""
 
 WRITTEN_BY_FRAMEWORKS = frozenset(
     {
@@ -39,9 +40,10 @@ WRITTEN_BY_FRAMEWORKS = frozenset(
         "langroute_step_kind",
         "langroute_task_kind",
         "langroute_attempt",
+        "langroute_subtask",
     }
 )
-"""Metadata that users do not write."""
+"""Metadata keys written by langroute and LangGraph, not by users."""
 
 _OWN_TAG = re.compile(r"(langroute:[\w.-]+|seq:step:\d+|map:key:\w+|retry:attempt:\d+|nostream)")
 _HASHED = re.compile(r"[a-z]+:[0-9a-f]{16}")
@@ -50,12 +52,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 @dataclass(frozen=True)
 class Privacy:
-    """Keeps of each record what a level allows.
+    """Reduce each record to what a privacy level allows.
 
     Args:
         level: `minimal`, `metadata` or `full`.
         key: Secret of the hashes.
-        redact: Called with every text that is kept at level `full`; returns what to keep of it.
+        redact: Called with every text that is kept at level `full`; returns what to store.
         keep: Names of the user's own metadata to keep at level `metadata`.
 
     Example:
@@ -75,22 +77,22 @@ class Privacy:
 
     @property
     def keeps_text(self) -> bool:
-        """Messages and answers are kept."""
+        """Whether messages and answers are stored."""
         return self.level == "full"
 
     def hashed(self, kind: str, word: str) -> str:
-        """A word that can be compared, and not read; something already hashed stays as it is."""
+        """Return the keyed hash of a word; a value that is hashed already is returned unchanged."""
         if _HASHED.fullmatch(word) and word.startswith(f"{kind}:"):
             return word
         told = f"{kind}:{word}".encode("utf-8", "surrogatepass")
         return f"{kind}:{hmac.new(self.key, told, hashlib.sha256).hexdigest()[:16]}"
 
     def text(self, text: str) -> str:
-        """A text as it is kept at level `full`."""
+        """Return a text as it is stored at level `full`."""
         return storable(self.redact(text) if self.redact is not None else text)
 
     def clean(self, value: Any) -> Any:
-        """Plain values with every text in them redacted."""
+        """Return plain values with every text in them redacted."""
         if self.redact is None:
             return value
         if isinstance(value, str):
@@ -104,29 +106,30 @@ class Privacy:
     # Tasks and words -------------------------------------------------------------------------------------------------
 
     def task_id(self, task_id: str) -> str:
-        """The id under which a task is kept."""
+        """Return the id under which a task is stored; it is the same in every process."""
+        task_id = name_of(task_id)
         if self.level == "minimal" and not _HASHED.fullmatch(task_id):
             return self.hashed("task", task_id)
-        return storable(task_id)
+        return task_id
 
     def thread_task(self, thread: str) -> str:
-        """The id of the task that a conversation is, where it was given no other name. Threads may be called after people."""
-        return self.hashed("thread", thread)
+        """Return the task id of a thread that was given no other task id. Thread ids may contain people's names."""
+        return self.hashed("thread", name_of(thread))
 
     def task_ids(self, told: str) -> tuple[str, ...]:
-        """The ids under which a task may be kept that somebody asks for."""
+        """Return the ids under which a requested task may be stored."""
         return (self.task_id(told), self.thread_task(told))
 
     def labels(self, labels: Labels) -> Labels:
-        """Labels as they are kept."""
+        """Return labels as they are stored."""
         user: str | None = None
         others: dict[str, str] = {}
         if self.level == "metadata":
-            user = self.hashed("user", labels.user) if labels.user is not None else None
-            others = {storable(key): storable(value) for key, value in labels.others.items()}
+            user = self.hashed("user", name_of(labels.user)) if labels.user is not None else None
+            others = {name_of(key): name_of(value) for key, value in labels.others.items()}
         elif self.level == "full":
-            user = self.text(labels.user) if labels.user is not None else None
-            others = {storable(key): self.text(value) for key, value in labels.others.items()}
+            user = name_of(self.text(labels.user)) if labels.user is not None else None
+            others = {name_of(key): name_of(self.text(value)) for key, value in labels.others.items()}
         return Labels(
             _stored(labels.team), _stored(labels.project), _stored(labels.environment), _stored(labels.task_kind), user, others
         )
@@ -134,7 +137,7 @@ class Privacy:
     # Records ---------------------------------------------------------------------------------------------------------
 
     def decision(self, decision: Decision) -> Decision:
-        """A decision as it is kept."""
+        """Return a decision as it is stored."""
         step = self._step(decision.step)
         if self.level == "full":
             return replace(decision, step=step)
@@ -166,13 +169,13 @@ class Privacy:
         if attempt.answer is not None or attempt.error is not None or attempt.parsed is not None:
             attempt = attempt.without_text()
         if attempt.cache_key is not None:
-            # A hash of what was asked, without a key: whoever guesses the question could tell that it was asked.
+            # An unkeyed hash of the request: anyone who guesses the question could verify that it was asked.
             attempt = replace(attempt, cache_key=None)
         reason = "" if bare else _reason(attempt.selection.reason)
         if reason != attempt.selection.reason:
             attempt = replace(attempt, selection=replace(attempt.selection, reason=reason))
         if attempt.verdicts:
-            # A judge quotes the answer, a schema check the wrong value.
+            # A judge's reason quotes the answer, a schema check's the wrong value.
             attempt = replace(attempt, verdicts=tuple([_verdict(verdict) for verdict in attempt.verdicts]))
         return attempt
 
@@ -187,7 +190,7 @@ class Privacy:
         }
 
     def call(self, call: CallRecord) -> CallRecord:
-        """A call as it is kept."""
+        """Return a call as it is stored."""
         if self.level == "full":
             return call
         if call.messages or call.answer is not None:
@@ -195,7 +198,7 @@ class Privacy:
         return replace(call, node=None, agent=None, tool=None) if self.level == "minimal" else call
 
     def outcome(self, outcome: Outcome) -> Outcome:
-        """An outcome as it is kept."""
+        """Return an outcome as it is stored."""
         task_id = self.task_id(outcome.task_id) if outcome.task_id is not None else None
         if self.level != "full":
             return replace(outcome, task_id=task_id, comment=None)
@@ -203,20 +206,8 @@ class Privacy:
         return replace(outcome, task_id=task_id, comment=comment)
 
 
-def storable(text: str) -> str:
-    r"""A text that every database takes: without NUL and halves of surrogate pairs.
-
-    Example:
-        >>> storable("a\ud83d\x00b")
-        'a?b'
-    """
-    if text.isascii() and "\x00" not in text:
-        return text
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-
-
 def _stored(text: str | None) -> str | None:
-    return storable(text) if text is not None else None
+    return name_of(text) if text is not None else None
 
 
 def _verdict(verdict: Verdict) -> Verdict:
@@ -230,14 +221,14 @@ def _verdict(verdict: Verdict) -> Verdict:
 
 
 def _reason(reason: str) -> str:
-    """A policy's reason; of one that tells of an error, not the error's text."""
+    """Return a policy's reason; error text in it is removed."""
     if reason.startswith("default route; "):
         return "default route; " + _cut(reason.removeprefix("default route; "))
     return reason[:200]
 
 
 def _cut(problem: str) -> str:
-    """What failed and with which class of error, without the error's text.
+    """Return what failed and the class of the error, without the error's text.
 
     Example:
         >>> _cut("policy Mine failed: KeyError: 'what the user said'")

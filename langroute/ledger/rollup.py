@@ -1,164 +1,80 @@
-"""How do raw rows become daily sums, and when are they let go?"""
+"""Daily aggregation of raw rows (rollup), and their deletion after the retention time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal, literal_column, select, update
 
-from langroute.ledger import schema
-from langroute.ledger.schema import BUCKET_NAMES, BUCKETS, STATES
+from langroute.ledger import daily_sums, schema
+from langroute.ledger.daily_sums import DailySum
+from langroute.ledger.facts import PAID
 
-TOKENS = ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning")
 EMPTY: ColumnElement[Any] = literal_column("''")
-"""Written out: PostgreSQL takes two parameters of one value for two values, and will not group by them."""
+"""A literal, because PostgreSQL treats two parameters with equal values as different expressions and rejects the `GROUP BY`."""
 
 DIMENSIONS = ("route", "model", "node", "step_kind", "tier")
 
 
-def _total(value: Any) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(value), 0)
-
-
-def _times(condition: Any) -> ColumnElement[Any]:
-    return _total(case((condition, 1), else_=0))
-
-
-def _where(condition: Any, value: Any) -> ColumnElement[Any]:
-    return _total(case((condition, value), else_=0))
-
-
-def _buckets(seconds: Any) -> dict[str, ColumnElement[Any]]:
-    borders = (0.0, *BUCKETS)
-    out = {
-        name: _times((seconds >= low) & (seconds < high)) for name, low, high in zip(BUCKET_NAMES, borders, BUCKETS, strict=False)
-    }
-    out[BUCKET_NAMES[-1]] = _times(seconds >= BUCKETS[-1])
-    return out
-
-
 def label_of(own: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The label of a call or a decision, in a query joined to its task.
+    """Return the label column of a call or a decision, for a query joined to its task.
 
-    One made before its task had a label, or by a thread that did not carry it, has none of its own: it is its task's.
+    A call made before its task had a label, or in a thread without the task context, has no label of its own and takes its task's.
     """
     n = schema.labels.c
     nameless = select(n.id).where(n.team.is_(None), n.project.is_(None), n.environment.is_(None), n.task_kind.is_(None))
     return case((own == nameless.scalar_subquery(), func.coalesce(schema.tasks.c.label, own)), else_=own)
 
 
-def calls_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """The sums of `daily_calls`, by column name, for any grouping of `calls`."""
-    c = schema.calls.c
-    return {
-        **{getattr(key, "name", str(key)): key for key in keys},
-        "calls": func.count(),
-        "errors": _times(c.error_type.is_not(None)),
-        "retries": _total(c.retry),
-        "rejected": _times((c.kept == 0) & c.error_type.is_(None)),
-        "cache_hits": _times(c.cache.is_not(None)),
-        "cost_usd": _total(c.cost_usd),
-        "unknown_costs": _times(c.cost_usd.is_(None) | c.verify_usd.is_(None)),
-        "verify_usd": _total(c.verify_usd),
-        **{name: _total(c[name]) for name in TOKENS},
-        "latency_s": _total(c.latency_s),
-        "first_token_s": _total(c.first_token_s),
-        "first_tokens": func.count(c.first_token_s),
-        **_buckets(c.latency_s),
-    }
+Sums = dict[str, ColumnElement[Any]]
 
 
-def decisions_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """The sums of `daily_decisions`, by column name, for any grouping of `decisions`."""
-    c = schema.decisions.c
-    both = c.cost_usd.is_not(None) & c.baseline_usd.is_not(None)
-    hit = c.cache.in_(("hit", "semantic_hit"))
-    return {
-        **{getattr(key, "name", str(key)): key for key in keys},
-        "decisions": func.count(),
-        "failed": _times(c.ok == 0),
-        "hits": _times(c.cache == "hit"),
-        "semantic_hits": _times(c.cache == "semantic_hit"),
-        "escalated": _times(c.escalations > 0),
-        "fell_back": _times(c.fallbacks > 0),
-        "attempts": _total(c.attempts),
-        "cost_usd": _total(c.cost_usd),
-        "unknown_costs": _times(c.cost_usd.is_(None)),
-        "verify_usd": _total(c.verify_usd),
-        "compared_usd": _where(both, c.cost_usd),
-        "baseline_usd": _where(both, c.baseline_usd),
-        "compared": _times(both),
-        "hit_baseline_usd": _where(hit, c.baseline_usd),
-        "avoided_usd": _total(c.avoided_usd),
-        "switch_usd": _total(c.switch_usd),
-        "latency_s": _total(c.latency_s),
-        "overhead_s": _total(c.overhead_s),
-        "problems": _total(c.problems),
-    }
+def sums_of(declared: Sequence[DailySum], columns: Any, *keys: ColumnElement[Any]) -> Sums:
+    """Return keys and sums by column name, for any grouping of raw rows.
+
+    Args:
+        declared: The sums.
+        columns: Columns of the raw table.
+        keys: Columns that the rows are grouped by.
+    """
+    return {**{getattr(key, "name", str(key)): key for key in keys}, **{one.name: one.of(columns) for one in declared}}
 
 
-def tasks_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """The sums of `daily_tasks`, by column name, for any grouping of `tasks`."""
-    c = schema.tasks.c
-    told = c.success.is_not(None)
-    wall = c.ended_at - c.started_at
-    saved = (c.success == 1) & c.baseline_minutes.is_not(None)
-    return {
-        **{getattr(key, "name", str(key)): key for key in keys},
-        "tasks": func.count(),
-        **{state: _times(c.state == state) for state in STATES},
-        "succeeded": _times(c.success == 1),
-        "failed": _times(c.success == 0),
-        "cost_usd": _total(c.cost_usd),
-        "known_usd": _where(told, c.cost_usd),
-        "succeeded_usd": _where(c.success == 1, c.cost_usd),
-        "unknown_costs": _times(c.unknown_costs > 0),
-        "verify_usd": _total(c.verify_usd),
-        "baseline_usd": _total(c.baseline_usd),
-        **{
-            name: _total(c[name])
-            for name in ("decisions", "calls", "errors", "retries", "escalations", "cache_hits", "tools", "tool_errors", *TOKENS)
-        },
-        "latency_s": _total(c.latency_s),
-        "overhead_s": _total(c.overhead_s),
-        "wall_s": _total(wall),
-        "walls": func.count(wall),
-        "human_minutes": _total(c.human_minutes),
-        "baseline_minutes": _where(saved, c.baseline_minutes),
-        "baseline_human_minutes": _where(saved, func.coalesce(c.human_minutes, 0)),
-        "baselines": _times(saved),
-        "value_usd": _total(c.value_usd),
-        "valued": func.count(c.value_usd),
-        **_buckets(wall),
-    }
+def calls_by(*keys: ColumnElement[Any]) -> Sums:
+    """Return the sums of `daily_calls`, by column name, for any grouping of `calls`."""
+    return sums_of(daily_sums.CALL_SUMS, schema.calls.c, *keys)
 
 
-def outcomes_by(*keys: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """The sums of `daily_outcomes`, by column name, for any grouping of `outcomes` joined to `tasks`."""
-    c = schema.outcomes.c
-    return {
-        **{getattr(key, "name", str(key)): key for key in keys},
-        "outcomes": func.count(),
-        "succeeded": _times(c.success == 1),
-        "failed": _times(c.success == 0),
-        "score": _total(c.score),
-        "scores": func.count(c.score),
-    }
+def decisions_by(*keys: ColumnElement[Any]) -> Sums:
+    """Return the sums of `daily_decisions`, by column name, for any grouping of `decisions`."""
+    return sums_of(daily_sums.DECISION_SUMS, schema.decisions.c, *keys)
 
 
-def _fill(connection: Connection, table: Table, sums: dict[str, ColumnElement[Any]], source: Any) -> None:
+def tasks_by(*keys: ColumnElement[Any]) -> Sums:
+    """Return the sums of `daily_tasks`, by column name, for any grouping of `tasks`."""
+    return sums_of(daily_sums.TASK_SUMS_BY_DAY, schema.tasks.c, *keys)
+
+
+def outcomes_by(*keys: ColumnElement[Any]) -> Sums:
+    """Return the sums of `daily_outcomes`, by column name, for any grouping of `outcomes` joined to `tasks`."""
+    return sums_of(daily_sums.OUTCOME_SUMS, schema.outcomes.c, *keys)
+
+
+def fill(connection: Connection, table: Table, sums: Sums, source: Any) -> None:
+    """Insert sums into a table."""
     connection.execute(table.insert().from_select(list(sums), source))
 
 
 def sum_day(connection: Connection, day: int, *, raw: bool = True) -> None:
-    """Sum one day anew inside the connection's transaction.
+    """Recompute the sums of one day inside the connection's transaction.
 
     Args:
         connection: In a transaction that writes.
         day: The day.
-        raw: Its calls and decisions are still there; where not, only what is kept of its tasks and outcomes is summed.
+        raw: Whether its calls and decisions still exist; otherwise only its tasks and outcomes are summed.
     """
-    # First of all: whoever writes rows of this day from now on waits, and marks it again.
+    # Deleted first: a process that writes rows of this day from now on waits for the lock, then marks the day again.
     connection.execute(delete(schema.dirty_days).where(schema.dirty_days.c.day == day))
     t, o = schema.tasks.c, schema.outcomes.c
     stale = schema.ROLLUPS if raw else (schema.daily_tasks, schema.daily_outcomes)
@@ -169,15 +85,15 @@ def sum_day(connection: Connection, day: int, *, raw: bool = True) -> None:
         of_call, of_decision = label_of(c.label), label_of(d.label)
         sums = calls_by(c.day, of_call.label("label"), c.place, c.what)
         query = select(*sums.values()).join_from(schema.calls, schema.tasks, t.n == c.task, isouter=True)
-        _fill(connection, schema.daily_calls, sums, query.where(c.day == day).group_by(c.day, of_call, c.place, c.what))
+        fill(connection, schema.daily_calls, sums, query.where(c.day == day).group_by(c.day, of_call, c.place, c.what))
         sums = decisions_by(d.day, of_decision.label("label"), d.place)
         query = select(*sums.values()).join_from(schema.decisions, schema.tasks, t.n == d.task, isouter=True)
-        _fill(connection, schema.daily_decisions, sums, query.where(d.day == day).group_by(d.day, of_decision, d.place))
+        fill(connection, schema.daily_decisions, sums, query.where(d.day == day).group_by(d.day, of_decision, d.place))
         for dimension in DIMENSIONS:
-            _fill_part(connection, day, dimension)
+            fill(connection, schema.daily_parts, *parts_by(dimension, t.day == day))
     user = func.coalesce(t.user, EMPTY).label("user")
     sums = tasks_by(t.day, t.label, user)
-    _fill(
+    fill(
         connection,
         schema.daily_tasks,
         sums,
@@ -185,45 +101,39 @@ def sum_day(connection: Connection, day: int, *, raw: bool = True) -> None:
     )
     sums = outcomes_by(t.day, t.label, o.key, o.source)
     query = select(*sums.values()).join_from(schema.outcomes, schema.tasks, o.task == t.n).where(t.day == day)
-    _fill(connection, schema.daily_outcomes, sums, query.group_by(t.day, t.label, o.key, o.source))
+    fill(connection, schema.daily_outcomes, sums, query.group_by(t.day, t.label, o.key, o.source))
 
 
-def _fill_part(connection: Connection, day: int, dimension: str) -> None:
-    """Tasks of a day by what they used of one dimension."""
+def parts_by(dimension: str, *began: ColumnElement[bool]) -> tuple[Sums, Any]:
+    """Return the sums of `daily_parts` for one dimension, and the query that computes them.
+
+    Args:
+        dimension: `route`, `model`, `node`, `step_kind` or `tier`.
+        began: Conditions on the tasks.
+    """
     t, c, p = schema.tasks.c, schema.calls.c, schema.places.c
     value_or_none = func.coalesce(p[dimension], EMPTY)
-    spent = _total(func.coalesce(c.cost_usd, 0) + func.coalesce(c.verify_usd, 0))
+    spent = daily_sums.total(func.coalesce(c.cost_usd, 0) + func.coalesce(c.verify_usd, 0))
     used = (
-        select(t.n, t.label, t.success, value_or_none.label("value"), spent.label("spent"))
+        select(t.n, t.day, t.label, t.success, value_or_none.label("value"), spent.label("spent"))
         .join_from(schema.tasks, schema.calls, c.task == t.n)
         .join(schema.places, p.id == c.place)
-        .where(t.day == day, c.what.in_(("model", "judge")))
-        .group_by(t.n, t.label, t.success, value_or_none)
+        .where(*began, c.what.in_(PAID))
+        .group_by(t.n, t.day, t.label, t.success, value_or_none)
         .subquery()
     )
     u = used.c
-    query = select(
-        literal(day).label("day"),
-        u.label,
-        literal(dimension).label("dimension"),
-        u.value,
-        func.count(),
-        _times(u.success == 1),
-        _times(u.success == 0),
-        _total(u.spent),
-        _where(u.success.is_not(None), u.spent),
-    ).group_by(u.label, u.value)
-    names = ["day", "label", "dimension", "value", "tasks", "succeeded", "failed", "cost_usd", "known_usd"]
-    connection.execute(schema.daily_parts.insert().from_select(names, query))
+    sums = sums_of(daily_sums.PART_SUMS, u, u.day, u.label, literal(dimension).label("dimension"), u.value)
+    return sums, select(*sums.values()).group_by(u.day, u.label, u.value)
 
 
 def dirty(connection: Connection) -> list[int]:
-    """Days whose sums are older than their rows, oldest first."""
+    """Return the days whose sums are older than their rows, oldest first."""
     return list(connection.execute(select(schema.dirty_days.c.day).order_by(schema.dirty_days.c.day)).scalars())
 
 
 def purge_raw(connection: Connection, before: int) -> None:
-    """Let decisions, calls and what was said in them go that are older than a day. Their sums stay."""
+    """Delete decisions and calls older than a day, with their text. Their sums stay."""
     d, c = schema.decisions.c, schema.calls.c
     old = select(d.n).where(d.day < before)
     connection.execute(delete(schema.details).where(schema.details.c.decision.in_(old)))
@@ -233,11 +143,46 @@ def purge_raw(connection: Connection, before: int) -> None:
 
 
 def purge_tasks(connection: Connection, before: int) -> None:
-    """Let tasks and their outcomes go that are older than a day. Their sums stay."""
+    """Delete tasks and their outcomes that are older than a day. Their sums stay."""
     t = schema.tasks.c
     old = select(t.n).where(t.day < before)
     for table in (schema.outcomes, schema.tags, schema.roots):
         connection.execute(delete(table).where(table.c.task.in_(old)))
     connection.execute(delete(schema.tasks).where(t.day < before))
-    # Days without tasks would be summed to nothing.
+    # Days whose tasks were deleted must not be summed again: their sums would become empty.
     connection.execute(delete(schema.dirty_days).where(schema.dirty_days.c.day < before))
+
+
+def kept_since(connection: Connection, key: str) -> int:
+    """Return the first day whose rows still exist.
+
+    Args:
+        connection: For reading.
+        key: `raw_since` (calls and decisions) or `tasks_since`.
+    """
+    found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+    return int(found) if found is not None else 0
+
+
+def purge(connection: Connection, today: int, raw_days: int | None, task_days: int | None) -> None:
+    """Delete rows older than the retention times, and note the new first day. Their sums stay.
+
+    Args:
+        connection: In a transaction that writes.
+        today: The day.
+        raw_days: How long calls and decisions are kept; forever if `None`.
+        task_days: How long tasks and outcomes are kept; forever if `None`.
+    """
+    if raw_days is not None:
+        purge_raw(connection, today - raw_days)
+        _keep_since(connection, "raw_since", today - raw_days)
+    if task_days is not None:
+        purge_tasks(connection, today - task_days)
+        _keep_since(connection, "tasks_since", today - task_days)
+
+
+def _keep_since(connection: Connection, key: str, day: int) -> None:
+    day = max(day, kept_since(connection, key))
+    changed = connection.execute(update(schema.meta).where(schema.meta.c.key == key).values(value=str(day)))
+    if not changed.rowcount:
+        connection.execute(schema.meta.insert(), [{"key": key, "value": str(day)}])

@@ -1,8 +1,8 @@
-"""Which tables does a ledger have?
+"""Tables of a SQL ledger.
 
-Raw rows say what happened: `decisions`, `calls` (each attempt of a decision, and what a tracker saw without a router), `tasks`,
-`outcomes`. Words that repeat in every row (who, where) are kept once, in `labels` and `places`, under a number made of the words
-themselves, so that many processes agree on it without asking. Daily sums of all that (`daily_*`) answer reports.
+Raw rows record what happened: `decisions`, `calls` (each attempt of a decision, and calls observed by a tracker), `tasks`,
+`outcomes`. Words that repeat in every row (who, where) are stored once, in `labels` and `places`, under a number derived from the
+words, so that processes agree on it without coordination. Daily sums (`daily_*`) serve reports.
 
 Days are whole days since 1970-01-01 in UTC; times are seconds since the epoch; money is USD, `NULL` where unknown and never 0
 instead: every sum of money stands beside the number of rows it leaves out.
@@ -10,6 +10,10 @@ instead: every sum of money stands beside the number of rows it leaves out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -18,46 +22,44 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
-    Sequence,
     String,
     Table,
     Text,
+    UniqueConstraint,
+    text,
 )
+
+from langroute.ledger import columns, daily_sums
+from langroute.ledger.columns import BIG, DOUBLE, INTEGER, TEXT, TaskSum
+from langroute.ledger.daily_sums import DailySum
 
 metadata = MetaData()
 
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
-"""A row number; SQLite counts rows by itself only where the type says `INTEGER`."""
+"""Type of row numbers; SQLite numbers rows automatically only for `INTEGER`."""
 
-DECISION_NUMBERS = Sequence("decisions_numbers", metadata=metadata)
-CALL_NUMBERS = Sequence("calls_numbers", metadata=metadata)
-"""PostgreSQL's row numbers, taken by the batch."""
+DECISION_NUMBERS = sqlalchemy.Sequence("decisions_numbers", metadata=metadata)
+CALL_NUMBERS = sqlalchemy.Sequence("calls_numbers", metadata=metadata)
+"""Sequence of row numbers in PostgreSQL, reserved in batches."""
 
-BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper borders, in seconds, of the columns in which daily sums count latencies; the last column has the rest."""
-
-BUCKET_NAMES = (*(f"under_{str(border).replace('.0', '').replace('.', '_')}s" for border in BUCKETS), "over_60s")
-"""`under_0_1s`, `under_0_25s`, … `over_60s`: calls that took less than this and no less than the one before."""
-
-STATES = ("ok", "error", "interrupted", "cancelled", "abandoned")
-"""How a task can have ended; `NULL` while it runs, or where nobody saw its end."""
+_TYPES: Mapping[str, Any] = {INTEGER: Integer, BIG: BigInteger, DOUBLE: Double, TEXT: Text}
 
 
-def _bucket_columns() -> list[Column[int]]:
-    return [Column(name, Integer, nullable=False, server_default="0") for name in BUCKET_NAMES]
+def _type(kind: str | int) -> Any:
+    return String(kind) if isinstance(kind, int) else _TYPES[kind]
 
 
-def _count(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="0")
+def _columns(declared: Sequence[columns.Column]) -> list[Column[Any]]:
+    """Return the columns of a table that are filled from a record."""
+    return [
+        Column(one.name, _type(one.type), nullable=one.nullable and one.default is None, server_default=one.default)
+        for one in declared
+    ]
 
 
-def _tokens() -> list[Column[int]]:
-    names = ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning")
-    return [Column(name, BigInteger, nullable=False, server_default="0") for name in names]
-
-
-def _usd(name: str) -> Column[float]:
-    return Column(name, Double, nullable=False, server_default="0")
+def _sums(declared: Sequence[TaskSum] | Sequence[DailySum]) -> list[Column[Any]]:
+    """Return columns of sums, which begin at 0."""
+    return [Column(one.name, _type(one.type), nullable=False, server_default="0") for one in declared]
 
 
 meta = Table(
@@ -66,7 +68,7 @@ meta = Table(
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`schema_version`, `hash_key`, `purged_before` (the first day whose raw rows are still there)."""
+"""`schema_version`, `hash_key`, `purged_before` (the first day whose raw rows still exist)."""
 
 labels = Table(
     "labels",
@@ -77,7 +79,7 @@ labels = Table(
     Column("environment", Text),
     Column("task_kind", Text),
 )
-"""For whom: one row for each combination."""
+"""Whom a call was made for: one row for each combination of labels."""
 
 places = Table(
     "places",
@@ -94,7 +96,7 @@ places = Table(
     Column("policy_version", Text),
     Column("tool", Text),
 )
-"""Where: one row for each combination. `tool` is the tool's name in rows that tool calls point to."""
+"""Where a call went: one row for each combination. `tool` is the tool's name in rows that tool calls point to."""
 
 tasks = Table(
     "tasks",
@@ -107,68 +109,30 @@ tasks = Table(
     Column("state", String(12)),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
-    # What came of it: the outcomes boiled down (`outcomes.py` says how).
-    Column("success", Integer),
-    Column("success_at", Double),
-    Column("success_rank", Integer),
-    Column("success_source", Text),
-    Column("human_minutes", Double),
-    Column("baseline_minutes", Double),
-    Column("value_usd", Double),
-    # Sums over its decisions and calls, kept up as they come in.
-    _count("decisions"),
-    _count("calls"),
-    _count("errors"),
-    _count("retries"),
-    _count("escalations"),
-    _count("cache_hits"),
-    _count("tools"),
-    _count("tool_errors"),
-    _count("judges"),
-    _usd("cost_usd"),
-    _count("unknown_costs"),
-    _usd("verify_usd"),
-    _usd("baseline_usd"),
-    _count("unknown_baselines"),
-    *_tokens(),
-    _usd("latency_s"),
-    _usd("overhead_s"),
+    Column("last_at", Double),
+    # Summary of its outcomes, computed in `outcome_rows.py`.
+    *_columns(columns.RESULTS),
+    # Updated as its decisions and calls are recorded.
+    *_sums(columns.TASK_SUMS),
     Index("tasks_day", "day"),
 )
-"""What a person wanted done. `cost_usd` sums what is known of its calls and their checks (`verify_usd` is the checks' part);
-`unknown_costs` counts what it leaves out."""
+"""Tasks: what a person wanted done. `cost_usd` sums the known costs of its calls and their checks (`verify_usd` is the
+checks' part); `last_at` is the end of its last call; `unknown_costs` counts the calls it leaves out."""
 
 decisions = Table(
     "decisions",
     metadata,
     Column("n", SERIAL, primary_key=True, autoincrement=False),
-    Column("id", String(64), nullable=False, unique=True),
     Column("task", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
-    Column("at", Double, nullable=False),
     Column("label", BigInteger, nullable=False),
     Column("place", BigInteger, nullable=False),
-    Column("cache", String(16), nullable=False),
-    Column("ok", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("retries", Integer, nullable=False),
-    Column("fallbacks", Integer, nullable=False),
-    Column("escalations", Integer, nullable=False),
-    Column("score", Double),
-    Column("confidence", Double),
-    Column("propensity", Double),
-    Column("cost_usd", Double),
-    Column("verify_usd", Double),
-    Column("baseline_usd", Double),
-    Column("avoided_usd", Double),
-    Column("switch_usd", Double),
-    Column("latency_s", Double, nullable=False),
-    Column("overhead_s", Double, nullable=False),
-    Column("problems", Integer, nullable=False),
+    *_columns(columns.DECISIONS),
+    UniqueConstraint("id"),
     Index("decisions_task", "task"),
     Index("decisions_day", "day"),
 )
-"""One step each. `cache` is `hit`, `semantic_hit`, `miss` or `bypass`; `place` names the route whose answer was kept;
+"""One step each. `cache` is `hit`, `semantic_hit`, `miss`, `bypass` or `closing`; `place` names the route whose answer was kept;
 `latency_s` sums its attempts; `cost_usd` has all attempts and checks and is `NULL` when one of them is unknown; `avoided_usd` is what
 the call cost whose stored answer was given, or where that is unknown, the baseline."""
 
@@ -178,38 +142,25 @@ details = Table(
     Column("decision", SERIAL, primary_key=True, autoincrement=False),
     Column("record", Text, nullable=False),
 )
-"""The whole record of a decision, as far as the level keeps it, as JSON; beside the row so that reports need not read it."""
+"""The full record of a decision, as far as the privacy level allows, as JSON; a separate table so that reports need not read it."""
 
 calls = Table(
     "calls",
     metadata,
     Column("n", SERIAL, primary_key=True, autoincrement=False),
     Column("decision", BigInteger),
-    Column("attempt", Integer, nullable=False, server_default="0"),
     Column("task", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
-    Column("at", Double, nullable=False),
     Column("label", BigInteger, nullable=False),
     Column("place", BigInteger, nullable=False),
-    Column("what", String(10), nullable=False),
-    Column("run_id", String(36)),
-    Column("kept", Integer, nullable=False, server_default="1"),
-    Column("retry", Integer, nullable=False, server_default="0"),
-    Column("error_type", Text),
-    Column("cache", String(16)),
-    Column("score", Double),
-    Column("cost_usd", Double),
-    Column("verify_usd", Double),
-    Column("cost_basis", String(10)),
-    *_tokens(),
-    Column("latency_s", Double, nullable=False, server_default="0"),
-    Column("first_token_s", Double),
+    *_columns(columns.CALLS),
     Index("calls_task", "task"),
     Index("calls_day", "day"),
     Index("calls_decision", "decision"),
     Index("calls_run_id", "run_id"),
 )
-"""One call each. `what` is `model`, `judge` (a model call that checks another), `tool` or `retriever`; `decision` is `NULL` for a
+"""One call each. `what` is `model`, `judge` (a model call that checks another), `shadow` (its `run_id` is its decision), `tool`, `retriever`, or `subtask`
+(an attempt at a whole subtask, billed with the calls inside); `decision` is `NULL` for a
 call that no router made. A report on spend adds `cost_usd` and `verify_usd` of all of them."""
 
 texts = Table(
@@ -218,7 +169,9 @@ texts = Table(
     Column("call", SERIAL, primary_key=True, autoincrement=False),
     Column("record", Text, nullable=False),
 )
-"""What was said in a call that no router made, as JSON; filled at level `full` only."""
+"""Messages and answer of a call that no router made, as JSON; filled at level `full` only."""
+
+_WITHOUT_TASK: dict[str, Any] = {"sqlite_where": text("task IS NULL"), "postgresql_where": text("task IS NULL")}
 
 outcomes = Table(
     "outcomes",
@@ -226,21 +179,13 @@ outcomes = Table(
     Column("n", SERIAL, primary_key=True, autoincrement=True),
     Column("task", BigInteger),
     Column("decision", BigInteger),
-    Column("decision_id", String(64)),
-    Column("run_id", String(36)),
-    Column("key", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("success", Integer),
-    Column("score", Double),
-    Column("human_minutes", Double),
-    Column("baseline_minutes", Double),
-    Column("value_usd", Double),
-    Column("comment", Text),
-    Column("at", Double, nullable=False),
+    *_columns(columns.OUTCOMES),
     Index("outcomes_task", "task"),
     Index("outcomes_decision", "decision"),
+    Index("outcomes_waiting", "decision_id", **_WITHOUT_TASK),
+    Index("outcomes_waiting_run", "run_id", **_WITHOUT_TASK),
 )
-"""What was told of a task or a decision. `task` is `NULL` until the decision or run it names is known. `comment` at level `full` only."""
+"""Outcomes of tasks and decisions. `task` is `NULL` until the decision or run it names is known. `comment` at level `full` only."""
 
 roots = Table("roots", metadata, Column("run_id", String(36), primary_key=True), Column("task", BigInteger, nullable=False))
 """Root runs of tasks: several where a task was resumed or a conversation went on."""
@@ -253,7 +198,7 @@ tags = Table(
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("task", "key"),
 )
-"""What else a task was tagged with, beside team, project, user, environment and task kind."""
+"""Other tags of a task, besides team, project, user, environment and task kind."""
 
 daily_calls = Table(
     "daily_calls",
@@ -262,22 +207,10 @@ daily_calls = Table(
     Column("label", BigInteger, nullable=False),
     Column("place", BigInteger, nullable=False),
     Column("what", String(10), nullable=False),
-    _count("calls"),
-    _count("errors"),
-    _count("retries"),
-    _count("rejected"),
-    _count("cache_hits"),
-    _usd("cost_usd"),
-    _count("unknown_costs"),
-    _usd("verify_usd"),
-    *_tokens(),
-    _usd("latency_s"),
-    _usd("first_token_s"),
-    _count("first_tokens"),
-    *_bucket_columns(),
+    *_sums(daily_sums.CALL_SUMS),
     PrimaryKeyConstraint("day", "label", "place", "what"),
 )
-"""Sums of `calls`. `rejected`: answered, and not kept. `first_tokens` counts the calls whose time to first token is in `first_token_s`."""
+"""See `daily_sums.CALL_SUMS`."""
 
 daily_decisions = Table(
     "daily_decisions",
@@ -285,29 +218,10 @@ daily_decisions = Table(
     Column("day", Integer, nullable=False),
     Column("label", BigInteger, nullable=False),
     Column("place", BigInteger, nullable=False),
-    _count("decisions"),
-    _count("failed"),
-    _count("hits"),
-    _count("semantic_hits"),
-    _count("escalated"),
-    _count("fell_back"),
-    _count("attempts"),
-    _usd("cost_usd"),
-    _count("unknown_costs"),
-    _usd("verify_usd"),
-    _usd("compared_usd"),
-    _usd("baseline_usd"),
-    _count("compared"),
-    _usd("hit_baseline_usd"),
-    _usd("avoided_usd"),
-    _usd("switch_usd"),
-    _usd("latency_s"),
-    _usd("overhead_s"),
-    _count("problems"),
+    *_sums(daily_sums.DECISION_SUMS),
     PrimaryKeyConstraint("day", "label", "place"),
 )
-"""Sums of `decisions`. Savings are `baseline_usd - compared_usd`, over the `compared` decisions where both are known;
-`hit_baseline_usd` is the baseline of those that the response cache answered, `avoided_usd` what their calls would have cost."""
+"""See `daily_sums.DECISION_SUMS`."""
 
 daily_tasks = Table(
     "daily_tasks",
@@ -315,42 +229,10 @@ daily_tasks = Table(
     Column("day", Integer, nullable=False),
     Column("label", BigInteger, nullable=False),
     Column("user", Text, nullable=False, server_default=""),
-    _count("tasks"),
-    *(_count(state) for state in STATES),
-    _count("succeeded"),
-    _count("failed"),
-    _usd("cost_usd"),
-    _usd("known_usd"),
-    _usd("succeeded_usd"),
-    _count("unknown_costs"),
-    _usd("verify_usd"),
-    _usd("baseline_usd"),
-    _count("decisions"),
-    _count("calls"),
-    _count("errors"),
-    _count("retries"),
-    _count("escalations"),
-    _count("cache_hits"),
-    _count("tools"),
-    _count("tool_errors"),
-    *_tokens(),
-    _usd("latency_s"),
-    _usd("overhead_s"),
-    _usd("wall_s"),
-    _count("walls"),
-    _usd("human_minutes"),
-    _usd("baseline_minutes"),
-    _usd("baseline_human_minutes"),
-    _count("baselines"),
-    _usd("value_usd"),
-    _count("valued"),
-    *_bucket_columns(),
+    *_sums(daily_sums.TASK_SUMS_BY_DAY),
     PrimaryKeyConstraint("day", "label", "user"),
 )
-"""Sums of `tasks`, on the day each began. Success rate: `succeeded` of `succeeded + failed`; the rest has no outcome yet.
-Cost per successful task: `known_usd / succeeded`, where `known_usd` is the cost of all tasks with an outcome, failed ones included.
-Hours saved: `(baseline_minutes - baseline_human_minutes) / 60`, over the `baselines` successful tasks for which a baseline was declared.
-The latency columns count the `walls` tasks whose end was seen, by the time from first start to last end."""
+"""See `daily_sums.TASK_SUMS_BY_DAY`."""
 
 daily_parts = Table(
     "daily_parts",
@@ -359,15 +241,12 @@ daily_parts = Table(
     Column("label", BigInteger, nullable=False),
     Column("dimension", String(10), nullable=False),
     Column("value", Text, nullable=False, server_default=""),
-    _count("tasks"),
-    _count("succeeded"),
-    _count("failed"),
-    _usd("cost_usd"),
-    _usd("known_usd"),
+    *_sums(daily_sums.PART_SUMS),
     PrimaryKeyConstraint("day", "label", "dimension", "value"),
 )
-"""Tasks by what they used: for each `route`, `model`, `node`, `step_kind` and `tier` (`dimension`), how many tasks had a call there,
-how they went, and what those calls cost (`known_usd`: in tasks with an outcome). A task counts once under each value it used."""
+"""Tasks by the values of a dimension that they used: for each `route`, `model`, `node`, `step_kind` and `tier` (`dimension`), how many
+tasks had a call there, how they went, and what those calls cost (`known_usd`: in tasks with an outcome). A task counts once under each
+value it used."""
 
 daily_outcomes = Table(
     "daily_outcomes",
@@ -376,16 +255,31 @@ daily_outcomes = Table(
     Column("label", BigInteger, nullable=False),
     Column("key", Text, nullable=False),
     Column("source", Text, nullable=False),
-    _count("outcomes"),
-    _count("succeeded"),
-    _count("failed"),
-    _usd("score"),
-    _count("scores"),
+    *_sums(daily_sums.OUTCOME_SUMS),
     PrimaryKeyConstraint("day", "label", "key", "source"),
 )
-"""Sums of `outcomes`, on the day their task began. Mean score: `score / scores`."""
+"""See `daily_sums.OUTCOME_SUMS`."""
 
-dirty_days = Table("dirty_days", metadata, Column("day", Integer, primary_key=True, autoincrement=False), _count("writes"))
-"""Days whose sums are older than their rows; `SqlLedger.rollup` sums them again."""
+dirty_days = Table(
+    "dirty_days",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("writes", Integer, nullable=False, server_default="0"),
+)
+"""Days whose sums are older than their rows; `SqlLedger.rollup` recomputes them."""
+
+beside = MetaData()
+"""Tables that are no part of the records; a database may have them without being a ledger's."""
+
+state = Table(
+    "langroute_state",
+    beside,
+    Column("space", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("until", Double),
+)
+"""What policies keep in common for all workers; see `langroute.state`. Here so that a role that may create no tables finds it."""
 
 ROLLUPS = (daily_calls, daily_decisions, daily_tasks, daily_parts, daily_outcomes)

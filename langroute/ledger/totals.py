@@ -1,4 +1,4 @@
-"""What did one task come to, from its rows?"""
+"""Totals of one task, computed from its rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
+from langroute.core.records import TOKENS, Usage
+from langroute.core.storable import finite
 from langroute.ledger import schema
-from langroute.ledger.facts import Share, TaskTotals
-from langroute.records import Usage
+from langroute.ledger.columns import SUMMED
+from langroute.ledger.facts import PAID, Share, TaskTotals
 
 
 def totals_of(connection: Connection, ids: Sequence[str]) -> TaskTotals | None:
-    """The totals of the task with one of these ids."""
+    """Return the totals of the task with one of these ids."""
     t = schema.tasks.c
     row = connection.execute(
         select(schema.tasks, schema.labels.c.task_kind)
@@ -28,27 +30,18 @@ def totals_of(connection: Connection, ids: Sequence[str]) -> TaskTotals | None:
         kind=row.task_kind,
         state=row.state,
         success=None if row.success is None else bool(row.success),
-        decisions=row.decisions,
-        calls=row.calls,
-        errors=row.errors,
-        retries=row.retries,
-        escalations=row.escalations,
-        cache_hits=row.cache_hits,
-        tools=row.tools,
-        tool_errors=row.tool_errors,
-        judges=row.judges,
-        cost_usd=row.cost_usd,
-        unknown_costs=row.unknown_costs,
-        verify_usd=row.verify_usd,
-        usage=Usage(row.input_tokens, row.output_tokens, row.cache_read, row.cache_write, row.cache_write_1h, row.reasoning),
-        latency_s=row.latency_s,
-        overhead_s=row.overhead_s,
+        usage=Usage(**{name: getattr(row, name) for name in TOKENS}),
+        **{name: _number(getattr(row, name)) for name in SUMMED},
         by_route=_shares(connection, row.n, p.route),
         by_model=_shares(connection, row.n, p.model),
         by_node=_shares(connection, row.n, p.node),
         by_step_kind=_shares(connection, row.n, p.step_kind),
         by_basis=_shares(connection, row.n, c.cost_basis),
     )
+
+
+def _number(value: Any) -> Any:
+    return finite(value) or 0.0 if isinstance(value, float) else value
 
 
 def _shares(connection: Connection, task: int, column: Any) -> dict[str, Share]:
@@ -63,11 +56,11 @@ def _shares(connection: Connection, task: int, column: Any) -> dict[str, Share]:
             func.sum(case((c.cost_usd.is_(None) | c.verify_usd.is_(None), 1), else_=0)),
         )
         .join_from(schema.calls, schema.places, p.id == c.place)
-        .where(c.task == task, c.what.in_(("model", "judge")))
+        .where(c.task == task, c.what.in_(PAID))
         .group_by(column)
         .order_by(column)
     )
     return {
-        name or "": Share(calls, int(errors), int(tokens), float(cost), int(unknown))
+        name or "": Share(calls, int(errors), int(tokens), finite(cost) or 0.0, int(unknown))
         for name, calls, errors, tokens, cost, unknown in connection.execute(query)
     }

@@ -1,4 +1,4 @@
-"""How can a router be tried without an account? With small models on this machine, behind llama.cpp's own server.
+"""Local models: small models on this machine behind llama.cpp's server, to try a router without an account.
 
 Example:
     >>> from langroute import local
@@ -8,14 +8,28 @@ Example:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from langroute.core.lazy_names import lazy_names
 from langroute.local.catalogue import CATALOGUE, LocalModel
 
 if TYPE_CHECKING:
-    from langroute.local.fetching import fetch
-    from langroute.local.servers import LocalServer, connect, running, serve, start
+    from langroute.local.fetching import fetch as fetch
+    from langroute.local.servers import (
+        LocalServer as LocalServer,
+    )
+    from langroute.local.servers import (
+        connect as connect,
+    )
+    from langroute.local.servers import (
+        running as running,
+    )
+    from langroute.local.servers import (
+        serve as serve,
+    )
+    from langroute.local.servers import (
+        start as start,
+    )
 
 _PLACES = {
     "fetch": "fetching",
@@ -28,10 +42,4 @@ _PLACES = {
 
 __all__ = ["CATALOGUE", "LocalModel", "LocalServer", "connect", "fetch", "running", "serve", "start"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"langroute.local.{_PLACES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(__name__, _PLACES, ("CATALOGUE", "LocalModel"))

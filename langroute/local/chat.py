@@ -1,4 +1,4 @@
-"""How does a local model tell what it worked for? llama.cpp measures each call; the message carries the seconds."""
+"""Chat model for a llama.cpp server: puts the measured seconds of work into the message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
-from langroute.pricing import SECONDS_KEY
+from langroute.routes.pricing import SECONDS_KEY
 
 
 class LocalChat(ChatOpenAI):
-    """`ChatOpenAI` for a llama.cpp server: the seconds that the server worked stand in `response_metadata`.
+    """`ChatOpenAI` for a llama.cpp server: the server's seconds of work are in `response_metadata`.
 
     A call that waits for another one to finish costs no more for it, so a route priced by the second is billed for these.
     """
@@ -23,7 +23,7 @@ class LocalChat(ChatOpenAI):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        # Not OpenAI: its prices and limits would be looked up under that name.
+        # Not `openai`: OpenAI's prices and limits would be applied.
         params["ls_provider"] = "local"
         return params
 
@@ -45,7 +45,7 @@ class LocalChat(ChatOpenAI):
 
 
 def seconds_in(timings: Any) -> float | None:
-    """The seconds in llama.cpp's timings: reading the prompt and writing the answer.
+    """Return the seconds in llama.cpp's timings: prompt processing plus generation.
 
     Example:
         >>> seconds_in({"prompt_ms": 400.0, "predicted_ms": 1100.0})

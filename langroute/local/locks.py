@@ -1,64 +1,78 @@
-"""Is another process at it? File locks that end with their process, however it ends."""
+"""File locks between processes, released when their process ends.
+
+The locks are `filelock`'s; what is added here is that a lock's file belongs to its owner alone and is no link.
+"""
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from langroute.errors import LocalModelError
+from langroute.core.errors import DataError, LocalModelError, MissingExtraError
+from langroute.core.files import PRIVATE, private
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+ATTEMPT_SECONDS = 0.05
+"""How long an attempt takes. It is not 0: the previous holder may remove the file just then, and the next attempt makes a new one."""
 
 
-def acquire(path: Path) -> int | None:
-    """Take the lock and return its file descriptor, or `None` where another process has it.
+def acquire(path: Path) -> BaseFileLock | None:
+    """Take the lock and return it, to be kept as long as it is needed, or `None` where another process has it.
 
     Raises:
-        LocalModelError: This system has no such locks.
+        LocalModelError: The file is somebody else's or a link, or the file system has no locks.
+        MissingExtraError: filelock is not installed.
     """
-    if fcntl is None:
-        raise LocalModelError("Local models need Linux or macOS: this system has no file locks of their kind.")
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        # Whoever had it before may have removed the file in between: then this is a lock on nothing.
-        try:
-            if path.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise MissingExtraError("filelock", "local", "A local model") from None
+    _prepare(path)
+    # Shared by threads: whoever holds it releases it.
+    lock = FileLock(path, timeout=ATTEMPT_SECONDS, mode=PRIVATE, thread_local=False)
+    try:
+        lock.acquire(poll_interval=ATTEMPT_SECONDS / 5)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise LocalModelError(f"A lock cannot be taken at {path}: {error}") from error
+    return lock
+
+
+def _prepare(path: Path) -> None:
+    """Create the lock's file, or check that the existing one is ours."""
+    try:
+        if path.is_symlink():
+            raise DataError(f"{path} is a link. Remove it, or name what it leads to.")
+        # It may be removed while it is checked.
+        with suppress(FileNotFoundError):
+            private(path)
+    except DataError as error:
+        raise LocalModelError(f"A lock cannot be taken: {error}") from error
 
 
 def is_held(path: Path) -> bool:
-    """A living process has the lock."""
+    """Return whether a living process holds the lock."""
     if not path.exists():
         return False
-    descriptor = acquire(path)
-    if descriptor is None:
+    lock = acquire(path)
+    if lock is None:
         return True
-    os.close(descriptor)
+    lock.release()
     return False
 
 
 @contextmanager
 def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock inside the block; `waiting` is called as long as another process has it."""
-    while (descriptor := acquire(path)) is None:
+    """Hold the lock inside the block; `waiting` is called repeatedly while another process has it."""
+    while (lock := acquire(path)) is None:
         waiting()
-        time.sleep(0.2)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
-        os.close(descriptor)
+        lock.release()

@@ -1,8 +1,9 @@
-"""How is a local model's server started, found and stopped for certain?"""
+"""Start, discovery and shutdown of local model servers."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -19,21 +20,25 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langroute.errors import LocalModelError, MissingExtraError
+from langroute.core.errors import LocalModelError, MissingExtraError
+from langroute.core.files import open_instead
+from langroute.core.records import Price
 from langroute.local.catalogue import CATALOGUE, LocalModel, find
 from langroute.local.locks import is_held
 from langroute.local.places import is_fetched, model_path, servers_directory
-from langroute.records import Price
 
 if TYPE_CHECKING:
     from langroute.local.chat import LocalChat
-    from langroute.routes import Route
+    from langroute.routes.route import Route
 
 USD_PER_CORE_HOUR = 0.05
-"""What a core is taken to cost for an hour: about what clouds ask for a virtual core on demand, memory included (2026)."""
+"""Assumed price of a core per hour: about that of an on-demand virtual core in a cloud, memory included (2026)."""
 
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from langroute.local.worker import main; main()"
-"""Starts the worker wherever the program found langroute; nothing of the current directory is imported."""
+"""Bootstrap code of the worker: imports langroute from where the program found it, and nothing from the current directory."""
+
+_MOST_SAID = 1 << 18
+"""Most bytes that are read of a server's list of models, and of the end of its log."""
 
 _number = count(1)
 
@@ -67,16 +72,16 @@ class LocalServer:
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its base URL."""
+        """Base URL for an OpenAI client."""
         return f"{self.address}/v1"
 
     @property
     def price(self) -> Price:
-        """What the server's cores cost for each second they work."""
+        """Price of the server's cores per second of work."""
         return Price(input=0.0, output=0.0, per_second=self.threads * USD_PER_CORE_HOUR / 3600)
 
     def chat_model(self, **kwargs: Any) -> LocalChat:
-        """A chat model that talks to this server: temperature 0 and usage in streams, unless told otherwise.
+        """Return a chat model for this server, by default with temperature 0 and usage in streams.
 
         Raises:
             MissingExtraError: langchain-openai is not installed.
@@ -89,31 +94,31 @@ class LocalServer:
         return LocalChat(**{**given, "max_retries": 0, "timeout": 600, **kwargs})
 
     def route(self, model: Any = None, **kwargs: Any) -> Route:
-        """A route to this server: priced by the second, its limits known.
+        """Return a route to this server, priced per second, with its limits set.
 
         Args:
-            model: Its chat model; `chat_model()` where nothing is given.
-            kwargs: What else a `Route` takes.
+            model: Its chat model; by default `chat_model()`.
+            kwargs: Further arguments of `Route`.
         """
-        from langroute.routes import Route
+        from langroute.routes.route import Route
 
         known = CATALOGUE.get(self.model)
-        abilities = known.abilities if known is not None else {}
-        given = {"price": self.price, "context_window": self.context, "abilities": abilities}
+        capabilities = known.capabilities if known is not None else {}
+        given = {"price": self.price, "context_window": self.context, "capabilities": capabilities}
         return Route(model if model is not None else self.chat_model(), **{**given, **kwargs})
 
     def is_healthy(self) -> bool:
-        """It answers, and it is the server that was started: it knows the key."""
+        """Return whether the server answers and is the one that was started, which its key proves."""
         request = urllib.request.Request(f"{self.base_url}/models", headers={"Authorization": f"Bearer {self.api_key}"})  # noqa: S310
         try:
-            # No proxy stands between a program and its own machine.
+            # Proxy settings must not apply to loopback.
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
-                return any(found["id"] == self.model for found in json.load(answer)["data"])
-        except (OSError, ValueError, KeyError):
+                return any(found["id"] == self.model for found in json.loads(answer.read(_MOST_SAID))["data"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException):
             return False
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
-        """Stop the server and return when it is gone."""
+        """Stop the server and return when it has ended."""
         if self._process is not None:
             _end(self._process, timeout_seconds)
         elif self._state is not None and is_held(_lock_of(self._state)):
@@ -138,7 +143,7 @@ def serve(
     context: int = 4096,
     timeout_seconds: float = 180.0,
 ) -> Iterator[LocalServer]:
-    """A server for as long as the block runs; it ends with the program too, however that ends.
+    """Run a server for the duration of the block; it also ends with the program, even when that crashes.
 
     Args:
         model: A model that was fetched.
@@ -174,13 +179,15 @@ def start(
         threads: Cores it may use; by default those that are free, four at most.
         context: Most tokens of a call, answer included.
         timeout_seconds: How long loading may take.
-        detached: It outlives the program, until somebody stops it; then there is one of each model.
+        detached: Whether it outlives the program until it is stopped; there is at most one detached server of each model.
 
     Raises:
         LocalModelError: The model is not fetched, its detached server runs already, or it does not come up.
         MissingExtraError: xllamacpp is not installed.
     """
     model = find(model)
+    if os.name != "posix":
+        raise LocalModelError("Local model servers need Linux or macOS; models can be fetched on any system.")
     if find_spec("xllamacpp") is None:
         raise MissingExtraError("xllamacpp", "local", "A local model server")
     if not is_fetched(model, directory):
@@ -209,7 +216,7 @@ def start(
         "lock": str(_lock_of(state)),
         "log": str(log),
     }
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+    with os.fdopen(open_instead(log), "wb") as output:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", _BOOT, str(Path(__file__).parents[2]), f"langroute server {name}"],
             stdin=subprocess.PIPE,
@@ -229,7 +236,7 @@ def start(
 
 
 def default_threads() -> int:
-    """Cores that this program may use and that are free, four at most: small models gain nothing from more.
+    """Return the number of free cores that this program may use, four at most: small models gain nothing from more.
 
     llama.cpp's threads wait for each other by spinning: where they have to share cores with other programs, one is many times faster
     than two.
@@ -240,7 +247,7 @@ def default_threads() -> int:
 
 
 def running(directory: str | Path | None = None) -> list[LocalServer]:
-    """The servers that are alive, detached or not; what dead ones left behind is removed."""
+    """Return the running servers, detached or not; state files of dead ones are removed."""
     found = []
     for state in sorted(servers_directory(directory).glob("*.json")):
         if not is_held(_lock_of(state)):
@@ -251,7 +258,7 @@ def running(directory: str | Path | None = None) -> list[LocalServer]:
 
 
 def connect(model: str | LocalModel, directory: str | Path | None = None) -> LocalServer:
-    """The running server of a model.
+    """Return the running server of a model.
 
     Raises:
         LocalModelError: None is running.
@@ -305,7 +312,7 @@ def _read(state: Path, process: Any = None) -> LocalServer | None:
 
 
 def _end(process: subprocess.Popen[bytes], timeout_seconds: float = 5.0) -> None:
-    """End a process of ours and wait until it is gone."""
+    """End a process that we started and wait until it has ended."""
     for end in (process.terminate, process.kill):
         if process.poll() is None:
             end()
@@ -323,7 +330,7 @@ def _lock_of(state: Path) -> Path:
 def _forget(state: Path) -> None:
     for path in (state, _lock_of(state)):
         path.unlink(missing_ok=True)
-    # An attached server has a name of its own each time: its log would stay for ever.
+    # Every attached server has a new name, so its log would never be overwritten.
     if state.stem not in CATALOGUE:
         state.with_suffix(".log").unlink(missing_ok=True)
 
@@ -334,6 +341,9 @@ def _exit(code: int | None) -> str:
 
 def _tail(log: Path, lines: int = 12) -> str:
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(empty)"
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_SAID))
+            said = file.read(_MOST_SAID).decode(errors="replace")
+        return "\n".join(said.splitlines()[-lines:]) or "(empty)"
     except OSError:
         return "(no log)"

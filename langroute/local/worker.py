@@ -1,7 +1,7 @@
-"""What runs in a server's own process? llama.cpp's server, for as long as somebody needs it.
+"""Entry point of a local server's process: runs llama.cpp's server.
 
-Started by `servers.start` with its orders as one line of JSON on standard input. Where it belongs to a program, that
-program keeps the other end of standard input open: when it closes, however the program ended, the server ends too.
+Started by `servers.start` with its configuration as one line of JSON on standard input. Unless it is detached, the parent
+program keeps the other end of standard input open: when that closes, however the program ended, the server ends too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 
 def main() -> None:
-    """Take orders, serve, end."""
-    # Ctrl-C is for the program; it decides what becomes of its servers.
+    """Read the configuration, serve, and end."""
+    # Ctrl-C is handled by the parent program, which stops its servers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     orders = json.loads(sys.stdin.buffer.readline())
@@ -27,13 +27,14 @@ def main() -> None:
 
     from langroute.local.locks import acquire
 
-    # Held for life, so that whoever looks can tell a living server from a file that was left behind.
-    if acquire(Path(orders["lock"])) is None:
+    # Held until the process ends, so that others can tell a living server from a leftover state file.
+    lock = acquire(Path(orders["lock"]))
+    if lock is None:
         sys.exit(f"a server named {orders['name']} is running already")
     server = _server(orders)
     state = {key: orders[key] for key in ("name", "model", "api_key", "threads", "context", "detached", "log")}
     _write(Path(orders["state"]), {**state, "pid": os.getpid(), "address": server.listening_address, "started_at": time.time()})
-    while True:
+    while lock.is_locked:
         signal.pause()
 
 
@@ -50,23 +51,21 @@ def _server(orders: dict[str, Any]) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = orders["threads"]
     params.use_jinja = True
     params.ui = False
-    # These two show what was asked.
+    # These two endpoints would reveal prompts.
     params.endpoint_slots = False
     params.verbosity = 1
     return xllamacpp.Server(params)
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
-    """Leave word where the server is, at once or not at all; it holds the key, so it is nobody else's to read."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(state, file)
-    fresh.replace(path)
+    """Write the server's state file atomically; it contains the key, so only the owner may read it."""
+    from langroute.core.writing import write_together
+
+    write_together({path: json.dumps(state).encode()})
 
 
 def _end_with(parent: int, state: Path) -> None:
-    """End this process when the program that started it closes its end, or is gone."""
+    """End this process when the parent program closes its end of standard input or has ended."""
     import select
 
     while os.getppid() == parent:
@@ -74,5 +73,5 @@ def _end_with(parent: int, state: Path) -> None:
         if readable and not os.read(sys.stdin.fileno(), 4096):
             break
     state.unlink(missing_ok=True)
-    # Not `sys.exit`: the server's own threads would be waited for.
+    # Not `sys.exit`, which would wait for the server's threads.
     os._exit(0)

@@ -1,27 +1,28 @@
-"""Which route next when the cheapest that passes the checks shall answer?"""
+"""Cascade policy: tries routes from cheapest to strongest until an answer passes its checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from langroute.errors import ConfigurationError
-from langroute.failures import classify
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import TIERS, Attempt, Request, Selection
+from langroute.core.short_repr import ShortRepr
 from langroute.policies.base import route_or_tier
-from langroute.records import TIERS, Attempt, Request, Selection
+from langroute.providers.failures import classify
 
 
-class Cascade:
+class Cascade(ShortRepr):
     """Try routes from cheapest to strongest until an answer scores well enough.
 
-    Every answer but the last route's is tentative: it is verified, and its tokens are held back until it is accepted. An error that
-    another route may not have leads to the next one too.
+    Every answer but the last route's is provisional: it is verified, and its tokens are held back until it is accepted. An error that
+    another route may not have leads to the next route too.
 
     Source: Chen et al., FrugalGPT (2023), section 3.
 
     Args:
         routes: Names of routes or tiers, cheapest first; all eligible ones where nothing is given.
         threshold: Lowest score that is accepted, from 0 to 1.
-        max_attempts: Most routes to try.
+        max_attempts: Most routes to try; the last one is always the strongest.
 
     Example:
         >>> policy = Cascade(["small", "large"], threshold=0.7)
@@ -44,11 +45,11 @@ class Cascade:
         self.threshold, self.max_attempts = threshold, max_attempts
 
     def routes_named(self) -> Iterable[str]:
-        """The routes that are named and are no tiers."""
+        """Return the given names that are routes rather than tiers."""
         return [name for name in self.routes or () if name not in TIERS]
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Select the next route, or stop at the first answer that is good enough."""
+        """Select the next route, or `None` at the first answer whose score reaches the threshold."""
         last = attempts[-1] if attempts else None
         if last is not None and last.ok and (last.score is None or last.score >= self.threshold):
             return None
@@ -61,7 +62,7 @@ class Cascade:
         left = [name for name in names if name not in tried]
         if not left:
             return None
-        return Selection(left[0], _why(last, self.threshold), tentative=len(left) > 1)
+        return Selection(left[0], _why(last, self.threshold), provisional=len(left) > 1)
 
     def _order(self, request: Request) -> list[str]:
         if self.routes is None:

@@ -1,35 +1,37 @@
-"""Which route next when a decision model is asked? Its answer where it is sure, something stronger where it is not."""
+"""Policy that asks a LangChain decision model for the route of each step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langroute.errors import ConfigurationError
-from langroute.pricing import cost, price_from, price_of, usage_from_metadata
-from langroute.records import TIERS, Attempt, Request, RouteInfo, Selection
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import TIERS, Attempt, Request, RouteInfo, Selection
+from langroute.core.short_repr import ShortRepr
+from langroute.providers.usage import usage_from_metadata
+from langroute.routes.pricing import cost, price_from, price_of
 
 INSTRUCTIONS = "Which model is the weakest that will surely do the next step of this conversation well?"
 _CONFIG = {"tags": ["nostream", "langroute:decision"]}
 
 
-class DecisionModel:
-    """Ask any of LangChain's decision models (`BaseDecisionModel`, langchain-core 1.8) at every step.
+class DecisionModel(ShortRepr):
+    """Select by asking a LangChain decision model (`BaseDecisionModel`, langchain-core 1.8) at every step.
 
-    A sure answer is taken. An unsure one goes up, never down: to the weakest route of which the model's probabilities say that it or a
-    weaker one will do with enough certainty. A model that fails, or names no route, leaves the step to the router's default. What
-    the question costs is part of the step's cost.
+    An answer of sufficient confidence is taken. Below that, the selection goes up to the weakest stronger route at which the model's
+    cumulative probability, from the weakest route on, reaches `min_confidence`. Where the model fails or names no route, the router's
+    default takes the step. The cost of asking is part of the step's cost.
 
     Args:
         model: The decision model.
-        routes: Route or tier → what it is good for, weakest first.
-        instructions: What is asked.
-        min_confidence: An answer below this goes up, 0 to 1.
-        max_messages: How many of the latest messages the model is shown.
+        routes: Route or tier → description of what it is good for, weakest first.
+        instructions: The question that is put to the model.
+        min_confidence: Confidence below which a stronger route is selected, from 0 to 1.
+        max_messages: Number of latest messages that the model is shown.
         price: USD per million tokens of the decision model; by default the list price.
 
     Raises:
-        ConfigurationError: langchain-core is older than 1.8, or something of this is wrong.
+        ConfigurationError: langchain-core is older than 1.8, or an argument is invalid.
 
     Example:
         >>> from langroute.testing import ScriptedModel  # doctest: +SKIP
@@ -67,21 +69,25 @@ class DecisionModel:
         self._choice = Choice
 
     def routes_named(self) -> Sequence[str]:
-        """The routes that are named and are no tiers."""
+        """Return the given names that are routes rather than tiers."""
         return [name for name in self.routes if name not in TIERS]
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Ask, once a step."""
+        """Ask the decision model for a route, once a step.
+
+        Raises:
+            ValueError: The model chose a name that was not offered.
+        """
         known, found = self._without_asking(request, attempts)
         return found if known else self._selection(request, self.model.invoke(self._question(request), _CONFIG))
 
     async def aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Ask, awaited."""
+        """Async version of `select`."""
         known, found = self._without_asking(request, attempts)
         return found if known else self._selection(request, await self.model.ainvoke(self._question(request), _CONFIG))
 
     def _offered(self, request: Request) -> dict[str, RouteInfo]:
-        """The names that can be answered with, and the route each stands for, weakest first."""
+        """Return the names that the model may choose, with the eligible route that each stands for, weakest first."""
         offered: dict[str, RouteInfo] = {}
         for name in self.routes:
             route = request.route(name) or next((route for route in request.routes if route.tier == name), None)
@@ -120,7 +126,7 @@ class DecisionModel:
         return Selection(offered[chosen].name, reason, confidence=sure, cost_usd=cost(self.price, usage))
 
     def _up(self, names: list[str], answer: Any) -> str:
-        """The weakest stronger name of which it is sure enough that it, or a weaker one, will do; else the strongest."""
+        """Return the weakest stronger name at which the cumulative probability reaches `min_confidence`, else the strongest."""
         place, total = names.index(answer.choice), 0.0
         for index, name in enumerate(names):
             total += (answer.probabilities or {}).get(name, 0.0)

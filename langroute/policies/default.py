@@ -1,83 +1,93 @@
-"""Which policy does a router have whose user chose none?
+"""Policies by name, the default among them.
 
-Steps beside the conversation go to the cheapest route and are checked; planning, review and steps that are stuck go to the strongest;
-a first question that looks easy goes to the cheapest; everything else to the middle one, or the strongest where there is none. A turn
-stays with the route it began on, because switching in the middle loses the provider's prompt cache, unless it gets stuck. Errors go to
-another route. A user who gave a verifier and no policy gets the cheapest answer that passes it.
+`quality` sends down only calls beside the conversation that look easy; `balanced`, the default, also whole turns that look easy; `cost` begins
+with the cheapest route everywhere, verifies its answers and goes up where they are rejected or the agent gets into trouble; `autopilot` begins
+with the strongest route, and moves tasks to cheaper ones when outcomes have proven them. After an error another route is tried. With a verifier and no policy, the router uses a cascade instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import RouteInfo
 from langroute.policies.cascade import Cascade
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
-from langroute.policies.rules import Rule, Rules
-from langroute.policies.sticky import Sticky
-from langroute.records import Request, RouteInfo
-
-STUCK_ERRORS = 2
-"""Rounds of failed tool calls in a row that make a step stuck."""
-
-STUCK_REPEATS = 2
-"""The same tool call made again, this often, with nothing changed in between."""
+from langroute.policies.judged import Judged, WholeTurns
 
 
-def is_stuck(request: Request) -> bool:
-    """The agent fails again and again, or goes round in a circle.
+def _cost(routes: Sequence[RouteInfo]) -> Any:
+    from langroute.policies.escalate import Escalate
+
+    return Escalate([route.name for route in routes], verify=True)
+
+
+def _autopilot(routes: Sequence[RouteInfo]) -> Any:
+    from langroute.policies.autopilot import Autopilot
+
+    return Autopilot([route.name for route in routes[:-1]], baseline=routes[-1].name)
+
+
+NAMED: dict[str, Callable[[Sequence[RouteInfo]], Any]] = {
+    "quality": lambda _: WholeTurns(Judged(side_only=True)),
+    "balanced": lambda _: WholeTurns(Judged()),
+    "cost": _cost,
+    "autopilot": _autopilot,
+}
+"""Policies by name: what each is made of, for a router's routes."""
+
+
+def policy_by_name(name: str, routes: Sequence[RouteInfo], *, retries: int = 1) -> Any:
+    """Return a policy by name: `quality`, `balanced`, `cost` or `autopilot`.
+
+    Args:
+        name: The name.
+        routes: The router's routes, cheapest first.
+        retries: Retries of the same route after a transient error.
+
+    Raises:
+        ConfigurationError: There is no policy of that name.
 
     Example:
-        >>> from langroute.records import Signals, Step
-        >>> is_stuck(Request("Go on.", Step("observe", signals=Signals(errors_in_row=2))))
-        True
+        >>> policy_by_name("cost", [RouteInfo("small"), RouteInfo("large")]).name
+        'Fallback(Escalate)'
     """
-    signals = request.step.signals
-    return signals.errors_in_row >= STUCK_ERRORS or signals.repeats >= STUCK_REPEATS
+    if name not in NAMED:
+        raise ConfigurationError(_unknown(name, routes))
+    if len(routes) == 1:
+        return Fallback(Fixed(routes[0].name), retries=retries)
+    return Fallback(NAMED[name](routes), retries=retries)
 
 
-def _looks_easy(request: Request) -> bool:
-    # The estimator is imported, and read, when the first question is asked.
-    from langroute.policies.difficulty import is_easy
-
-    return is_easy(request)
-
-
-def default_rules() -> tuple[Rule, ...]:
-    """The rules of the default policy, first to last."""
+def _unknown(name: str, routes: Sequence[RouteInfo]) -> str:
+    names = ", ".join(map(repr, NAMED))
+    if any(route.name == name for route in routes):
+        return f"{name!r} is a route, not a policy: write Fixed({name!r}), from langroute.policies. Policies by name: {names}."
     return (
-        Rule("frontier", when=is_stuck, why="stuck: tool calls fail or repeat"),
-        Rule("cheap", kind=("title", "summarize", "classify", "extract"), checked=True, why="a step beside the conversation"),
-        Rule("frontier", kind=("plan", "review"), why="planning and review decide what follows"),
-        Rule("cheap", kind="chat", at_most={"turn": 1, "tool_results": 0}, why="small talk"),
-        # Fewer tokens hardly have eight words: not worth the time to ask.
-        Rule(
-            "cheap",
-            kind="answer",
-            at_least={"turn_tokens": 14},
-            when=_looks_easy,
-            why="looks easy: a cheap model is expected to do as well",
-        ),
+        f"There is no policy {name!r}. Policies by name: {names}. For a directory that `langroute fit` wrote, "
+        f"write load_policy({name!r}), from langroute.policies.learned."
     )
 
 
-def default_policy(routes: Sequence[RouteInfo], *, retries: int = 1, checked: bool = False) -> Any:
-    """The policy of a router whose user chose none.
+def default_policy(routes: Sequence[RouteInfo], *, retries: int = 1, verify: bool = False) -> Any:
+    """Return the default policy for a router's routes.
 
     Args:
         routes: The router's routes, cheapest first.
-        retries: Tries of the same route after an error that may pass.
-        checked: The user gave a verifier: then the cheapest answer that passes it is wanted.
+        retries: Retries of the same route after a transient error.
+        verify: Whether the user gave a verifier; the policy is then a cascade that takes the cheapest answer that passes.
 
     Example:
         >>> default_policy([RouteInfo("only")]).name
         'Fallback(Fixed(only))'
-        >>> default_policy([RouteInfo("small"), RouteInfo("large")], checked=True).name
+        >>> default_policy([RouteInfo("small"), RouteInfo("large")], verify=True).name
         'Fallback(Cascade)'
     """
-    if len(routes) == 1:
-        return Fallback(Fixed(routes[0].name), retries=retries)
-    if checked:
+    if verify and len(routes) > 1:
         return Fallback(Cascade(), retries=retries)
-    return Fallback(Sticky(Rules(default_rules(), otherwise="balanced"), release=is_stuck), retries=retries)
+    return policy_by_name("balanced", routes, retries=retries)
+
+
+__all__ = ["NAMED", "default_policy", "policy_by_name"]

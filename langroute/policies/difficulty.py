@@ -1,7 +1,7 @@
-"""Is this request easy enough for a cheap route, as far as a stranger can tell?
+"""Difficulty of a request, by the estimator that ships with langroute.
 
-The estimator that ships with langroute says how likely a cheap and a frontier model are to answer a question rightly. It knows questions
-with a right answer, in English; what looks otherwise it is not asked about, and then nobody is sent to a cheaper route because of it.
+The estimator predicts how likely a cheap and a frontier model are to answer a question correctly. It was fitted on English questions with
+a correct answer; it is not asked about other requests, and those are never sent to a cheaper route because of it.
 """
 
 from __future__ import annotations
@@ -14,58 +14,69 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from langroute.core.locks import new_lock
+from langroute.core.records import Request
+from langroute.estimators.arrays import Floats
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Estimator
-from langroute.estimators.features import Floats, featurize
+from langroute.estimators.features import featurize
 from langroute.estimators.store import load_policy_file
-from langroute.records import Request
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "estimator"
 
 LEAST_WORDS = 8
-"""A request of fewer words is not judged: "fix it" and "continue" say nothing about what is asked."""
+"""Fewest words of a request that is judged: "fix it" and "continue" say nothing about what is asked."""
 
 LEAST_KNOWN = 8
-"""Nor is one of which fewer words and pairs are known."""
+"""Fewest words and word pairs of a judged request that have to be in the estimator's vocabulary."""
 
 KINDS = ("answer", "chat", "classify", "extract")
 """Step kinds that may be judged; the steps of agents are unlike anything the estimator has seen."""
 
 MOST_LOSS = 0.15
-"""What may be lost with a cheap route where a request looks easy; see `looks_easy`."""
+"""Largest expected loss with a cheap route at which a request counts as easy; see `looks_easy`."""
 
 FAILURE = 0.3
-"""How much of a cheap route's own failures counts as lost, beside the gap: of requests that the estimator knows little about it
-believes that all routes fail alike, and there the gap alone says nothing."""
+"""Weight of the cheap route's failure probability in the expected loss, beside the gap. For requests that the estimator knows little about
+it predicts the same failures for all routes, so that the gap alone says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """What the shipped estimator thinks of a request."""
+    """Prediction of the shipped estimator for one request."""
 
     cheap: float
     """Probability that a cheap model succeeds."""
 
+    near: float
+    """Probability that a cheap model succeeds that is nearly as good as a frontier one."""
+
     frontier: float
     """Probability that a frontier model succeeds."""
 
+    input_tokens: float
+    """Expected tokens of the request."""
+
+    output_tokens: tuple[float, float, float]
+    """Expected tokens of the answers of a cheap, a near and a frontier model."""
+
     @property
     def gap(self) -> float:
-        """What a frontier model would add."""
+        """Probability of success that a frontier model adds."""
         return self.frontier - self.cheap
 
 
-_reading = threading.Lock()
+_reading = new_lock()
 
 
 def default_estimator() -> Estimator:
-    """The estimator that ships with langroute, read when it is first asked; its routes are `cheap` and `frontier`.
+    """Return the estimator that ships with langroute, loaded at the first call; its routes are kinds of models.
 
     Example:
         >>> default_estimator().routes
-        ('cheap', 'frontier')
+        ('cheap', 'near', 'frontier')
     """
-    # Without the lock all threads that are there at the first question would read it.
+    # Without the lock, every thread that is waiting at the first question would load it.
     with _reading:
         return _read()
 
@@ -79,7 +90,7 @@ _last = threading.local()
 
 
 def difficulty_of(request: Request) -> Difficulty | None:
-    """Judge a request; `None` where the estimator has no say: agent steps, histories, media, few known words.
+    """Return the predicted difficulty, or `None` where the estimator does not apply: agent steps, histories, media, few known words.
 
     Example:
         >>> difficulty_of(Request("Fix it.")) is None
@@ -98,7 +109,7 @@ def _judge(request: Request) -> Difficulty | None:
     signals = step.signals
     if step.kind not in KINDS or signals.tool_results or signals.turn > 1 or signals.language not in (None, "en"):
         return None
-    if signals.images or signals.audio or signals.files:
+    if signals.images or signals.audio or signals.video or signals.files:
         return None
     document = document_of(request.messages, request.tools)
     if len(document.text.split(None, LEAST_WORDS - 1)) < LEAST_WORDS:
@@ -107,16 +118,17 @@ def _judge(request: Request) -> Difficulty | None:
     batch = featurize([document], estimator.vocabulary)
     if len(batch.buckets) < LEAST_KNOWN:
         return None
-    success = estimator.of(batch, [document]).success[0]
-    return Difficulty(float(success[0]), float(success[1]))
+    found = estimator.of(batch, [document])
+    cheap, near, frontier = found.success[0].tolist()
+    return Difficulty(cheap, near, frontier, float(found.input_tokens[0, -1]), tuple(found.output_tokens[0].tolist()))
 
 
 def looks_easy(cheap: Floats, frontier: Floats) -> NDArray[np.bool_]:
-    """The rule of `is_easy`, for many requests at once.
+    """Return which of many requests count as easy, `(requests,)`; the rule that `is_easy` applies to one.
 
     Args:
-        cheap: Probability that a cheap model succeeds.
-        frontier: That a frontier model does.
+        cheap: Probability that a cheap model succeeds, `(requests,)`.
+        frontier: Probability that a frontier model succeeds, `(requests,)`.
 
     Example:
         >>> looks_easy(np.array([0.9, 0.5, 0.6]), np.array([0.95, 0.5, 0.9])).tolist()
@@ -126,7 +138,7 @@ def looks_easy(cheap: Floats, frontier: Floats) -> NDArray[np.bool_]:
 
 
 def is_easy(request: Request) -> bool:
-    """A cheap route is expected to do about as well as a frontier one. Never true where the estimator has no say.
+    """Return whether a cheap route is expected to do about as well as a frontier one; false where the estimator does not apply.
 
     Example:
         >>> is_easy(Request("Prove P != NP"))

@@ -1,4 +1,4 @@
-"""Which route is the cheapest that will do, judged by what was fitted on recorded outcomes?"""
+"""Policies that were fitted on recorded outcomes: `Learned` for single calls, `LearnedCascade` for cascades, and `load_policy`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from langroute.answers import canonical
-from langroute.arguments import check_able, check_number
-from langroute.errors import ConfigurationError
+from langroute.core.answers import canonical
+from langroute.core.errors import ConfigurationError
+from langroute.core.number_checks import check_able, check_number
+from langroute.core.records import Attempt, Price, Request, RouteInfo, Selection
+from langroute.estimators.arrays import Floats, Ints
 from langroute.estimators.documents import Document, document_of
 from langroute.estimators.estimator import Estimate
-from langroute.estimators.features import Floats, Ints
 from langroute.estimators.plan import Plan, agreement_code, state_features
+from langroute.estimators.policy_schema import MOST_TARGET
 from langroute.estimators.store import Group, Point, PolicyFile, load_policy_file
 from langroute.policies.base import MayAwait, ask, awaits
-from langroute.records import Attempt, Request, RouteInfo, Selection
+from langroute.routes.price_arrays import PriceTable
 
 
 def read_request(request: Request) -> Document:
-    """What a request says to an estimator: its messages and tools, and what the step is called.
+    """Return the document that an estimator reads of a request: its messages, its tools and the labels of its step.
 
     Example:
         >>> read_request(Request("Define entropy.")).text
@@ -40,12 +42,8 @@ def read_request(request: Request) -> Document:
     return document_of(request.messages, request.tools, labels)
 
 
-_Rates = tuple[Floats, Floats, Floats]
-"""USD for a token read, a token written and a call, for each route of a group; infinite where a route is not eligible."""
-
-
 class _Fitted(MayAwait, ABC):
-    """What the learned policies share: one group of routes, and estimates that are remembered for the request at hand."""
+    """Base class of the learned policies: one group of routes, and the estimate of the current request, cached for each thread."""
 
     def __init__(self, group: Group, *, version: str = "") -> None:
         if not isinstance(group, Group):
@@ -53,15 +51,15 @@ class _Fitted(MayAwait, ABC):
         self.group, self.version = group, version
         self._place = {route: place for place, route in enumerate(group.routes)}
         self._last = threading.local()
-        self._rates: dict[tuple[int, ...], tuple[Sequence[RouteInfo], _Rates]] = {}
+        self._tables: dict[tuple[int, ...], tuple[Sequence[RouteInfo], PriceTable]] = {}
         if group.estimator.sense is not None:
             self._reader = group.estimator.sense.reading()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "_rates")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "_tables")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _last=threading.local(), _rates={})
+        self.__dict__.update(state, _last=threading.local(), _tables={})
 
     def _must_await(self) -> bool:
         return self.group.estimator.sense is not None
@@ -75,15 +73,15 @@ class _Fitted(MayAwait, ABC):
         return self.select(request, attempts)
 
     async def prepare(self, request: Request) -> None:
-        """Have the request's vector at hand for `estimate`, without keeping an event loop waiting."""
+        """Compute and cache the request's embedding for `estimate`, without blocking the event loop."""
         await self._reader.prepare(read_request(request).text)
 
     def routes_named(self) -> Iterable[str]:
-        """Every route that may be selected."""
+        """Return the names of the routes that may be selected."""
         return self.group.routes
 
     def estimate(self, request: Request) -> Estimate:
-        """What is expected of each route; asked again after an attempt, the same is said at once."""
+        """Return the estimate of each route; for the same request in the same thread it is computed once."""
         known = getattr(self._last, "known", None)
         if known is not None and known[0] is request:
             return known[1]  # type: ignore[no-any-return]
@@ -92,38 +90,36 @@ class _Fitted(MayAwait, ABC):
         return found
 
     def remember(self, request: Request, estimate: Estimate) -> None:
-        """Take an estimate that was made elsewhere, in a batch of many."""
+        """Cache an estimate that was computed elsewhere, in a batch."""
         self._last.known = (request, estimate)
 
     def costs(self, estimate: Estimate, routes: Sequence[RouteInfo]) -> Floats:
-        """Expected USD, `(requests, routes of the group)`; infinite for those that are not eligible.
+        """Return the expected cost in USD, `(requests, routes of the group)`; infinite for routes that are not eligible.
 
         A route's own price wins over the one it was fitted with.
         """
         key = tuple([id(route) for route in routes])
-        known = self._rates.get(key)
+        known = self._tables.get(key)
         if known is None:
-            if len(self._rates) > 256:
-                self._rates.clear()
-            # Holding the routes keeps their ids from being given to others.
-            known = self._rates[key] = (routes, self._rates_of(routes))
-        given, written, per_call = known[1]
-        return estimate.input_tokens * given + estimate.output_tokens * written + per_call
+            if len(self._tables) > 256:
+                self._tables.clear()
+            # Keeping a reference to the routes keeps their ids from being reused.
+            known = self._tables[key] = (routes, self._prices_of(routes))
+        return known[1].costs(estimate.input_tokens, estimate.output_tokens)
 
-    def _rates_of(self, routes: Sequence[RouteInfo]) -> _Rates:
-        size = len(self.group.routes)
-        given, written, per_call = np.zeros(size), np.zeros(size), np.full(size, np.inf)
+    def _prices_of(self, routes: Sequence[RouteInfo]) -> PriceTable:
+        group = self.group
+        prices: list[Price | None] = [None] * len(group.routes)
         for route in routes:
             place = self._place.get(route.name)
-            price = route.price or self.group.prices.get(route.name)
-            if place is not None and price is not None:
-                given[place], written[place], per_call[place] = price.input / 1e6, price.output / 1e6, price.per_call
-        return given, written, per_call
+            if place is not None:
+                prices[place] = route.price or group.prices.get(route.name)
+        return PriceTable(prices, [group.seconds.get(name, 0.0) for name in group.routes])
 
     def _after_failure(self, request: Request, attempts: Sequence[Attempt], worth: Floats) -> Selection | None:
-        """Another route where the last one failed, unless no other could do better or an answer is there already."""
-        # Brings asyncio, which a replay does without.
-        from langroute.failures import classify
+        """Return the untried route of the highest worth after a failure, or `None` where no other could help or there is an answer already."""
+        # Imported here because it imports asyncio, which a replay does not need.
+        from langroute.providers.failures import classify
 
         last = attempts[-1]
         if any(attempt.ok for attempt in attempts):
@@ -140,33 +136,38 @@ class _Fitted(MayAwait, ABC):
 
 
 class Learned(_Fitted):
-    """The cheapest route whose estimated success is not worse than the frontier's by more than the tolerance.
+    """Select the route of the highest estimated success minus `tolerance` times its cost in units of the frontier's mean cost.
 
-    The tolerance is what saving the whole cost of a frontier call may cost in probability of success; a route that saves half of it
-    has half the tolerance. Of several that pass, the one with most to spare is taken.
+    The tolerance is thus the probability of success that saving the whole cost of a frontier call is worth; saving half of it is worth half
+    as much.
 
     Source: Ong et al., RouteLLM (2024); Hu et al., RouterBench (2024), section 4.
 
     Args:
         group: Fitted routes; see `load_policy`.
-        tolerance: 0 takes the best route whatever it costs.
-        version: What decisions are stamped with.
+        tolerance: Weight of the cost; 0 takes the route of the highest estimate whatever it costs, `None` always the best single route.
+        version: Version that decisions record.
     """
 
     name = "Learned"
 
-    def __init__(self, group: Group, *, tolerance: float, version: str = "") -> None:
-        check_number("tolerance", tolerance, least=0)
+    def __init__(self, group: Group, *, tolerance: float | None, version: str = "") -> None:
+        if tolerance is not None:
+            check_number("tolerance", tolerance, least=0)
         super().__init__(group, version=version)
         self.tolerance = tolerance
 
     def worth(self, estimate: Estimate, costs: Floats) -> Floats:
-        """Estimated success less what the cost is worth, `(requests, routes)`."""
-        # A tolerance of 0 would make 0 of an infinite cost.
+        """Return the estimated success minus the weighted cost, `(requests, routes)`."""
+        # With a tolerance of 0 an infinite cost would become NaN.
+        if self.tolerance is None:
+            # No estimate is above 1.
+            first = np.arange(estimate.success.shape[1]) == self._place[self.group.frontier]
+            return np.asarray(estimate.success + 2.0 * first - 1e-9 * costs)
         return estimate.success - max(self.tolerance / self.group.unit_usd, 1e-9) * costs
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Select a route; another one where it failed."""
+        """Select a route; after a failed attempt, another one."""
         if attempts and attempts[-1].ok:
             return None
         estimate = self.estimate(request)
@@ -177,15 +178,16 @@ class Learned(_Fitted):
         if place < 0:
             return Selection(request.default or request.route_names[-1], "no eligible route was fitted")
         success = float(estimate.success[0, place])
-        return Selection(self.group.routes[place], f"estimated success {success:.2f}", confidence=success)
+        why = f"estimated success {success:.2f}" if self.tolerance is not None else "the best single route"
+        return Selection(self.group.routes[place], why, confidence=success)
 
     def places(self, estimate: Estimate, routes: Sequence[RouteInfo], costs: Floats | None = None) -> Ints:
-        """Which route each of many requests goes to, as places in `group.routes`; -1 where none of the eligible was fitted.
+        """Return the selected route of each request as an index into `group.routes`, `(requests,)`; -1 where no eligible route was fitted.
 
         Args:
-            estimate: Of the requests.
-            routes: The eligible ones.
-            costs: What `costs` says of these, where it is known already.
+            estimate: Estimate of the requests.
+            routes: The eligible routes.
+            costs: The result of `costs` for these, where it is known already.
         """
         worth = self.worth(estimate, self.costs(estimate, routes) if costs is None else costs)
         best = worth.argmax(1)
@@ -193,18 +195,18 @@ class Learned(_Fitted):
 
 
 class LearnedCascade(_Fitted):
-    """Ask cheap routes in turn; after each answer, accept it, ask another cheap one, or go up, whichever is worth most.
+    """Call cheap routes in turn; after each answer, accept it, call another cheap route, or go up, whichever has the highest expected worth.
 
-    What an answer shows is whether it agrees with the earlier ones, whether it can be read, and whether it is longer than was to be
-    expected. No judge and no labels are needed at run time. Answers that a verifier rejected are not accepted.
+    An answer is judged by whether it agrees with the earlier ones, whether it could be parsed, and how its length compares with the
+    expected one. No judge and no labels are needed at run time. Answers that a verifier scored 0 are not accepted.
 
     Source: Dekoninck et al., A Unified Approach to Routing and Cascading for LLMs (2025); see also `langroute.estimators.plan`.
 
     Args:
         group: Fitted routes; see `load_policy`.
-        plan: Which routes in which order, and what each answer is worth.
-        version: What decisions are stamped with.
-        same: The answer of an attempt in a form that can be compared, `None` where there is none.
+        plan: The order of the cheap routes, and the fitted worth of each action.
+        version: Version that decisions record.
+        same: Returns the canonical form of an attempt's answer for comparison, `None` where there is none.
     """
 
     name = "LearnedCascade"
@@ -216,7 +218,7 @@ class LearnedCascade(_Fitted):
         super().__init__(group, version=version)
         self.plan = plan
         self._frontier = self._place[group.frontier]
-        # The plan was fitted before newcomers were placed behind the others.
+        # The plan knows the fitted routes only; routes that were added later come after them.
         self._fitted = len(group.estimator.blend.shift)
         self._same = same
 
@@ -231,7 +233,7 @@ class LearnedCascade(_Fitted):
         tried = [self._place.get(attempt.route, -1) for attempt in attempts]
         asked = len(tried)
         if asked > len(order) or tuple(tried) != order[:asked]:
-            # One of the last routes has answered, or one outside the plan: nothing more to learn from.
+            # A final route has answered, or one outside the plan: the plan has no further stage.
             return None
         stage = self.plan.stages[asked]
         features = self._features(estimate, attempts, asked)
@@ -251,10 +253,10 @@ class LearnedCascade(_Fitted):
         goes_on = stage.goes_on and best == len(stage.actions) - 1
         name = self.group.routes[action]
         why = f"worth {worth[best]:.2f}" if not attempts else f"worth {worth[best]:.2f}, the answer so far {worth[0]:.2f}"
-        return Selection(name, why, tentative=goes_on, confidence=float(min(max(worth[best], 0.0), 1.0)))
+        return Selection(name, why, provisional=goes_on, confidence=float(min(max(worth[best], 0.0), 1.0)))
 
     def _only_choice(self, request: Request, estimate: Estimate, costs: Floats, price: float) -> Selection:
-        """Neither the plan's first route nor one of its last is eligible: the best of those that are."""
+        """Return the best eligible route where neither the plan's first route nor one of its final routes is eligible."""
         worth = np.where(np.isinf(costs[0]), -np.inf, estimate.success[0] - price * costs[0])
         place = int(worth.argmax())
         if worth[place] == -np.inf:
@@ -286,11 +288,11 @@ class LearnedCascade(_Fitted):
 
 
 class LearnedGroups(MayAwait):
-    """Several groups of routes, each with a policy of its own: the one that knows most of the eligible routes is asked.
+    """Several learned policies, one for each group of routes; a request goes to the one whose routes match the eligible ones best.
 
     Args:
         policies: One for each group.
-        version: What decisions are stamped with.
+        version: Version that decisions record.
     """
 
     name = "Learned"
@@ -304,18 +306,18 @@ class LearnedGroups(MayAwait):
         return any(map(awaits, self.policies))
 
     def routes_named(self) -> Iterable[str]:
-        """Every route that may be selected."""
+        """Return the names of the routes that may be selected."""
         return dict.fromkeys(route for policy in self.policies for route in policy.routes_named())
 
     def of(self, names: Iterable[str]) -> Learned | LearnedCascade:
-        """The policy for these eligible routes."""
+        """Return the policy whose routes have the highest Jaccard similarity with these eligible ones."""
         there = set(names)
         return max(
             self.policies, key=lambda policy: len(there.intersection(policy.group.routes)) / len(there | {*policy.group.routes})
         )
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Ask the group's policy."""
+        """Return the selection of the policy for the eligible routes."""
         return self.of(request.route_names).select(request, attempts)
 
     async def _aselect(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
@@ -325,16 +327,17 @@ class LearnedGroups(MayAwait):
 def load_policy(
     directory: str | Path, *, target: float | None = None, tolerance: float | None = None, embeddings: Any = None
 ) -> Any:
-    """A fitted policy from its directory.
+    """Load a fitted policy from its directory.
 
     Args:
-        directory: What `langroute fit` wrote.
-        target: Quality relative to the best single route; one of those it was fitted for, the highest where none is given.
+        directory: The directory that `langroute fit` wrote.
+        target: Quality relative to the best single route; one of those it was fitted for. Where none is given, the highest that is at most
+            1.0, or the lowest of all where there is none.
         tolerance: Use `Learned` with this tolerance instead of an operating point.
-        embeddings: LangChain embeddings, the same as it was fitted with, where it was.
+        embeddings: The LangChain embeddings that it was fitted with, where it was.
 
     Raises:
-        PolicyFormatError: The directory is no policy, is damaged, or was made by a newer langroute.
+        PolicyFormatError: The directory is not a policy, is damaged, or was made by a newer langroute.
         ConfigurationError: The policy has no such target, both a target and a tolerance are given, or it was fitted with other
             embeddings than these.
     """
@@ -342,7 +345,7 @@ def load_policy(
 
 
 def policy_from(stored: PolicyFile, *, target: float | None = None, tolerance: float | None = None) -> Any:
-    """A policy from what was loaded; see `load_policy`."""
+    """Return a policy built from a loaded policy file; see `load_policy`."""
     if not stored.groups:
         raise ConfigurationError("The policy has no routes.")
     if tolerance is not None:
@@ -352,8 +355,8 @@ def policy_from(stored: PolicyFile, *, target: float | None = None, tolerance: f
             Learned(group, tolerance=tolerance, version=stored.version) for group in stored.groups
         ]
     else:
-        wanted = stored.targets[0] if target is None else target
-        check_number("target", wanted, above=0, most=1)
+        wanted = stored.usual_target if target is None else target
+        check_number("target", wanted, above=0, most=MOST_TARGET)
         if not any(abs(wanted - known) < 1e-9 for known in stored.targets):
             known = ", ".join(f"{one:g}" for one in stored.targets)
             raise ConfigurationError(f"The policy was not fitted for target {wanted:g}. It has: {known}.")

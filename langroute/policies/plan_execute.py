@@ -1,39 +1,41 @@
-"""Which steps are worth the strongest model? Planning and looking over the work; the rest is carried out by a cheaper one."""
+"""Plan-and-execute policy: a strong route plans and reviews, a cheap one carries out the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from langroute.errors import ConfigurationError
-from langroute.policies.base import route_or_tier
-from langroute.policies.default import is_stuck
-from langroute.records import TIERS, Attempt, Request, Selection
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import TIERS, Attempt, Request, RouteInfo, Selection
+from langroute.core.short_repr import ShortRepr
+from langroute.policies.base import route_or_tier, side_route, starting_route
+from langroute.policies.judged import is_stuck
+from langroute.policies.sticky import SIDE_KINDS
 
 _PLANS = ("plan", "review")
 
 
-class PlanExecute:
-    """The strong route plans and reviews, the cheap one executes.
+class PlanExecute(ShortRepr):
+    """Select a strong route for planning and review, and a cheap one for everything else.
 
-    In a graph, planners and reviewers are known by their nodes or prompts (`Step.kind`). An agent in one loop has no such steps: there the
-    first step of a user's turn is the plan, and the strong route looks over the work every `review_every` steps and whenever the
-    agent is stuck. It keeps no state: the same history makes the same decision. Wrapped in `CacheAware`, it pays for a switch only
-    where that is worth it.
+    In a graph, planning and review steps are recognised by their nodes or prompts (`Step.kind`). An agent in one loop has no such steps:
+    there the first step of a user's turn counts as the plan, and the strong route reviews the work every `review_every` steps and whenever
+    the agent is stuck. The policy keeps no state: the same history gives the same selection. Wrap it in `CacheAware` to switch only where
+    that pays.
 
     Args:
         plan: Route or tier for plans and reviews.
         execute: Route or tier for everything else.
         plans: Kinds of steps that are plans or reviews.
-        plan_first: The first step of a user's turn is a plan.
-        review_every: After so many steps of a turn the strong route takes one; never where nothing is given.
-        stuck: Called with a request; where it is true the strong route takes the step.
+        plan_first: Whether the first step of a user's turn is a plan.
+        review_every: Number of steps of a turn after which the strong route takes one; never where it is `None`.
+        stuck: Called with a request; where it returns true, the strong route takes the step.
 
     Raises:
-        ConfigurationError: Something of this is wrong.
+        ConfigurationError: An argument is invalid.
 
     Example:
-        >>> from langroute.records import RouteInfo, Signals, Step
+        >>> from langroute.core.records import RouteInfo, Signals, Step
         >>> routes = (RouteInfo("small", "cheap", 0), RouteInfo("large", "frontier", 1))
         >>> policy = PlanExecute("large", "small")
         >>> policy.select(Request("Fix it.", Step("act"), routes), []).route
@@ -47,7 +49,7 @@ class PlanExecute:
         plan: str = "frontier",
         execute: str = "cheap",
         *,
-        plans: Iterable[str] = _PLANS,
+        plans: str | Iterable[str] = _PLANS,
         plan_first: bool = True,
         review_every: int | None = None,
         stuck: Callable[[Request], bool] = is_stuck,
@@ -57,47 +59,72 @@ class PlanExecute:
         if not callable(stuck):
             raise ConfigurationError(f"stuck is a function of the request, not {stuck!r}.")
         self.plan, self.execute = plan, execute
-        self.plans, self.plan_first, self.review_every, self.stuck = frozenset(plans), plan_first, review_every, stuck
+        self.plans, self.plan_first, self.review_every, self.stuck = (
+            frozenset([plans] if isinstance(plans, str) else plans),
+            plan_first,
+            review_every,
+            stuck,
+        )
 
     @classmethod
     def for_coding_agents(cls, plan: str = "frontier", execute: str = "cheap", **more: Any) -> Any:
-        """For agents that edit files and run tests: a plan for each turn, a look over the work every ten steps. With fail-over, sub-agents capped."""
+        """Return a policy for agents that edit files and run tests, wrapped in `SubagentCap` and `Fallback`.
+
+        Each turn begins with a plan, and every tenth step is a review.
+        """
         return _composed(cls(plan, execute, **{"review_every": 10, **more}))
 
     @classmethod
     def for_support_agents(cls, plan: str = "frontier", execute: str = "balanced", **more: Any) -> Any:
-        """For agents that talk to customers: most turns need no plan, one that is stuck gets the strong route. With fail-over, sub-agents capped."""
+        """Return a policy for agents that talk to customers, wrapped in `SubagentCap` and `Fallback`.
+
+        Turns begin without a plan; a step that is stuck gets the strong route.
+        """
         return _composed(cls(plan, execute, **{"plan_first": False, **more}))
 
+    def kinds_named(self) -> Iterable[str]:
+        """Return the kinds of steps that are plans or reviews."""
+        return self.plans
+
     def routes_named(self) -> Iterable[str]:
-        """The two routes, where they are not tiers."""
+        """Return the given names that are routes rather than tiers."""
         return [name for name in (self.plan, self.execute) if name not in TIERS]
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        """Select by what the step does."""
+        """Return the strong route for plans, reviews and stuck steps, and the cheap one otherwise."""
         if attempts:
             return None
         step, steps = request.step, request.step.signals.turn_steps
-        if step.kind in self.plans:
-            return self._selection(request, self.plan, f"a {step.kind} step", firm=True)
+        if step.kind in SIDE_KINDS and step.kind not in self.plans:
+            return self._selection(request, side_route(self.execute, request), self.execute, "beside the conversation")
+        why = self._why_strong(request, step.kind, steps)
+        if why is not None:
+            return self._selection(request, route_or_tier(self.plan, request), self.plan, why, override_wrappers=True)
+        return self._selection(request, starting_route(self.execute, request), self.execute, "executes")
+
+    def _why_strong(self, request: Request, kind: str, steps: int) -> str | None:
+        """Return the reason why the strong route takes a step, or `None`."""
+        if kind in self.plans:
+            return f"a {kind} step"
         if self.stuck(request):
-            return self._selection(request, self.plan, "reviews: the agent is stuck", firm=True)
-        if self.plan_first and step.kind in ("act", "edit") and steps == 0:
-            return self._selection(request, self.plan, "plans the turn", firm=True)
-        if self.review_every is not None and step.kind in ("act", "observe") and steps and steps % self.review_every == 0:
-            return self._selection(request, self.plan, f"reviews after {steps} steps", firm=True)
-        return self._selection(request, self.execute, "executes", firm=False)
+            return "reviews: the agent is stuck"
+        if self.plan_first and kind in ("act", "edit") and steps == 0:
+            return "plans the turn"
+        if self.review_every is not None and kind in ("act", "observe") and steps and steps % self.review_every == 0:
+            return f"reviews after {steps} steps"
+        return None
 
     @staticmethod
-    def _selection(request: Request, name: str, reason: str, *, firm: bool) -> Selection:
-        route = route_or_tier(name, request)
+    def _selection(
+        request: Request, route: RouteInfo | None, name: str, reason: str, *, override_wrappers: bool = False
+    ) -> Selection:
         if route is None:
             return Selection(request.default or name, f"{reason}; {name} cannot take this step")
-        return Selection(route.name, reason, firm=firm)
+        return Selection(route.name, reason, override_wrappers=override_wrappers)
 
 
 def _composed(policy: Any) -> Any:
     from langroute.policies.fallback import Fallback
-    from langroute.policies.within_parent import WithinParent
+    from langroute.policies.subagent_cap import SubagentCap
 
-    return Fallback(WithinParent(policy))
+    return Fallback(SubagentCap(policy))

@@ -1,4 +1,4 @@
-"""Which route next, said in rules that a person can read?"""
+"""Rule-based policy: the first matching rule selects the route."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langroute.errors import ConfigurationError
-from langroute.failures import classify
-from langroute.policies.base import route_or_tier
-from langroute.records import TIERS, Attempt, Request, Selection, Signals
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import SIGNALS, TIERS, Attempt, Request, RouteInfo, Selection
+from langroute.core.short_repr import ShortRepr
+from langroute.policies.base import next_stronger, route_or_tier, routes_above
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Where a step goes that everything said here is true of.
+@dataclass(frozen=True, slots=True, repr=False)
+class Rule(ShortRepr):
+    """A rule: steps that meet all of its conditions go to its route.
 
     Args:
         route: A route's name, or a tier.
         kind: Step kinds.
-        node: LangGraph nodes.
+        node: Names of LangGraph nodes.
         tag: Tags; one of them is enough.
         task_kind: The user's labels for families of tasks.
-        at_least: `{signal: number}` that the step's signals must reach.
-        at_most: `{signal: number}` that they must not exceed.
-        when: A function of the request.
-        checked: The answer is verified before anybody sees it; a rejected one goes to the next stronger route.
-        why: The reason in the decision; made from the rule where nothing is given.
+        minimum: `{signal: number}` that the step's signals must reach.
+        maximum: `{signal: number}` that the step's signals must not exceed.
+        when: A function of the request that returns whether the rule applies.
+        verify: Whether the answer is verified before it is returned; a rejected one goes to the next stronger route.
+        why: The reason in the decision; made from the conditions where none is given.
 
     Raises:
-        ConfigurationError: There is no such signal, or `when` cannot be called.
+        ConfigurationError: There is no such signal, or `when` is not callable.
 
     Example:
-        >>> from langroute.records import Step
-        >>> rule = Rule("frontier", kind="observe", at_least={"errors_in_row": 2})
+        >>> from langroute.core.records import Signals, Step
+        >>> rule = Rule("frontier", kind="observe", minimum={"errors_in_row": 2})
         >>> rule.matches(Request("Go on.", Step("observe", signals=Signals(errors_in_row=2))))
         True
         >>> rule.reason
@@ -45,10 +45,10 @@ class Rule:
     node: str | Iterable[str] = ()
     tag: str | Iterable[str] = ()
     task_kind: str | Iterable[str] = ()
-    at_least: Mapping[str, float] = field(default_factory=dict)
-    at_most: Mapping[str, float] = field(default_factory=dict)
+    minimum: Mapping[str, float] = field(default_factory=dict)
+    maximum: Mapping[str, float] = field(default_factory=dict)
     when: Callable[[Request], Any] | None = None
-    checked: bool = False
+    verify: bool = False
     why: str = ""
     reason: str = field(init=False, default="")
 
@@ -56,23 +56,23 @@ class Rule:
         for name in ("kind", "node", "tag", "task_kind"):
             value = getattr(self, name)
             object.__setattr__(self, name, frozenset([value] if isinstance(value, str) else value))
-        for name in (*self.at_least, *self.at_most):
-            if name not in Signals.__dataclass_fields__:
-                raise ConfigurationError(f"There is no signal {name!r}. Signals: {', '.join(Signals.__dataclass_fields__)}.")
+        for name in (*self.minimum, *self.maximum):
+            if name not in SIGNALS:
+                raise ConfigurationError(f"There is no signal {name!r}. Signals: {', '.join(SIGNALS)}.")
         if self.when is not None and not callable(self.when):
             raise ConfigurationError(f"A rule's `when` is a function of the request, not {self.when!r}.")
         object.__setattr__(self, "reason", self.why or self._told() or "otherwise")
 
     def _told(self) -> str:
         parts = [" or ".join(sorted(value)) for name in ("kind", "node", "tag", "task_kind") if (value := getattr(self, name))]
-        parts.extend(f"{name} >= {bound:g}" for name, bound in self.at_least.items())
-        parts.extend(f"{name} <= {bound:g}" for name, bound in self.at_most.items())
+        parts.extend(f"{name} >= {bound:g}" for name, bound in self.minimum.items())
+        parts.extend(f"{name} <= {bound:g}" for name, bound in self.maximum.items())
         if self.when is not None:
             parts.append(getattr(self.when, "__name__", "a condition"))
         return ", ".join(parts)
 
     def matches(self, request: Request) -> bool:
-        """Everything said in the rule is true of the request."""
+        """Return whether the request meets all conditions of the rule."""
         step = request.step
         for said, found in ((self.kind, step.kind), (self.node, step.node), (self.task_kind, step.task_kind)):
             if said and (found is None or found not in said):
@@ -80,83 +80,88 @@ class Rule:
         if self.tag and not any(tag in self.tag for tag in request.tags):
             return False
         signals = step.signals
-        for name, bound in self.at_least.items():
+        for name, bound in self.minimum.items():
             value = getattr(signals, name)
             if value is None or value < bound:
                 return False
-        for name, bound in self.at_most.items():
+        for name, bound in self.maximum.items():
             value = getattr(signals, name)
             if value is None or value > bound:
                 return False
         return self.when is None or bool(self.when(request))
 
 
-class Rules:
-    """The first rule that fits a step says where it goes.
+MANY_KINDS = 256
+"""Most step kinds whose rules are kept; a caller may name any kind."""
 
-    A rule whose function raises is a policy that fails: the default route answers, and the decision says why.
+
+class Rules(ShortRepr):
+    """Select the route of the first rule that matches the step.
+
+    Where a rule's function raises, the policy has failed: the router's default route answers, and the decision records why.
 
     Args:
-        rules: Tried in order.
-        otherwise: A route or a tier for steps that no rule fits; the default route where nothing is given.
+        rules: The rules, tried in order.
+        default: A route or a tier for steps that no rule matches; the router's default route where none is given.
 
     Raises:
-        ConfigurationError: Something among the rules is none.
+        ConfigurationError: One of the rules is not a `Rule`.
 
     Example:
-        >>> from langroute.records import RouteInfo, Step
-        >>> policy = Rules([Rule("cheap", kind={"title", "summarize"})], otherwise="frontier")
+        >>> from langroute.core.records import RouteInfo, Step
+        >>> policy = Rules([Rule("cheap", kind={"title", "summarize"})], default="frontier")
         >>> routes = (RouteInfo("small", "cheap"), RouteInfo("large", "frontier"))
         >>> policy.select(Request("Hi.", Step("title"), routes), [])
-        Selection(route='small', reason='summarize or title', propensity=1.0, tentative=False, confidence=None, wait_s=0.0, switch_cost_usd=None)
+        Selection(route='small', reason='summarize or title', propensity=1.0, provisional=False, confidence=None, wait_s=0.0, switch_cost_usd=None)
     """
 
     ends_with_answer = True
 
-    def __init__(self, rules: Iterable[Rule], *, otherwise: str | None = None) -> None:
+    def __init__(self, rules: Iterable[Rule], *, default: str | None = None) -> None:
         self.rules = tuple(rules)
         for rule in self.rules:
             if not isinstance(rule, Rule):
                 raise ConfigurationError(f"Rules are made of Rule(...), not {type(rule).__name__}.")
-        self.otherwise = otherwise
+        self.default = default
+        self._of_kind: dict[str, tuple[Rule, ...]] = {}
+        """Step kind → the rules that may match it."""
+
+        self._selected: dict[int, tuple[Sequence[RouteInfo], str | None, Selection]] = {}
+        """Id of a rule (or of `None`, for the default) → its latest selection, and the routes and the default route it was made for."""
 
     def routes_named(self) -> Iterable[str]:
-        """Routes that the rules name and that are no tiers."""
+        """Return the names in the rules that are routes rather than tiers."""
         named = [rule.route for rule in self.rules]
-        return [name for name in (*named, *([self.otherwise] if self.otherwise else ())) if name not in TIERS]
+        return [name for name in (*named, *([self.default] if self.default else ())) if name not in TIERS]
+
+    def kinds_named(self) -> Iterable[str]:
+        """Return the step kinds in the rules."""
+        return [kind for rule in self.rules for kind in rule.kind]
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Select by the first rule that fits; after a rejected answer, the next stronger route."""
         if attempts:
-            return self._stronger(request, attempts)
-        for rule in self.rules:
-            if rule.matches(request):
-                return self._selection(request, rule.route, rule.reason, rule.checked)
-        return self._selection(request, self.otherwise or request.default or "", "no rule fits", False)
+            return next_stronger(request, attempts)
+        kind = request.step.kind
+        rules = self._of_kind.get(kind)
+        if rules is None:
+            rules = tuple([rule for rule in self.rules if not rule.kind or kind in rule.kind])
+            if len(self._of_kind) < MANY_KINDS:
+                self._of_kind[kind] = rules
+        rule = next((rule for rule in rules if rule.matches(request)), None)
+        known = self._selected.get(id(rule))
+        if known is not None and known[0] is request.routes and known[1] == request.default:
+            return known[2]
+        if rule is None:
+            selection = self._selection(request, self.default or request.default or "", "no rule fits", False)
+        else:
+            selection = self._selection(request, rule.route, rule.reason, rule.verify)
+        self._selected[id(rule)] = (request.routes, request.default, selection)
+        return selection
 
-    def _selection(self, request: Request, name: str, reason: str, checked: bool) -> Selection:
+    def _selection(self, request: Request, name: str, reason: str, verify: bool) -> Selection:
         route = route_or_tier(name, request)
         if route is None:
-            # The rule's own route fell out for this step: the default route can take it.
+            # The rule's own route is not eligible for this step, so the default route takes it.
             return Selection(request.default or name, f"{reason}; {name} cannot take this step")
-        return Selection(route.name, reason, tentative=checked and bool(_above(request, route.name)))
-
-    def _stronger(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
-        last = attempts[-1]
-        if not last.selection.tentative:
-            return None
-        if last.ok:
-            if last.score is None or last.score >= 0.5:
-                return None
-            reason = f"{last.route} scored {last.score:.2f}"
-        else:
-            if last.error is not None and not (last.failure or classify(last.error)).retry_elsewhere:
-                return None
-            reason = f"{last.route} failed: {last.error_type}"
-        above = [name for name in _above(request, last.route) if all(name != attempt.route for attempt in attempts)]
-        return Selection(above[0], reason, tentative=len(above) > 1) if above else None
-
-
-def _above(request: Request, name: str) -> list[str]:
-    names = request.route_names
-    return list(names[names.index(name) + 1 :]) if name in names else []
+        return Selection(route.name, reason, provisional=verify and bool(routes_above(request, route.name)))

@@ -1,4 +1,4 @@
-"""What was spent, what came of it, and was it worth it? From a ledger to a table, a file or a page."""
+"""Reports on a ledger: spend, outcomes, savings, alerts and reviews, as a table, file or page."""
 
 from langroute.reports.build import build_report
 from langroute.reports.model import Report

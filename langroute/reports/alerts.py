@@ -1,4 +1,4 @@
-"""Is anything wrong that somebody should hear of? Rules over a ledger, for CI, cron and hooks."""
+"""Alert rules over a ledger, for CI, cron and hooks."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import func, select
 
-from langroute.arguments import check_number
-from langroute.errors import ConfigurationError, DegradedWarning
+from langroute.core.errors import ConfigurationError, DegradedWarning
+from langroute.core.number_checks import check_number
+from langroute.ledger.facts import PAID
 from langroute.ledger.schema import daily_calls, places
-from langroute.reports.build import PAID, build_report
-from langroute.reports.model import Line
+from langroute.reports.build import build_report
+from langroute.reports.model import Line, RouteErrors
 from langroute.reports.source import open_source
-from langroute.reports.stats import Rate, difference
+from langroute.reports.stats import Rate, difference, is_above
 from langroute.reports.window import DAY_S, Window, day_name
-from langroute.reports.words import money, rate, usd
+from langroute.reports.words import errors_of, money, rate, usd
 
 PERIODS = ("day", "week", "month")
-"""Times for which a budget is given: a UTC day, an ISO week, a calendar month."""
+"""Budget periods: a UTC day, an ISO week, a calendar month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that somebody should hear of."""
+    """One problem that a rule found."""
 
     kind: str
-    """`budget_burn`, `success_drop`, `price_unknown`, `model_changed`, `drift`, or a kind of your own rule."""
+    """`budget_burn`, `success_drop`, `price_unknown`, `model_changed`, `route_failing`, `drift`, or a kind of your own rule."""
 
     subject: str
-    """What it is about: a team, a task kind, a model, a route."""
+    """Subject of the alert: a team, a task kind, a model or a route."""
 
     message: str
-    """What happened, with the numbers, in one sentence."""
+    """Description with the numbers, in one sentence."""
 
     value: float | None = None
     limit: float | None = None
 
 
-class Rule(Protocol):
-    """Looks at a ledger and says what is wrong."""
+class AlertRule(Protocol):
+    """Check a ledger for one kind of problem."""
 
     def check(self, ledger: Any, now: float) -> Sequence[Alert]:
-        """The alerts as of `now`, in seconds since the epoch; none where all is well."""
+        """Return the alerts as of `now`, in seconds since the epoch; empty if there are none."""
         ...
 
 
 @runtime_checkable
 class AlertHook(Protocol):
-    """A hook that also wants to hear of alerts."""
+    """A hook that also receives alerts."""
 
     def on_alert(self, alert: Alert) -> None:
-        """A check found something."""
+        """Receive an alert."""
         ...
 
 
-def check(ledger: Any, rules: Iterable[Rule], *, hooks: Iterable[Any] = (), now: float | None = None) -> list[Alert]:
-    """Ask every rule, and tell every hook that has `on_alert`.
+def check(ledger: Any, rules: Iterable[AlertRule], *, hooks: Iterable[Any] = (), now: float | None = None) -> list[Alert]:
+    """Run every rule, and pass the alerts to every hook that has `on_alert`.
 
     Args:
         ledger: A `SqlLedger`.
-        rules: What to look for.
-        hooks: Those that want to hear of it. One that fails is warned of and costs no alert.
+        rules: The rules to check.
+        hooks: Hooks that receive the alerts. A failing hook causes a warning and loses no alert.
         now: Seconds since the epoch.
 
     Example:
@@ -95,13 +96,13 @@ def _tell(hook: AlertHook, alert: Alert) -> None:
 
 
 class BudgetBurn:
-    """Tell when a budget is spent, or will be before its time ends if the rest of it goes on as it began.
+    """Alert when a budget is spent, or will be before its period ends if spending goes on at the same rate.
 
     Args:
-        budget_usd: What may be spent in the period.
+        budget_usd: Budget of the period.
         per: `day`, `week` or `month`.
-        team: Of one team; of all where nothing is given.
-        grace: Share of the period in which nothing is foretold: the first calls of a month prove nothing.
+        team: Only this team; by default all.
+        grace: Share of the period without a forecast: the first calls of a month are no basis for one.
 
     Example:
         >>> BudgetBurn(500.0, per="week", team="search").budget_usd
@@ -116,7 +117,7 @@ class BudgetBurn:
         self.budget_usd, self.per, self.team, self.grace = budget_usd, per, team, grace
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
-        """An alert where the budget is spent or about to be."""
+        """Return an alert if the budget is spent or about to be."""
         start, end = _period(self.per, now)
         line = self._line(ledger, Window(start, (int(now // DAY_S) + 1) * DAY_S))
         spent = line.spend.usd or 0.0
@@ -141,15 +142,20 @@ class BudgetBurn:
         return next((line for line in lines if line.key == self.team), Line(self.team))
 
 
-class SuccessDrop:
-    """Tell when fewer tasks succeed than before, by more than chance explains.
+MANY_LINES = 20
+"""Lines that are taken to be compared where nobody says how many."""
 
-    The 95 % interval of the difference (Newcombe) must lie below `-min_drop`.
+
+class SuccessDrop:
+    """Alert when the success rate of tasks drops by more than chance explains.
+
+    The interval of the difference (Newcombe) must lie below `-min_drop`: the 95 % interval, widened for the number of lines that are
+    compared, so that with many task kinds no more weeks end in a false alarm than with one.
 
     Args:
-        days: The latest days that are looked at, today among them.
-        before: How many days before them they are compared with.
-        by: Compared within each `task_kind`, `team` and so on, beside the whole.
+        days: Number of latest days to check, today included.
+        before: Number of preceding days to compare with.
+        by: Dimension (`task_kind`, `team` and so on) whose values are compared individually, besides the total.
         min_drop: Smallest drop that matters, as a share.
     """
 
@@ -160,17 +166,20 @@ class SuccessDrop:
         self.days, self.before, self.by, self.min_drop = days, before, by, min_drop
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
-        """An alert for the whole and for each line that dropped."""
+        """Return an alert for the total and for each line that dropped."""
         latest = Window.since(f"{self.days}d", now=now)
         new = build_report(ledger, latest, by=self.by)
         old = build_report(ledger, latest.before(self.before), by=self.by)
         earlier = {line.key: line.success for line in old.lines}
         pairs = [("all tasks", old.total.success, new.total.success)]
         pairs += [(f"{self.by} {line.key or '(none)'}", earlier.get(line.key, Rate(0, 0)), line.success) for line in new.lines]
-        return [alert for pair in pairs if (alert := self._compare(*pair)) is not None]
+        # A line that has no outcomes on one side can raise no false alarm.
+        lines = sum(1 for _, before, after in pairs if before.of and after.of)
+        return [alert for pair in pairs if (alert := self._compare(*pair, lines)) is not None]
 
-    def _compare(self, subject: str, old: Rate, new: Rate) -> Alert | None:
-        if old.share is None or new.share is None or difference(old, new).high >= -self.min_drop:
+    def _compare(self, subject: str, old: Rate, new: Rate, lines: int = MANY_LINES) -> Alert | None:
+        """Return an alert for a line that dropped; of so many lines compared, all false alarms together stay as rare as with one."""
+        if old.share is None or new.share is None or difference(old, new, lines).high >= -self.min_drop:
             return None
         said = (
             f"Success of {subject} fell to {rate(new)} in the last {self.days} days, from {rate(old)} in the {self.before} before."
@@ -179,17 +188,17 @@ class SuccessDrop:
 
 
 class PriceUnknown:
-    """Tell when calls were made whose price nobody knows.
+    """Alert when calls were made whose price is unknown.
 
     Args:
-        days: The latest days that are looked at, today among them.
+        days: Number of latest days to check, today included.
     """
 
     def __init__(self, *, days: int = 7) -> None:
         self.days = days
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
-        """An alert for each model."""
+        """Return an alert for each model."""
         report = build_report(ledger, Window.since(f"{self.days}d", now=now))
         return [
             Alert(
@@ -203,19 +212,43 @@ class PriceUnknown:
         ]
 
 
-class ModelChanged:
-    """Tell when a route is served by another model than before: a provider moved a name, or somebody changed the route.
+class RouteFailing:
+    """Alert when a route's calls fail: nobody notices as long as another route answers in its place.
 
     Args:
-        days: The latest days that are looked at, today among them.
-        before: How many days before them they are compared with.
+        days: Number of latest days to check, today included.
+        max_share: Share of failed calls that is still accepted; more must have failed than chance explains (97.5 %), so that one or two
+            failed calls are no alert.
+    """
+
+    def __init__(self, *, days: int = 7, max_share: float = 0.2) -> None:
+        check_number("days", days, least=1, whole=True)
+        check_number("max_share", max_share, least=0, most=1)
+        self.days, self.max_share = days, max_share
+
+    def check(self, ledger: Any, now: float) -> list[Alert]:
+        """Return an alert for each route whose calls fail."""
+        report = build_report(ledger, Window.since(f"{self.days}d", now=now))
+        return [self._alert(one) for one in report.route_errors if is_above(one.rate, self.max_share)]
+
+    def _alert(self, one: RouteErrors) -> Alert:
+        said = f"{errors_of(one)} in the last {self.days} days; other routes answer in its place."
+        return Alert("route_failing", one.route, said, one.rate.share, self.max_share)
+
+
+class ModelChanged:
+    """Alert when a route is served by another model than before: the provider moved an alias, or the route was changed.
+
+    Args:
+        days: Number of latest days to check, today included.
+        before: Number of preceding days to compare with.
     """
 
     def __init__(self, *, days: int = 7, before: int = 28) -> None:
         self.days, self.before = days, before
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
-        """An alert for each route and new model."""
+        """Return an alert for each route and new model."""
         latest = Window.since(f"{self.days}d", now=now)
         old: dict[str, set[str]] = defaultdict(set)
         new: dict[str, dict[str, int]] = defaultdict(dict)
@@ -247,7 +280,7 @@ class ModelChanged:
 
 
 def _period(per: str, now: float) -> tuple[float, float]:
-    """When the period around a moment began and will end."""
+    """Return the beginning and the end of the period around a time."""
     today = datetime.fromtimestamp(now, timezone.utc).date()
     if per == "day":
         first, days = today, 1

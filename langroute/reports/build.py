@@ -1,4 +1,4 @@
-"""What was spent, and what came of it? Reads the sums of a ledger and makes a report."""
+"""Builder of reports: reads the sums of a ledger and computes spend, outcomes and savings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from langroute.errors import InputError
-from langroute.ledger import schema
-from langroute.ledger.schema import BUCKET_NAMES, BUCKETS, labels, places
+from langroute.core.errors import InputError
+from langroute.ledger import daily_sums, schema
+from langroute.ledger.daily_sums import BUCKET_NAMES, BUCKETS, names_of
+from langroute.ledger.facts import PAID
+from langroute.ledger.schema import labels, places
 from langroute.reports.footprint import footprint_of
 from langroute.reports.model import (
     DIMENSIONS,
@@ -18,71 +20,22 @@ from langroute.reports.model import (
     Amount,
     Line,
     Report,
-    Share,
-    Tokens,
+    TierShare,
+    TokenTotals,
     UnknownPrice,
     Worth,
 )
+from langroute.reports.route_errors import route_errors
 from langroute.reports.savings import savings_of
 from langroute.reports.source import Source, number, open_source
 from langroute.reports.stats import Range, Rate, percentile
+from langroute.reports.subtasks import subtask_lines
 from langroute.reports.window import Window, day_name
 
-PAID = ("model", "judge")
-"""Calls that somebody is billed for."""
-
-_CALL_SUMS = (
-    "calls",
-    "errors",
-    "retries",
-    "cost_usd",
-    "verify_usd",
-    "unknown_costs",
-    "input_tokens",
-    "output_tokens",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    *BUCKET_NAMES,
-)
-_DECISION_SUMS = (
-    "decisions",
-    "hits",
-    "semantic_hits",
-    "escalated",
-    "compared",
-    "compared_usd",
-    "baseline_usd",
-    "avoided_usd",
-    "switch_usd",
-    "cost_usd",
-)
-_TASK_SUMS = (
-    "tasks",
-    "succeeded",
-    "failed",
-    "cost_usd",
-    "known_usd",
-    "unknown_costs",
-    "calls",
-    "errors",
-    "retries",
-    "escalations",
-    "decisions",
-    "input_tokens",
-    "output_tokens",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "human_minutes",
-    "baseline_minutes",
-    "baseline_human_minutes",
-    "baselines",
-    "value_usd",
-    "valued",
-    *BUCKET_NAMES,
-)
-_PART_SUMS = ("tasks", "succeeded", "failed", "known_usd")
+_CALL_SUMS = names_of(daily_sums.CALL_SUMS)
+_DECISION_SUMS = names_of(daily_sums.DECISION_SUMS)
+_TASK_SUMS = names_of(daily_sums.TASK_SUMS_BY_DAY)
+_PART_SUMS = names_of(daily_sums.PART_SUMS)
 
 Sums = Mapping[str, float]
 NO_SUMS: Sums = defaultdict(float)
@@ -97,13 +50,13 @@ def build_report(
     footprint: bool = False,
     raw: bool = False,
 ) -> Report:
-    """Make a report.
+    """Build a report from a ledger.
 
     Args:
         ledger: A `SqlLedger`.
-        window: Which time it covers.
-        by: What its lines are: one of `team`, `project`, `environment`, `task_kind`, `user`, `day`, `route`, `model`, `node`, `step_kind`, `tier`.
-        hourly_usd: What an hour of a person's time is worth, for the return; left out where nothing is given.
+        window: The time window.
+        by: Dimension of its lines: one of `team`, `project`, `environment`, `task_kind`, `user`, `day`, `route`, `model`, `node`, `step_kind`, `tier`.
+        hourly_usd: Value of an hour of a person's time, for the return on spend; without it no return is computed.
         footprint: Estimate energy and greenhouse gases; needs `ecologits`.
         raw: Read raw rows rather than daily sums.
 
@@ -131,6 +84,12 @@ def _report(source: Source, by: str, hourly_usd: Range | None, footprint: bool) 
     notes = []
     if source.raw:
         notes.append("Read from raw rows.")
+    if total.unknown_failed:
+        left = "call" if total.unknown_failed == 1 else "calls"
+        notes.append(
+            f"What {total.unknown_failed:,} {left} cost is unknown: they failed or were left before the provider said what they used. "
+            "Amounts leave them out, and no return on spend is stated."
+        )
     free = _told_without_calls(source)
     if free:
         notes.append(
@@ -153,6 +112,8 @@ def _report(source: Source, by: str, hourly_usd: Range | None, footprint: bool) 
         savings=savings_of(source),
         worth=_worth(total, task_sums, hourly_usd),
         unknown_prices=_unknown_prices(source),
+        route_errors=route_errors(source),
+        subtasks=subtask_lines(source),
         footprint=footprint_of(_by_model(source)) if footprint else None,
         metrics=_metrics(source),
         source="raw rows" if source.raw else "daily sums",
@@ -166,7 +127,7 @@ def _report(source: Source, by: str, hourly_usd: Range | None, footprint: bool) 
 def _sums(
     source: Source, table: Any, names: Iterable[str], keys: Mapping[str, ColumnElement[Any]], where: tuple[Any, ...] = ()
 ) -> dict[tuple[Any, ...], Sums]:
-    """Sums of some columns of a table, by key. Joins labels and places where a key or a condition needs them."""
+    """Return sums of some columns of a table, by key. Labels and places are joined where a key or a condition needs them."""
     query = select(*keys.values(), *(func.sum(table.c[name]).label(name) for name in names)).select_from(table)
     needed = {column.table for column in keys.values() if getattr(column, "table", None) is not None}
     if labels in needed:
@@ -192,7 +153,7 @@ def _paid(source: Source) -> tuple[Any, ...]:
 
 
 def tier_of_route(source: Source) -> dict[str, str]:
-    """Tiers by route, as the ledger last heard of them: a rejected attempt does not say its route's tier."""
+    """Return the latest recorded tier of each route: a rejected attempt does not record its route's tier."""
     p = places.c
     query = select(p.route, p.tier).where(p.route.is_not(None), p.tier.is_not(None)).distinct()
     return {row.route: row.tier for row in source.connection.execute(query)}
@@ -202,21 +163,21 @@ def tier_of_route(source: Source) -> dict[str, str]:
 
 
 def _total(source: Source) -> tuple[Line, Sums]:
-    """The line of everything, and the sums of all tasks."""
+    """Return the total line, and the sums of all tasks."""
     tasks = _one(source, source.tasks, _TASK_SUMS)
     calls = _one(source, source.calls, _CALL_SUMS, _paid(source))
     return _line(None, calls, _one(source, source.decisions, _DECISION_SUMS), tasks), tasks
 
 
 def _task_lines(source: Source, by: str) -> list[Line]:
-    """Lines by whom a task was for or when it began."""
+    """Return lines grouped by a property of the task: its labels or the day it began."""
 
     def keys(table: Any) -> dict[str, ColumnElement[Any]]:
         return {"key": table.c[by] if by in ("day", "user") else labels.c[by]}
 
     tasks = {key: sums for (key,), sums in _sums(source, source.tasks, _TASK_SUMS, keys(source.tasks)).items()}
     if by == "user":
-        # Only tasks know their user.
+        # Only tasks are labelled with a user.
         return [_user_line(key or None, sums) for key, sums in tasks.items()]
     calls = {key: sums for (key,), sums in _sums(source, source.calls, _CALL_SUMS, keys(source.calls), _paid(source)).items()}
     decisions = {key: sums for (key,), sums in _sums(source, source.decisions, _DECISION_SUMS, keys(source.decisions)).items()}
@@ -232,7 +193,7 @@ def _task_lines(source: Source, by: str) -> list[Line]:
 
 
 def _call_lines(source: Source, by: str, tiers: Mapping[str, str]) -> list[Line]:
-    """Lines by where calls went."""
+    """Return lines grouped by a property of the calls, such as route or model."""
     column = places.c[by]
     keys: dict[str, ColumnElement[Any]] = {"key": column}
     if by == "tier":
@@ -248,7 +209,7 @@ def _call_lines(source: Source, by: str, tiers: Mapping[str, str]) -> list[Line]
     parts_keys = {"key": source.parts.c.value}
     parts = {key or None: sums for (key,), sums in _sums(source, source.parts, _PART_SUMS, parts_keys, parts_where).items()}
     if by == "tier" and None not in calls:
-        # Attempts that were not kept do not know their tier: their tasks are not counted under "(none)" either.
+        # Rejected attempts record no tier: their tasks are not counted under "(none)" either.
         parts.pop(None, None)
     return [
         _line(key, calls.get(key, NO_SUMS), decisions.get(key, NO_SUMS), parts.get(key, NO_SUMS))
@@ -269,6 +230,7 @@ def _line(key: str | None, calls: Sums, decisions: Sums, tasks: Sums) -> Line:
         per_success_range=ends,
         calls=int(calls.get("calls", 0)),
         errors=int(calls.get("errors", 0)),
+        unknown_failed=int(calls.get("unknown_failed", 0)),
         retries=int(calls.get("retries", 0)),
         decisions=int(decisions.get("decisions", 0)),
         escalated=int(decisions.get("escalated", 0)),
@@ -311,10 +273,10 @@ def _spend(calls: Sums) -> Amount:
 
 
 def _per_success(tasks: Sums, unknown_calls: int) -> tuple[Rate, Amount, Range | None]:
-    """Success rate, cost per successful task, and that cost at the ends of the rate's interval."""
+    """Return the success rate, the cost per successful task, and that cost at the ends of the rate's interval."""
     succeeded, failed = int(tasks.get("succeeded", 0)), int(tasks.get("failed", 0))
     success = Rate(succeeded, succeeded + failed)
-    # Where the sums do not say how many tasks have an unknown part, the calls do.
+    # Where the sums do not contain the number of tasks with unknown costs, it is taken from the calls.
     unknown = int(tasks["unknown_costs"]) if "unknown_costs" in tasks else unknown_calls
     spent = Amount.of(float(tasks.get("known_usd", 0)), unknown, int(tasks.get("tasks", 0)) - unknown)
     ends = None
@@ -324,8 +286,8 @@ def _per_success(tasks: Sums, unknown_calls: int) -> tuple[Rate, Amount, Range |
     return success, spent.per(succeeded), ends
 
 
-def _tokens(sums: Sums) -> Tokens:
-    return Tokens(
+def _tokens(sums: Sums) -> TokenTotals:
+    return TokenTotals(
         int(sums.get("input_tokens", 0)),
         int(sums.get("output_tokens", 0)),
         int(sums.get("cache_read", 0)),
@@ -346,7 +308,7 @@ def _hours(tasks: Sums) -> float | None:
 
 
 def _rest(total: Line, lines: Iterable[Line]) -> Line | None:
-    """What the lines leave out of the total spend."""
+    """Return a line for the part of the total spend that the other lines do not contain, or `None`."""
     known = sum(line.spend.usd or 0.0 for line in lines)
     left = (total.spend.usd or 0.0) - known
     if abs(left) < 1e-9:
@@ -365,25 +327,32 @@ def _chronological(line: Line) -> tuple[str, str]:
 # The rest of the report ---------------------------------------------------------------------------------------------------
 
 
-def _tiers(source: Source) -> tuple[Share, ...]:
+def _tiers(source: Source) -> tuple[TierShare, ...]:
     found = _sums(source, source.decisions, ("decisions", "cost_usd"), {"tier": places.c.tier})
-    shares = [Share(tier, int(sums["decisions"]), float(sums["cost_usd"])) for (tier,), sums in found.items()]
+    shares = [TierShare(tier, int(sums["decisions"]), float(sums["cost_usd"])) for (tier,), sums in found.items()]
     return tuple(sorted(shares, key=lambda share: -share.decisions))
 
 
-def _steps(source: Source) -> tuple[Share, ...]:
+def _steps(source: Source) -> tuple[TierShare, ...]:
     keys = {"step_kind": places.c.step_kind, "tier": places.c.tier}
     found = _sums(source, source.decisions, ("decisions", "cost_usd"), keys)
-    shares = [Share(tier, int(sums["decisions"]), float(sums["cost_usd"]), kind) for (kind, tier), sums in found.items()]
+    shares = [TierShare(tier, int(sums["decisions"]), float(sums["cost_usd"]), kind) for (kind, tier), sums in found.items()]
     return tuple(sorted(shares, key=lambda share: -share.decisions))
 
 
 def _unknown_prices(source: Source) -> tuple[UnknownPrice, ...]:
     keys = {"route": places.c.route, "model": places.c.model, "provider": places.c.provider}
-    names = ("unknown_costs", "input_tokens", "output_tokens")
-    found = _sums(source, source.calls, names, keys, (*_paid(source), source.calls.c.unknown_costs > 0))
+    c = source.calls.c
+    names = ("unknown_costs", "unknown_failed", "input_tokens", "output_tokens")
+    found = _sums(source, source.calls, names, keys, (*_paid(source), c.unknown_costs > c.unknown_failed))
     unknown = [
-        UnknownPrice(route, model, provider, int(sums["unknown_costs"]), int(sums["input_tokens"] + sums["output_tokens"]))
+        UnknownPrice(
+            route,
+            model,
+            provider,
+            int(sums["unknown_costs"] - sums["unknown_failed"]),
+            int(sums["input_tokens"] + sums["output_tokens"]),
+        )
         for (route, model, provider), sums in found.items()
     ]
     return tuple(sorted(unknown, key=lambda one: (-one.calls, one.model or "", one.route or "")))
@@ -396,7 +365,7 @@ def _by_model(source: Source) -> dict[tuple[str | None, str | None], Sums]:
 
 
 def _told_without_calls(source: Source) -> int:
-    """Tasks that count for success and cannot count for cost."""
+    """Return the number of tasks with an outcome but without calls: they count for the success rate, not for the cost."""
     t = schema.tasks.c
     query = select(func.count()).where(
         t.day.between(source.window.first_day, source.window.last_day),
@@ -428,12 +397,12 @@ def _worth(total: Line, tasks: Sums, hourly: Range | None) -> Worth:
     if value is not None:
         gains.append(Range(value, value))
     if saved is not None and hourly is not None:
-        # At worst, people's time on tasks that failed or have no baseline is taken off too, and negative hours cost most.
+        # The lower end subtracts people's time on tasks that failed or have no baseline; negative hours count at the higher rate.
         worst = saved - review
         gains.append(Range(min(worst * hourly.low, worst * hourly.high), max(saved * hourly.low, saved * hourly.high)))
     spend = total.spend
     if gains and spend.usd and spend.complete and total.success.hits:
-        # The same again would succeed between the ends of the interval: what it is worth moves with that.
+        # The value scales with the success rate, so the ends of its interval widen the range.
         share = total.success.hits / total.success.of
         low = sum(gain.low * (total.success.low if gain.low > 0 else share) / share for gain in gains)
         high = sum(gain.high * (total.success.high if gain.high > 0 else share) / share for gain in gains)

@@ -1,26 +1,26 @@
-"""Whom should the spend be charged to? Rows in the columns of FOCUS, one for each day, team, project and model.
+"""Chargeback export: spend as FOCUS rows, one for each day, team, project and model.
 
 FOCUS is the FinOps Foundation's specification for billing data (https://focus.finops.org), version 1.2 here: all of its mandatory
-columns, those that chargeback needs beside them, and our own under `x_`. What nobody tagged with a team goes to `unallocated`.
+columns, those that chargeback needs beside them, and our own under `x_`. Spend without a team goes to `unallocated`.
 """
 
 from __future__ import annotations
 
-import json
 from calendar import monthrange
 from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 
+from langroute.core.storable import strict_json
+from langroute.ledger.facts import PAID
 from langroute.ledger.schema import labels, places
-from langroute.reports.build import PAID
 from langroute.reports.formats import write_csv
-from langroute.reports.source import open_source
+from langroute.reports.source import number, open_source
 from langroute.reports.window import Window
 
 UNALLOCATED = "unallocated"
-"""The bucket of what no team was named for."""
+"""Bucket for spend without a team."""
 
 COLUMNS = (
     "BilledCost",
@@ -67,19 +67,19 @@ COLUMNS = (
     "x_InputTokens",
     "x_OutputTokens",
 )
-"""In FOCUS's order, then our own."""
+"""FOCUS columns in their order, then our own."""
 
 
 def to_focus(ledger: Any, window: Window, *, account: str = "langroute", raw: bool = False) -> str:
-    """The spend of a time as FOCUS rows, in CSV.
+    """Return the spend of a time window as FOCUS rows, in CSV.
 
     Costs of calls whose price is unknown are left out of `BilledCost` and counted in `x_UnknownPriceCalls`; where a row has
     nothing else, `BilledCost` is empty rather than 0.
 
     Args:
         ledger: A `SqlLedger`.
-        window: Which time.
-        account: What stands as the billing account.
+        window: The time window.
+        account: Value of the billing account column.
         raw: Read raw rows rather than daily sums.
     """
     with open_source(ledger, window, raw=raw) as source:
@@ -123,7 +123,7 @@ def _row(found: Any, account: str) -> dict[str, Any]:
     day = date(1970, 1, 1) + timedelta(days=found.day)
     first = day.replace(day=1)
     after = first + timedelta(days=monthrange(first.year, first.month)[1])
-    usd = None if found.unknown and found.unknown >= found.calls and not found.usd else float(found.usd)
+    usd = None if found.unknown and found.unknown >= found.calls and not found.usd else float(number(found.usd))
     tokens = int(found.input + found.output)
     provider = found.provider or "unknown"
     model = found.model or found.route or "unknown"
@@ -167,7 +167,7 @@ def _row(found: Any, account: str) -> dict[str, Any]:
         SubAccountId=found.team or UNALLOCATED,
         SubAccountName=found.team or UNALLOCATED,
         SubAccountType="Team",
-        Tags=json.dumps({key: value for key, value in tags.items() if value}, sort_keys=True, ensure_ascii=False),
+        Tags=strict_json({key: value for key, value in tags.items() if value}, sort_keys=True, ensure_ascii=False),
         x_Calls=int(found.calls),
         x_UnknownPriceCalls=int(found.unknown),
         x_InputTokens=int(found.input),

@@ -1,4 +1,4 @@
-"""Does a fitted policy still fit? What the ledger kept of its decisions, shown to the watcher of `langroute.learning.drift`."""
+"""Drift rule for fitted policies: feeds the decisions stored in a ledger to `langroute.learning.drift`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any
 
 from sqlalchemy import select
 
-from langroute.arguments import check_number
+from langroute.core.number_checks import check_number
+from langroute.core.records import Attempt, Decision, Outcome, Selection, Step
 from langroute.estimators.store import PolicyFile
-from langroute.learning.drift import DRIFT, UNKNOWN, Drift, Verdict
+from langroute.learning.drift import DRIFT, UNKNOWN, Drift, DriftVerdict
 from langroute.ledger import schema
-from langroute.records import Attempt, Decision, Outcome, Selection, Step
 from langroute.reports.alerts import Alert
 from langroute.reports.window import Window
 
 MOST = 100_000
-"""The latest decisions that are looked at."""
+"""Most decisions that are read, the latest ones."""
 
 
 class PolicyDrift:
-    """Tell when outcomes or served models no longer fit a fitted policy.
+    """Alert when outcomes or served models no longer match a fitted policy.
 
-    Only decisions that bear the policy's version count. An outcome told of a decision counts for it, else its task's.
+    Only decisions with the policy's version count. The outcome of a decision counts for it, else that of its task.
 
     Args:
         policy: What `load_policy_file` returns.
-        days: The latest days that are looked at, today among them.
+        days: Number of latest days to check, today included.
         drop: The smallest drop of success that matters, as a share.
     """
 
@@ -35,15 +35,15 @@ class PolicyDrift:
         self.policy, self.days, self.drop = policy, days, drop
 
     def check(self, ledger: Any, now: float) -> list[Alert]:
-        """An alert for each route that drifts; none where it is ok or where nobody can tell."""
+        """Return an alert for each route that drifts; routes without enough evidence give none."""
         return [
             Alert("drift", one.route or "all routes", f"The policy drifts on {one.route or 'all routes'}: {one.reason}.")
             for one in self.verdicts(ledger, now)
             if one.state == DRIFT
         ]
 
-    def verdicts(self, ledger: Any, now: float) -> list[Verdict]:
-        """What is thought of each route that the policy chose: ok, drift, or cannot tell."""
+    def verdicts(self, ledger: Any, now: float) -> list[DriftVerdict]:
+        """Return the verdict on each route that the policy chose: ok, drift, or not enough evidence."""
         watcher = Drift(self.policy, drop=self.drop)
         routes = set()
         for row in self._rows(ledger, now):
@@ -55,12 +55,14 @@ class PolicyDrift:
                 watcher.on_outcome(Outcome(success=bool(success), decision_id=row.id))
         if not routes:
             return [
-                Verdict(UNKNOWN, f"no decision of policy version {self.policy.version or '(none)'} in the last {self.days} days")
+                DriftVerdict(
+                    UNKNOWN, f"no decision of policy version {self.policy.version or '(none)'} in the last {self.days} days"
+                )
             ]
         return [watcher.verdict(route) for route in sorted(routes)]
 
     def _rows(self, ledger: Any, now: float) -> list[Any]:
-        """Decisions of the policy, oldest first, with what was told of them and of their tasks."""
+        """Return the decisions of the policy, oldest first, with the outcomes of them and of their tasks."""
         window = Window.since(f"{self.days}d", now=now)
         d, t, p, o = schema.decisions.c, schema.tasks.c, schema.places.c, schema.outcomes.c
         told = (

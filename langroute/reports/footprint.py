@@ -1,4 +1,4 @@
-"""How much energy did it take, and what did that emit? Estimated by `ecologits`, as ranges."""
+"""Energy use and greenhouse gas emissions of calls, estimated by `ecologits`, as ranges."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
+from langroute.providers.registry import profile_of
 from langroute.reports.model import Footprint
 from langroute.reports.stats import Range
-
-PROVIDERS = {"google_genai": "google_genai", "google_vertexai": "google_genai", "mistralai": "mistralai", "azure_openai": "openai"}
-"""LangChain's `ls_provider` → ecologits' name, where the two differ."""
 
 METHOD = (
     "ecologits {version}: from each model's output tokens and latency, published or estimated model sizes, and the electricity "
@@ -33,7 +31,7 @@ def footprint_of(by_model: Mapping[tuple[str | None, str | None], Mapping[str, A
         from ecologits.tracers.utils import llm_impacts
     except ImportError as error:
         raise MissingExtraError("ecologits", "energy", "An estimate of energy and CO2") from error
-    # It warns of every model whose size is not published; the method says so already.
+    # ecologits warns for every model whose size is not published; its documentation says so already.
     logging.getLogger("ecologits").setLevel(logging.CRITICAL)
     energy, gases = [0.0, 0.0], [0.0, 0.0]
     known = tokens = 0
@@ -61,11 +59,11 @@ def footprint_of(by_model: Mapping[tuple[str | None, str | None], Mapping[str, A
 
 
 def _impacts(estimate: Any, provider: str | None, model: str | None, tokens: int, latency_s: float) -> Any:
-    """The impacts of an average call of a model, or `None` where the method does not know it."""
+    """Return the impacts of a model's average call, or `None` where `ecologits` does not know the model."""
     if provider is None or model is None:
         return None
     try:
-        found = estimate(PROVIDERS.get(provider, provider), model, max(1, tokens), latency_s)
+        found = estimate(profile_of(provider).footprint_name or provider, model, max(1, tokens), latency_s)
     except Exception:  # noqa: BLE001 - a provider it does not know raises what a dictionary raises
         return None
     return None if found.energy is None or found.gwp is None else found

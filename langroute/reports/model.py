@@ -1,25 +1,25 @@
-"""What does a report say? Plain facts, before anybody turns them into a table, a file or a page."""
+"""Data model of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from langroute.reports.stats import Range, Rate
+from langroute.reports.stats import Range, Rate, difference
 from langroute.reports.window import Window
 
 TASK_DIMENSIONS = ("team", "project", "environment", "task_kind", "user", "day")
-"""What a report can be broken down by: whom a task was for, and when it began."""
+"""Dimensions of a report that are properties of tasks."""
 
 CALL_DIMENSIONS = ("route", "model", "node", "step_kind", "tier")
-"""What a report can be broken down by: where a call went."""
+"""Dimensions of a report that are properties of calls."""
 
 DIMENSIONS = (*TASK_DIMENSIONS, *CALL_DIMENSIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Money, with the number of calls or tasks that it leaves out because their price is unknown.
+    """An amount of money, with the number of calls or tasks that it leaves out because their price is unknown.
 
     Example:
         >>> Amount.of(0.0, 3, known=0).usd is None
@@ -29,28 +29,28 @@ class Amount:
     """
 
     usd: float | None
-    """USD of what is known; `None` where nothing is."""
+    """Known part in USD; `None` where nothing is known."""
 
     unknown: int = 0
 
     @classmethod
     def of(cls, usd: float, unknown: int, known: int) -> Amount:
-        """An amount from a sum, the number of things it leaves out, and the number it counts."""
+        """Return an amount from a sum, the number of items it leaves out, and the number it counts."""
         return cls(None if unknown and known <= 0 and not usd else usd, unknown)
 
     @property
     def complete(self) -> bool:
-        """Nothing is left out."""
+        """Whether nothing is left out."""
         return not self.unknown
 
     def per(self, count: int) -> Amount:
-        """The amount for each of so many; unknown where there are none."""
+        """Return the amount divided by a number of items; unknown where there are none."""
         return Amount(None if self.usd is None or not count else self.usd / count, self.unknown)
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens by what they are billed as; the cached ones are part of `input`."""
+class TokenTotals:
+    """Tokens by billing category; the cached ones are part of `input`."""
 
     input: int = 0
     output: int = 0
@@ -63,50 +63,53 @@ NOTHING_TOLD = Rate(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a report: a team, a route, a day, or all of it.
+    """One line of a report: a team, a route, a day, or the total.
 
-    What was spent is that of the calls made in the window; tasks and what came of them are those that began in it.
+    Spend is that of the calls made in the window; tasks and outcomes are those of tasks that began in it.
     """
 
     key: str | None
-    """`None` where nobody said."""
+    """`None` where the value is missing."""
 
     spend: Amount = Amount(0.0)
     tasks: int = 0
     success: Rate = NOTHING_TOLD
-    """Of the tasks of which an outcome was told."""
+    """Success rate of the tasks with a reported outcome."""
 
     per_success: Amount = Amount(None)
-    """Cost per successful task: that of all tasks with an outcome, the failed ones and every retry included."""
+    """Cost of all tasks with an outcome, failed ones and retries included, divided by the successful ones."""
 
     per_success_range: Range | None = None
-    """The same at the ends of the success rate's interval."""
+    """Cost per successful task at the ends of the success rate's interval."""
 
     calls: int = 0
     """Model calls, judges included."""
 
     errors: int = 0
+    unknown_failed: int = 0
+    """Calls that failed or were left, so that their cost is unknown whether or not their price is known."""
+
     retries: int = 0
     decisions: int = 0
     escalated: int = 0
     """Decisions in which a rejected answer went to another route."""
 
     p50_s: float | None = None
-    """Median latency of a model call; of a task where the line is a user."""
+    """Median latency of a model call, or of a task where the line is a user."""
 
     p95_s: float | None = None
-    tokens: Tokens = Tokens()
+    tokens: TokenTotals = TokenTotals()
     response_hits: int = 0
     """Decisions that the response cache answered."""
 
     response_saved_usd: float = 0.0
-    """What the calls would have cost that they took the place of."""
+    """Cost of the calls that they avoided."""
 
     saved_usd: float | None = None
-    """Baseline minus cost of the decisions where both are known, net of cold prompt caches; `None` where there are none."""
+    """Baseline minus cost of the decisions where both are known, net of cold prompt caches; `None` if there are no such decisions."""
 
     hours_saved: float | None = None
-    """Only of successful tasks for which a baseline was declared; `None` where there are none."""
+    """Hours saved in successful tasks with a declared baseline; `None` if there are none."""
 
     @property
     def escalation_rate(self) -> float | None:
@@ -115,13 +118,13 @@ class Line:
 
     @property
     def untold(self) -> int:
-        """Tasks of which no outcome was told yet."""
+        """Number of tasks without a reported outcome."""
         return max(0, self.tasks - self.success.of)
 
 
 @dataclass(frozen=True, slots=True)
 class SingleRoute:
-    """How tasks went that used one route alone, beside all that did not."""
+    """Results of the tasks that used one route alone, to compare with the others."""
 
     route: str | None
     """`None`: the tasks that used more than one."""
@@ -138,71 +141,77 @@ class SingleRoute:
 
     @property
     def steps_per_task(self) -> float:
-        """Decisions for each task."""
+        """Mean number of decisions per task."""
         return self.steps / self.tasks if self.tasks else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """What routing saved against one route for everything, and what it took."""
+    """What routing saved against one route for everything, and what routing itself cost."""
 
     baselines: tuple[str, ...]
-    """The route each decision names as its baseline; more than one where that changed."""
+    """Routes that decisions name as their baseline; more than one if that changed."""
 
     decisions: int
     """All decisions."""
 
     compared: int
-    """Those where both the cost and the baseline's are known."""
+    """Decisions where both the cost and the baseline cost are known."""
 
     baseline_usd: float
     """What the baseline would have been billed for the same answers."""
 
     cost_usd: float
-    """What was spent instead: every attempt, retry and check."""
+    """Actual spend: every attempt, retry and check."""
 
     checks_usd: float
     """Part of `cost_usd`: judges and other paid checks."""
 
     rejected_calls: int
-    """Calls whose answers were thrown away; part of `cost_usd`."""
+    """Calls whose answers were rejected; their cost is part of `cost_usd`."""
 
     cold_usd: float
-    """Prompt caches that were left cold by a switch. Taken off, because the baseline would have read them warm."""
+    """Cost of prompt caches left cold by a switch. Subtracted, because the baseline would have read them warm."""
 
     overhead_s: float
     """Time spent deciding."""
 
     prompt_cache_usd: float | None
-    """What providers' prompt caches saved against uncached list prices, their writes taken off; in `cost_usd` already."""
+    """Savings of providers' prompt caches against uncached list prices, less their writes; included in `cost_usd` already."""
 
     singles: tuple[SingleRoute, ...] = ()
-    """What was measured: tasks that used one route alone, and last those that used several (`route` is `None`)."""
+    """Measured results of tasks that used one route alone; last, those that used several (`route` is `None`)."""
 
     best_single: str | None = None
-    """The route that alone did the tasks cheapest, among those whose success is not clearly lower; `None` where too few were seen."""
+    """Route with the lowest cost per success among those whose success rate is not clearly lower, within task kinds; `None` where no route
+    did enough tasks of every kind alone."""
 
     extra_steps: float | None = None
-    """Steps that a routed task takes more than one that the best single route did alone; `None` where too few were seen."""
+    """Extra steps of a routed task compared with one of the best single route; `None` without enough tasks."""
+
+    measured_per_success: float | None = None
+    """Difference in the cost of a successful task from the best single route, extra steps and retries included; within task kinds."""
+
+    measured_share: float | None = None
+    """The same as a share of what a success costs with that route."""
+
+    measured_kinds: int = 0
+    """Kinds of task that were compared."""
 
     @property
     def net_usd(self) -> float | None:
-        """Saved, after all that routing takes; negative where it cost more."""
+        """Savings less all costs of routing; negative where routing cost more."""
         return self.baseline_usd - self.cost_usd - self.cold_usd if self.compared else None
 
     @property
-    def measured_per_success(self) -> float | None:
-        """What a successful task costs less than with the best single route, extra steps and retries included."""
-        routed = next((one for one in self.singles if one.route is None), None)
-        single = next((one for one in self.singles if one.route is not None and one.route == self.best_single), None)
-        if routed is None or single is None or routed.per_success.usd is None or single.per_success.usd is None:
-            return None
-        return single.per_success.usd - routed.per_success.usd
+    def net_share(self) -> float | None:
+        """`net_usd` as a share of what the baseline would have cost."""
+        return self.net_usd / self.baseline_usd if self.net_usd is not None and self.baseline_usd > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What the tasks were worth."""
+    """Estimated value of the tasks."""
 
     hours_saved: float | None
     """Declared baseline minus people's own time, over successful tasks with a baseline."""
@@ -212,11 +221,11 @@ class Worth:
     """People's time on all other tasks: those that failed or have no baseline."""
 
     value_usd: float | None
-    """Declared value; `None` where nobody declared one."""
+    """Declared value; `None` if none was declared."""
 
     tasks_with_value: int
     hourly_usd: Range | None
-    """What an hour is worth, as stated by whoever asked for the report."""
+    """Value of an hour, as given by the caller."""
 
     return_share: Range | None
     """(value - spend) / spend, as a range; `None` where no value is known or a part of the spend is not."""
@@ -230,15 +239,15 @@ class Footprint:
     co2e_kg: Range | None
     method: str
     covered: float
-    """Share of the output tokens whose models the method knows."""
+    """Share of the output tokens whose models ecologits knows."""
 
     left_out: tuple[str, ...] = ()
-    """Models it does not know."""
+    """Models that ecologits does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownPrice:
-    """Calls whose price nobody knows."""
+    """Calls whose price is unknown."""
 
     route: str | None
     model: str | None
@@ -248,8 +257,103 @@ class UnknownPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What part went one way: to a tier, or from a kind of step to a tier."""
+class RouteErrors:
+    """Failed calls of one route."""
+
+    route: str
+    calls: int
+    errors: int
+    types: tuple[tuple[str, int], ...] = ()
+    """Types of error with their counts, the most frequent first; empty where no raw rows are left."""
+
+    @property
+    def rate(self) -> Rate:
+        """Share of its calls that failed."""
+        return Rate(self.errors, self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskCascadeLine:
+    """Subtasks that began on one route and went on to another where their check rejected the result.
+
+    What a check must be good for: the cascade solves as many subtasks as the next route alone if the results that it accepts are right in
+    `break_even` of the cases. With `a` the share that is accepted, `s` the success of the next route alone and `r` its success on what
+    was handed on to it, that is `(s - (1 - a) r) / a`.
+
+    Example:
+        >>> line = SubtaskCascadeLine(
+        ...     "fix", "cheap", "frontier", 100, Rate(60, 100), Rate(45, 60), Rate(0, 0), Rate(20, 40), Rate(65, 100), Rate(80, 100)
+        ... )
+        >>> line.break_even, line.loses
+        (1.0, True)
+    """
+
+    node: str | None
+    """Name of the subtask: its node in the graph."""
+
+    first: str
+    next: str
+    subtasks: int
+    """Subtasks that began on the first route and whose result was checked."""
+
+    accepted: Rate
+    """Share whose first result was accepted."""
+
+    accepted_right: Rate
+    """Share of the accepted results that later outcomes call a success: the accuracy of the check where it matters."""
+
+    refused_wrong: Rate
+    """Share of the results that were kept though they were rejected that later outcomes call a failure."""
+
+    handed_on_right: Rate
+    """Success of the next route on what was handed on to it."""
+
+    success: Rate
+    """Success of the cascade as a whole."""
+
+    alone: Rate
+    """Success of the subtasks that began and ended on the next route."""
+
+    usd: float | None = None
+    """Mean cost of a subtask in the cascade; `None` if one is unknown."""
+
+    alone_usd: float | None = None
+    """Mean cost on the next route alone."""
+
+    @property
+    def agreement(self) -> Rate:
+        """Share of verdicts on results that were kept that later outcomes confirm."""
+        return Rate(self.accepted_right.hits + self.refused_wrong.hits, self.accepted_right.of + self.refused_wrong.of)
+
+    @property
+    def break_even(self) -> float | None:
+        """Accuracy of accepted results at which the cascade loses nothing.
+
+        Without subtasks on the next route alone it is at least that route's success on what was handed on, which is harder. `None` where
+        nothing is known of the next route.
+        """
+        handed, alone, accepted = self.handed_on_right.share, self.alone.share, self.accepted.share
+        if alone is None or not accepted:
+            return handed
+        return min(1.0, max(0.0, (alone - (1 - accepted) * (alone if handed is None else handed)) / accepted))
+
+    @property
+    def loses(self) -> bool | None:
+        """Whether the accepted results are right less often than the pair needs; `None` where that is not known."""
+        if self.break_even is None or self.accepted_right.share is None:
+            return None
+        return self.accepted_right.share < self.break_even
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the 95 % interval of the difference between the cascade and the next route alone excludes the opposite."""
+        change = difference(self.alone, self.success) if self.alone.of else difference(self.handed_on_right, self.accepted_right)
+        return change.high < 0 if self.loses else change.low >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class TierShare:
+    """A share of calls or decisions: of a tier, or of a tier within a kind of step."""
 
     tier: str | None
     decisions: int
@@ -259,40 +363,62 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was spent in a time, and what came of it."""
+    """Spend and outcomes of a time window."""
 
     window: Window
     by: str
     lines: tuple[Line, ...]
     total: Line
-    tiers: tuple[Share, ...]
-    steps: tuple[Share, ...]
-    """Which kind of step went to which tier."""
+    tiers: tuple[TierShare, ...]
+    steps: tuple[TierShare, ...]
+    """Shares of tiers within each kind of step."""
 
     savings: Savings
     worth: Worth
     unknown_prices: tuple[UnknownPrice, ...]
     footprint: Footprint | None = None
     metrics: Mapping[str, Rate] = field(default_factory=dict)
-    """Every outcome key by itself."""
+    """Success rate of each outcome key."""
+
+    route_errors: tuple[RouteErrors, ...] = ()
+    """Routes with failed calls, the worst first."""
+
+    subtasks: tuple[SubtaskCascadeLine, ...] = ()
+    """Cascades of whole subtasks, the most frequent first."""
 
     source: str = "daily sums"
     notes: tuple[str, ...] = ()
 
     @property
+    def _said_saving(self) -> str:
+        """What routing saved, in percent: measured on whole tasks where that is known, else priced."""
+        from langroute.reports.words import percent
+
+        saved = self.savings
+        if saved.measured_share is not None:
+            word, share, than = "measured", saved.measured_share, f"{saved.best_single} alone"
+        elif saved.net_share is not None:
+            word, share, than = "priced", saved.net_share, " or ".join(saved.baselines) or "the baseline route"
+        else:
+            return ""
+        return f"; {word} {'saving' if share >= 0 else 'loss'} {percent(abs(share))} against {than}"
+
+    @property
     def first_line(self) -> str:
-        """The most important thing to know: unknown prices where there are any, else what it came to."""
+        """The headline: unknown prices where there are any, else the totals and what was saved."""
         from langroute.reports.words import money, percent
 
         total = self.total
         told = f"{percent(total.success.share)} of {total.success.of:,} successful" if total.success.of else "no outcome was told"
         each = f", {money(total.per_success)} per successful task" if total.per_success.usd is not None else ""
-        rest = f"spend {money(total.spend)}, {total.tasks:,} {'task' if total.tasks == 1 else 'tasks'}, {told}{each}"
-        if not total.spend.unknown:
+        saved = self._said_saving
+        rest = f"spend {money(total.spend)}, {total.tasks:,} {'task' if total.tasks == 1 else 'tasks'}, {told}{each}{saved}"
+        unpriced = total.spend.unknown - total.unknown_failed
+        if unpriced <= 0:
             return rest[0].upper() + rest[1:] + "."
         names = sorted({one.model or one.route or "unnamed" for one in self.unknown_prices})
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return (
-            f"UNKNOWN PRICES: {total.spend.unknown:,} of {total.calls:,} calls have no known price ({shown}); "
+            f"UNKNOWN PRICES: {unpriced:,} of {total.calls:,} calls have no known price ({shown}); "
             f"amounts leave them out. Known so far: {rest}."
         )

@@ -1,7 +1,7 @@
-"""How does a report become one HTML file that needs nothing else?
+"""HTML report: one self-contained file.
 
 The page carries its data, its style, its own program, and the two libraries that draw its charts (Observable Plot on D3; their
-licences are in `static/LICENSES.txt`). It asks no network for anything; a policy in its head forbids it to.
+licences are in `static/LICENSES.txt`). It makes no network requests; a content security policy in its head forbids them.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from langroute.core.plain_text import one_line, printable
+from langroute.core.storable import strict_json
 from langroute.reports.pagedata import LISTED
 
 MOST_BYTES = 2_000_000
-"""A page is no larger."""
+"""Largest size of a page."""
 
 SCRIPTS = ("d3.min.js", "plot.min.js", "page.js")
 
 
 @lru_cache(maxsize=8)
 def static(name: str) -> str:
-    """A file that ships with the package."""
+    """Return the text of a static file of the package."""
     return files("langroute.reports").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def write_page(data: Mapping[str, Any]) -> str:
-    """The page as HTML. Tasks that are shown one by one are left out, the last ones first, until it is small enough.
+    """Return the page as HTML. Individually listed tasks are left out, last ones first, until the page is small enough.
 
     Args:
         data: What `page_data` returns.
@@ -57,12 +58,17 @@ def _page(data: Mapping[str, Any]) -> str:
     )
     parts = static("page.html").split("<!-- scripts -->")
     head = parts[0].replace("<!-- policy -->", html.escape(policy)).replace("/* style */", static("page.css"))
-    head = head.replace("<!-- first line -->", html.escape(str(data["first_line"])))
+    head = head.replace("<!-- first line -->", html.escape(one_line(str(data["first_line"]))))
     # `<` is written as an escape, so that no name in the data can end the element it stands in.
-    written = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    written = as_json(data).replace("<", "\\u003c")
     body = f'<script type="application/json" id="data">{written}</script>\n'
     body += "\n".join(f"<script>{script}</script>" for script in scripts)
     return head + body + parts[1]
+
+
+def as_json(data: Any) -> str:
+    """Return the page's data as JSON, without characters that change the text direction."""
+    return printable(strict_json(data, separators=(",", ":"), ensure_ascii=False))
 
 
 def _digest(script: str) -> str:

@@ -1,4 +1,4 @@
-"""What does the page know? Sums small enough to travel, which the page itself can filter, and a few tasks in full."""
+"""Data of the HTML report: sums that the page filters itself, and a few tasks in full."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from langroute.core.records import TIERS
 from langroute.ledger import schema
+from langroute.ledger.daily_sums import wall_of
+from langroute.ledger.facts import PAID
 from langroute.ledger.schema import labels, places
-from langroute.reports.build import PAID, build_report, tier_of_route
-from langroute.reports.source import Source, number, open_source
+from langroute.reports.build import build_report, tier_of_route
+from langroute.reports.selections import selections_of, spans_of
+from langroute.reports.source import Source, number, open_source, short
 from langroute.reports.stats import Range
 from langroute.reports.timeline import timelines_of
 from langroute.reports.window import Window, day_name
 
 NAMES = 14
-"""Most teams, kinds of task and so on that are told apart; the smaller ones become `(other)`."""
+"""Most teams, task kinds and so on that are listed individually; the smaller ones become `(other)`."""
 
 OTHER = "(other)"
 NONE = "(none)"
 MOST_CALLS = 14_000
-"""Most rows of calls; days become weeks, then months, until there are no more."""
+"""Most rows of calls; days are merged into weeks, then months, until this holds."""
 
 MOST_DECISIONS = 8_000
-"""Most rows of decisions; where there would be more, they are told apart by all but time."""
+"""Most rows of decisions; beyond that they are not split by time."""
 
 POINTS = 120
 """Most points in time."""
@@ -35,7 +39,7 @@ LISTED = 12
 """Tasks in each list."""
 
 GRAINS = (1, 7, 28, 3650)
-"""Days that become one point in time."""
+"""Days that are merged into one point in time."""
 
 
 def page_data(
@@ -47,15 +51,15 @@ def page_data(
     raw: bool = False,
     live: bool = False,
 ) -> dict[str, Any]:
-    """All that the page shows, as plain values.
+    """Return the data of the page as plain values.
 
     Args:
         ledger: A `SqlLedger`.
-        window: Which time.
-        hourly_usd: What an hour of a person's time is worth, for the return.
+        window: The time window.
+        hourly_usd: Value of an hour of a person's time, for the return on spend.
         footprint: Estimate energy and greenhouse gases.
         raw: Read raw rows rather than daily sums.
-        live: The page is served, and can ask for more.
+        live: Whether the page is served, and can request more.
     """
     from langroute.reports.formats import plain
 
@@ -65,11 +69,14 @@ def page_data(
         users = _users(source)
         lists, chosen = _lists(source)
         shown = timelines_of(source.connection, chosen)
-    keep = ("first_line", "window", "savings", "worth", "unknown_prices", "footprint", "metrics", "total", "source", "notes")
+    keep = (
+        "first_line", "window", "savings", "worth", "unknown_prices", "route_errors", "subtasks", "footprint", "metrics", "total", "source", "notes"
+    )  # fmt: skip
     return {
         **{name: report[name] for name in keep},
         "made_at": int(time.time()),
         "live": live,
+        "known_tiers": TIERS,
         **cubes,
         "users": users,
         "lists": lists,
@@ -81,9 +88,9 @@ def page_data(
 
 
 def _cubes(source: Source) -> dict[str, Any]:
-    """Tasks, calls and decisions by time, team and task kind; calls also by place, decisions by step and tier.
+    """Return tasks, calls and decisions by time, team and task kind; calls also by place, decisions by step and tier.
 
-    Rows of numbers; what the first few stand for is in the lists of names beside them.
+    Rows of numbers; the first few are indexes into the lists of names beside them.
     """
     tasks, calls, decisions, saving = _tasks(source), _calls(source), _decisions(source), _saving(source)
     spent: dict[str, dict[Any, float]] = {"team": defaultdict(float), "kind": defaultdict(float), "step": defaultdict(float)}
@@ -115,6 +122,8 @@ def _cubes(source: Source) -> dict[str, Any]:
         point, team, kind = keys(row, grain)
         return (len(points) - 1 if timeless else point, team, kind, steps[1][row[3]], row[4] or NONE)
 
+    spans = spans_of(len(points), grain)
+    tasks_by_key = _summed((keys(row, grain), row[3:]) for row in tasks)
     timeless = len({step_keys(row, False) for row in decisions}) > MOST_DECISIONS
     return {
         "points": points,
@@ -124,7 +133,9 @@ def _cubes(source: Source) -> dict[str, Any]:
         "steps": steps[0],
         "places": place_names,
         "tiers": sorted({place["tier"] for place in place_names} | {row[4] or NONE for row in decisions}, key=_tier_order),
-        "tasks": _summed((keys(row, grain), row[3:]) for row in tasks),
+        "spans": spans,
+        "tasks": tasks_by_key,
+        "success": selections_of(tasks_by_key, len(points), spans),
         "calls": _summed(((*keys(row, grain), places_of[row[3:7]]), row[7:]) for row in calls),
         "saving": _summed((keys(row, grain), row[3:]) for row in saving),
         "decisions": _summed((step_keys(row, timeless), row[5:]) for row in decisions),
@@ -133,12 +144,11 @@ def _cubes(source: Source) -> dict[str, Any]:
 
 
 def _tier_order(tier: str) -> tuple[int, str]:
-    known = ("cheap", "balanced", "frontier")
-    return (known.index(tier) if tier in known else 9, tier)
+    return (TIERS.index(tier) if tier in TIERS else len(TIERS), tier)
 
 
 def _names(spent: Mapping[Any, float]) -> tuple[list[str], dict[Any, int]]:
-    """The names that are told apart, dearest first, and the number of each."""
+    """Return the names that are listed individually, by descending cost, and the index of each name."""
     ordered = sorted(spent, key=lambda name: (-spent[name], str(name)))
     told = ordered[:NAMES]
     names = [name if name not in (None, "") else NONE for name in told]
@@ -150,7 +160,7 @@ def _names(spent: Mapping[Any, float]) -> tuple[list[str], dict[Any, int]]:
 
 
 def _places(source: Source, calls: Iterable[Sequence[Any]]) -> tuple[list[dict[str, str]], dict[Any, int]]:
-    """Routes with their model and tier, dearest first."""
+    """Return routes with their model and tier, by descending cost."""
     tiers = tier_of_route(source)
     spent: dict[Any, float] = defaultdict(float)
     for row in calls:
@@ -161,7 +171,7 @@ def _places(source: Source, calls: Iterable[Sequence[Any]]) -> tuple[list[dict[s
     for place in ordered:
         route, model, tier, what = place
         name = {
-            "route": route or (NONE if what == "model" else "(judge)"),
+            "route": route or (NONE if what == "model" else f"({what})"),
             "model": model or NONE,
             "tier": tier or tiers.get(route, NONE),
         }
@@ -182,7 +192,7 @@ def _summed(rows: Iterable[tuple[tuple[Any, ...], Sequence[float]]]) -> list[lis
         else:
             for place, value in enumerate(values):
                 into[place] += value
-    return [[*key, *(round(value, 6) if isinstance(value, float) else value for value in values)] for key, values in sums.items()]
+    return [[*key, *(short(value) if isinstance(value, float) else value for value in values)] for key, values in sums.items()]
 
 
 def _rows(source: Source, table: Any, keys: Sequence[Any], sums: Sequence[Any], *where: Any) -> list[tuple[Any, ...]]:
@@ -224,17 +234,17 @@ def _users(source: Source) -> list[list[Any]]:
     spent = func.sum(t.cost_usd)
     query = select(t.user, spent, func.sum(t.tasks), func.sum(t.unknown_costs)).where(source.within(source.tasks))
     rows = source.connection.execute(query.group_by(t.user).order_by(spent.desc()).limit(NAMES))
-    return [[row[0] or NONE, round(float(row[1]), 6), int(row[2]), int(row[3])] for row in rows]
+    return [[row[0] or NONE, short(float(row[1])), int(row[2]), int(row[3])] for row in rows]
 
 
 # Tasks --------------------------------------------------------------------------------------------------------------------
 
 
 def _lists(source: Source) -> tuple[dict[str, list[str]], list[int]]:
-    """Which tasks are shown one by one: the dearest that failed, the slowest, the dearest, the latest."""
+    """Return the tasks that are listed individually: most expensive failed, slowest, most expensive and latest ones."""
     t = schema.tasks.c
     within = t.day.between(source.window.first_day, source.window.last_day)
-    wall = t.ended_at - t.started_at
+    wall = wall_of(t)
     orders = {
         "worst": (t.success == 0, t.cost_usd.desc()),
         "slowest": (wall.is_not(None), wall.desc()),

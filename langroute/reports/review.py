@@ -1,6 +1,6 @@
-"""Which decisions are worth a person's look, and what becomes of the ratings?
+"""Blind human review of decisions: selection of candidates, and ratings as outcomes.
 
-A person reads what was asked and the answers side by side, without their routes. The rating becomes an outcome of the decision
+A reviewer reads the request and the answers side by side, without their routes. The rating becomes an outcome of the decision
 (`key="review"`): its score says whether the answer that was kept was the better one. It does not say that the task succeeded.
 """
 
@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from langroute.errors import InputError
+from langroute.core.errors import InputError
+from langroute.core.message_text import text_with_calls
+from langroute.core.records import Decision, Outcome
 from langroute.ledger import schema
-from langroute.records import Decision, Outcome
 from langroute.reports.window import Window
 
 KEY = "review"
@@ -29,14 +30,17 @@ WHY = {
 }
 
 MOST = 2_000
-"""The latest decisions of each kind that are drawn from."""
+"""Number of latest decisions of each kind to sample from."""
 
 LOW_CONFIDENCE = 0.6
+
+MOST_SHOWN = 60_000
+"""Longest text of a message, in characters, that is shown whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of a decision, as a reviewer sees it."""
+    """One answer of a decision, as shown to a reviewer."""
 
     text: str
     kept: bool
@@ -45,38 +49,38 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A decision to look at."""
+class ReviewCandidate:
+    """A decision to review."""
 
     decision: Decision
     why: str
     """A key of `WHY`; not shown before the rating."""
 
     question: str
-    """The end of what was asked; empty where the ledger did not keep it."""
+    """The end of the request; empty if the ledger did not store it."""
 
     answers: tuple[Answer, ...]
-    """In an order that says nothing."""
+    """The answers in random order."""
 
 
-def candidates(ledger: Any, window: Window, *, count: int = 10, seed: int | None = None) -> list[Candidate]:
-    """Draw decisions that are worth a look, as many of each kind as there are, and that nobody has rated yet.
+def candidates(ledger: Any, window: Window, *, count: int = 10, seed: int | None = None) -> list[ReviewCandidate]:
+    """Sample unrated decisions that are worth a review, drawing from each kind in turn.
 
     Args:
         ledger: A `SqlLedger` of level `full`.
-        window: Which time.
-        count: How many.
-        seed: Draws the same ones again, and in the same order.
+        window: The time window.
+        count: Number of decisions.
+        seed: Seed of the sample, to draw the same decisions in the same order.
 
     Raises:
-        InputError: The ledger keeps no text, or none was kept in this time.
+        InputError: The ledger stores no text, or none in this time window.
     """
     drawn = random.Random(seed)  # noqa: S311 - a sample, no secret
     with ledger.reading() as connection:
         piles = {why: _numbers(connection, why, window) for why in WHY}
         for pile in piles.values():
             drawn.shuffle(pile)
-        found: list[Candidate] = []
+        found: list[ReviewCandidate] = []
         seen: set[int] = set()
         textless = 0
         while len(found) < count and any(piles.values()):
@@ -121,65 +125,58 @@ def _numbers(connection: Any, why: str, window: Window) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def _candidate(ledger: Any, connection: Any, number: int, why: str, drawn: random.Random) -> Candidate | None:
+def _candidate(ledger: Any, connection: Any, number: int, why: str, drawn: random.Random) -> ReviewCandidate | None:
     known = connection.execute(select(schema.decisions.c.id).where(schema.decisions.c.n == number)).scalar_one()
     decision: Decision | None = ledger.get(known)
     if decision is None:
         return None
     kept = decision.kept
-    answers = [Answer(text, one is kept, one.route) for one in decision.attempts if (text := _text(one.answer))]
+    answers = [
+        Answer(text, one is kept, one.route) for one in decision.attempts if (text := text_with_calls(one.answer, MOST_SHOWN))
+    ]
     if not any(answer.kept for answer in answers):
         return None
-    # Side by side are two: the answer that was kept, and the best of the others.
+    # Two answers are shown side by side: the one that was kept, and the last of the others.
     others = [answer for answer in answers if not answer.kept][-1:]
     pair = [next(answer for answer in answers if answer.kept), *others]
     drawn.shuffle(pair)
-    return Candidate(decision, why, _question(decision.messages), tuple(pair))
-
-
-def _text(message: Any) -> str:
-    """What a message says, its tool calls included."""
-    if message is None:
-        return ""
-    text = str(getattr(message, "text", "") or "")
-    calls = [f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
-    return "\n".join([part for part in (text, *calls) if part])
+    return ReviewCandidate(decision, why, _question(decision.messages), tuple(pair))
 
 
 def _question(messages: Iterable[Any]) -> str:
-    return "\n".join(f"{message.type}: {_text(message)}" for message in list(messages)[-3:])
+    return "\n".join(f"{message.type}: {text_with_calls(message, MOST_SHOWN)}" for message in list(messages)[-3:])
 
 
-def rating(candidate: Candidate, preferred: int | None, *, reviewer: str = "review", at: float | None = None) -> Outcome:
-    """A rating as an outcome.
+def rating(candidate: ReviewCandidate, preferred: int | None, *, reviewer: str = "review", at: float | None = None) -> Outcome:
+    """Return a rating as an outcome.
 
     Args:
-        candidate: What was rated.
+        candidate: The rated decision.
         preferred: Place of the better answer; `None` where neither is. Of a single answer, 0 says that it will do, `None` that it won't.
-        reviewer: Who says so.
+        reviewer: Name of the reviewer.
         at: Seconds since the epoch.
 
     Example:
-        >>> from langroute.records import Step
+        >>> from langroute.core.records import Step
         >>> pair = (Answer("4", False, "small"), Answer("5", True, "large"))
-        >>> rating(Candidate(Decision("d1", Step(), "large", ()), "disagreement", "2 + 2?", pair), 0, at=1.0).score
+        >>> rating(ReviewCandidate(Decision("d1", Step(), "large", ()), "disagreement", "2 + 2?", pair), 0, at=1.0).score
         0.0
     """
     score = 1.0 if preferred is not None and candidate.answers[preferred].kept else 0.0
     return _outcome(candidate, score, reviewer, at)
 
 
-def tie(candidate: Candidate, *, reviewer: str = "review", at: float | None = None) -> Outcome:
-    """The rating that both answers are as good as each other: the cheaper one would have done."""
+def tie(candidate: ReviewCandidate, *, reviewer: str = "review", at: float | None = None) -> Outcome:
+    """Return the rating that both answers are equally good, so that the cheaper route would have sufficed."""
     return _outcome(candidate, 0.5, reviewer, at)
 
 
-def _outcome(candidate: Candidate, score: float, reviewer: str, at: float | None) -> Outcome:
+def _outcome(candidate: ReviewCandidate, score: float, reviewer: str, at: float | None) -> Outcome:
     return Outcome(KEY, score, decision_id=candidate.decision.id, source=reviewer, at=time.time() if at is None else at)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """What a round of ratings came to.
+    """Return a summary of some ratings.
 
     Example:
         >>> summary([Outcome("review", 1.0), Outcome("review", 0.0), Outcome("review", 0.5)])

@@ -1,36 +1,44 @@
-"""What did routing save against one route for everything, after all that routing itself takes?
+"""Savings of routing against one route for everything, net of the costs of routing itself.
 
-Two answers stand side by side. Priced: the same answers at the baseline route's price, minus every attempt, retry and check, and
-minus prompt caches left cold. Measured: what a successful task cost with one route alone, from the tasks that were done so; this
-one has extra steps in it too.
+Two estimates are reported. Priced: the same answers at the baseline route's price, minus every attempt, retry and check, and
+minus prompt caches left cold. Measured: the cost of a successful task with one route alone, from the tasks that used only one; this
+includes extra steps. Tasks are compared within their kinds, and the kinds are weighted alike for all routes (direct standardisation): a
+route that did only the easy kinds is compared with nobody.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
 
+from langroute.core.records import Usage
+from langroute.core.storable import storable
 from langroute.ledger import schema
-from langroute.pricing import price_of
 from langroute.reports.model import Amount, Savings, SingleRoute
 from langroute.reports.source import Source, number
 from langroute.reports.stats import Rate
+from langroute.routes.pricing import cached_saving, price_of
 
 MIN_TOLD = 20
-"""Tasks with an outcome that a route must have done alone before anything is said of it."""
+"""Fewest tasks of a kind with an outcome that a route must have done alone to be compared."""
+
+MOSTLY = 0.8
+"""Share of the tasks with an outcome that the compared kinds of task must have together."""
 
 MOST_TASKS = 10_000
-"""The latest tasks with an outcome that are looked at."""
+"""Most tasks with an outcome that are read, the latest ones."""
 
 LATEST_DECISIONS = 200
-"""How many decisions are asked for the baseline they name."""
+"""Number of latest decisions that are searched for their baseline."""
 
 
 def savings_of(source: Source) -> Savings:
-    """What was saved in the window, and how sure that is."""
+    """Return the savings in the time window, with their uncertainty."""
     d, c = source.decisions.c, source.calls.c
     sums = source.connection.execute(
         select(
@@ -46,12 +54,16 @@ def savings_of(source: Source) -> Savings:
     rejected = source.connection.execute(
         select(func.coalesce(func.sum(c.rejected), 0)).where(source.within(source.calls), c.what == "model")
     ).scalar_one()
-    singles = _singles(source)
-    best = _best(singles)
-    routed = next((one for one in singles if one.route is None), None)
-    extra = None
-    if best is not None and routed is not None and routed.success.of >= MIN_TOLD:
-        extra = routed.steps_per_task - next(one.steps_per_task for one in singles if one.route == best)
+    tasks = _tasks(source)
+    alike = _alike(tasks)
+    best = _best(alike.values())
+    routed, single = alike.get(None), alike.get(best) if best is not None else None
+    extra = measured = share = None
+    if routed is not None and single is not None:
+        extra = routed.steps_per_task - single.steps_per_task
+        if routed.per_success_usd is not None and single.per_success_usd is not None:
+            measured = single.per_success_usd - routed.per_success_usd
+            share = measured / single.per_success_usd if single.per_success_usd > 0 else None
     return Savings(
         baselines=_baselines(source),
         decisions=int(sums.decisions),
@@ -63,14 +75,17 @@ def savings_of(source: Source) -> Savings:
         cold_usd=float(sums.switch_usd),
         overhead_s=float(sums.overhead_s),
         prompt_cache_usd=_prompt_cache(source),
-        singles=singles,
+        singles=_singles(tasks),
         best_single=best,
         extra_steps=extra,
+        measured_per_success=measured,
+        measured_share=share,
+        measured_kinds=len(_kinds(tasks)) if measured is not None else 0,
     )
 
 
 def _baselines(source: Source) -> tuple[str, ...]:
-    """The routes that the latest decisions of the window name as their baseline."""
+    """Return the routes that the latest decisions of the window name as their baseline."""
     d = schema.decisions.c
     query = (
         select(schema.details.c.record)
@@ -79,40 +94,46 @@ def _baselines(source: Source) -> tuple[str, ...]:
         .order_by(d.day.desc())
         .limit(LATEST_DECISIONS)
     )
-    named = {json.loads(record).get("baseline_route") for record in source.connection.execute(query).scalars()}
+    named = {_baseline_of(record) for record in source.connection.execute(query).scalars()}
     return tuple(sorted(name for name in named if name))
 
 
-def _singles(source: Source) -> tuple[SingleRoute, ...]:
-    """The latest tasks with an outcome, by the one route that their decisions went to; last those that used several."""
-    t, d, p = schema.tasks.c, schema.decisions.c, schema.places.c
+def _tasks(source: Source) -> dict[tuple[str, str | None], list[Any]]:
+    """Return the latest tasks with an outcome by their kind and the one route of their decisions, `None` for several."""
+    t, d, p, la = schema.tasks.c, schema.decisions.c, schema.places.c, schema.labels.c
     recent = (
-        select(t.n, t.success, t.cost_usd, t.unknown_costs, t.decisions)
+        select(t.n, t.success, t.cost_usd, t.unknown_costs, t.decisions, la.task_kind)
+        .join_from(schema.tasks, schema.labels, la.id == t.label)
         .where(t.day.between(source.window.first_day, source.window.last_day), t.success.is_not(None), t.decisions > 0)
         .order_by(t.n.desc())
         .limit(MOST_TASKS)
         .subquery()
     )
+    columns = (recent.c.n, recent.c.success, recent.c.cost_usd, recent.c.unknown_costs, recent.c.decisions, recent.c.task_kind)
     used = (
         select(
-            recent.c.n,
-            recent.c.success,
-            recent.c.cost_usd,
-            recent.c.unknown_costs,
-            recent.c.decisions,
+            *columns,
             func.min(p.route).label("first"),
             func.max(p.route).label("last"),
-            func.max(d.attempts).label("attempts"),
             func.max(d.escalations + d.fallbacks).label("changes"),
         )
         .join_from(recent, schema.decisions, d.task == recent.c.n)
         .join(schema.places, p.id == d.place)
-        .group_by(recent.c.n, recent.c.success, recent.c.cost_usd, recent.c.unknown_costs, recent.c.decisions)
+        .where(d.cache != "closing")
+        .group_by(*columns)
     )
-    groups: dict[str | None, list[Any]] = {}
+    groups: dict[tuple[str, str | None], list[Any]] = {}
     for row in source.connection.execute(used):
         alone = row.first is not None and row.first == row.last and not row.changes
-        groups.setdefault(row.first if alone else None, []).append(row)
+        groups.setdefault((row.task_kind or "", row.first if alone else None), []).append(row)
+    return groups
+
+
+def _singles(tasks: Mapping[tuple[str, str | None], list[Any]]) -> tuple[SingleRoute, ...]:
+    """Return the tasks of all kinds by the one route that did them; those with several routes last."""
+    groups: dict[str | None, list[Any]] = {}
+    for (_, route), rows in tasks.items():
+        groups.setdefault(route, []).extend(rows)
     found = [_single(route, rows) for route, rows in groups.items()]
     return tuple(sorted(found, key=lambda one: (one.route is None, one.route or "")))
 
@@ -128,17 +149,67 @@ def _single(route: str | None, rows: list[Any]) -> SingleRoute:
     )
 
 
-def _best(singles: Iterable[SingleRoute]) -> str | None:
-    """The cheapest per successful task among the single routes whose success is not clearly lower than another's."""
-    seen = [one for one in singles if one.route is not None and one.success.of >= MIN_TOLD]
-    surest = max((one.success.low for one in seen), default=0.0)
-    good = [one for one in seen if one.success.high >= surest and one.cost.complete and one.per_success.usd is not None]
-    best = min(good, key=lambda one: one.per_success.usd or 0.0, default=None)
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What a route would have made of the window's mix of task kinds, from the tasks of each kind that it did alone."""
+
+    route: str | None
+    success: float
+    low: float
+    high: float
+    cost_usd: float | None
+    """Of a task."""
+
+    steps_per_task: float
+
+    @property
+    def per_success_usd(self) -> float | None:
+        return None if self.cost_usd is None or not self.success else self.cost_usd / self.success
+
+
+def _kinds(tasks: Mapping[tuple[str, str | None], list[Any]]) -> dict[str, float]:
+    """Return the share of the tasks by kind, of the kinds with enough tasks; nothing where those are not most of all."""
+    counts: Counter[str] = Counter()
+    for (kind, _), rows in tasks.items():
+        counts[kind] += len(rows)
+    enough = {kind: count for kind, count in counts.items() if count >= MIN_TOLD}
+    total = sum(enough.values())
+    return {kind: count / total for kind, count in enough.items()} if total >= MOSTLY * counts.total() else {}
+
+
+def _alike(tasks: Mapping[tuple[str, str | None], list[Any]]) -> dict[str | None, _Alike]:
+    """Return the routes that did enough tasks of every kind alone, and under `None` the tasks with several routes where these are of every kind."""
+    weights = _kinds(tasks)
+    found = {}
+    for route in {route for _, route in tasks}:
+        parts = {kind: _single(route, tasks.get((kind, route), [])) for kind in weights}
+        if parts and all(one.success.of >= MIN_TOLD for one in parts.values()):
+            found[route] = _standardised(route, parts, weights)
+    return found
+
+
+def _standardised(route: str | None, parts: Mapping[str, SingleRoute], weights: Mapping[str, float]) -> _Alike:
+    """Return the weighted means over task kinds. Source: Wilson's interval of each kind; the squares of their halves are added up."""
+    success = sum(weights[kind] * (one.success.share or 0.0) for kind, one in parts.items())
+    below = sum((weights[kind] * ((one.success.share or 0.0) - one.success.low)) ** 2 for kind, one in parts.items())
+    above = sum((weights[kind] * (one.success.high - (one.success.share or 0.0))) ** 2 for kind, one in parts.items())
+    known = all(one.cost.complete and one.cost.usd is not None for one in parts.values())
+    cost = sum(weights[kind] * (one.cost.usd or 0.0) / one.tasks for kind, one in parts.items()) if known else None
+    steps = sum(weights[kind] * one.steps_per_task for kind, one in parts.items())
+    return _Alike(route, success, success - below**0.5, success + above**0.5, cost, steps)
+
+
+def _best(alike: Iterable[_Alike]) -> str | None:
+    """Return the route with the lowest cost per success among those whose success rate is not clearly below another's."""
+    seen = [one for one in alike if one.route is not None]
+    surest = max((one.low for one in seen), default=0.0)
+    good = [one for one in seen if one.high >= surest and one.per_success_usd is not None]
+    best = min(good, key=lambda one: one.per_success_usd or 0.0, default=None)
     return best.route if best is not None else None
 
 
 def _prompt_cache(source: Source) -> float | None:
-    """What prompt caches saved at list prices; `None` where no model that used one has a known price."""
+    """Return what prompt caches saved at list prices; `None` where no model that used one has a known price."""
     c, p = source.calls.c, schema.places.c
     query = (
         select(p.model, p.provider, func.sum(c.cache_read), func.sum(c.cache_write), func.sum(c.cache_write_1h))
@@ -153,8 +224,16 @@ def _prompt_cache(source: Source) -> float | None:
         if price is None:
             continue
         known = True
-        write = price.input if price.cache_write is None else price.cache_write
-        longer = write if price.cache_write_1h is None else price.cache_write_1h
-        cheaper = price.input - (price.input if price.cache_read is None else price.cache_read)
-        saved += (read * cheaper - written * (write - price.input) - hour * (longer - price.input)) / 1e6
+        # Sums of many calls have no prompt size, so the base rates apply.
+        saved += cached_saving(replace(price, above=()), Usage(read + written + hour, 0, read, written, hour))
     return saved if known else None
+
+
+def _baseline_of(record: str) -> str | None:
+    """Return the baseline of a stored decision, or `None` if the record cannot be read."""
+    try:
+        found = json.loads(record)
+    except (ValueError, RecursionError):
+        return None
+    name = found.get("baseline_route") if isinstance(found, dict) else None
+    return storable(name) if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""What happened in one task, step by step, and why?"""
+"""Timeline of a task: its steps with the decisions, their reasons and the calls."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from langroute.errors import DataError
+from langroute.core.decision_metadata import verdict_of
+from langroute.core.errors import DataError
+from langroute.core.records import Decision
 from langroute.ledger import schema
 from langroute.ledger.codec import loads
-from langroute.marks import verdict_of
-from langroute.records import Decision
+from langroute.ledger.facts import PAID
+from langroute.reports.source import short
 
 MOST_STEPS = 60
-"""Steps of one task that are shown."""
+"""Most steps of one task that are shown."""
 
 
 def timelines_of(connection: Connection, tasks: Iterable[int]) -> dict[str, Any]:
-    """Tasks with their steps, by id.
+    """Return tasks with their steps, by id.
 
     Args:
         connection: To the ledger.
@@ -28,7 +30,7 @@ def timelines_of(connection: Connection, tasks: Iterable[int]) -> dict[str, Any]
 
 
 def timeline_of(ledger: Any, task_id: str) -> dict[str, Any] | None:
-    """One task with its steps, or `None` where there is no such task.
+    """Return one task with its steps, or `None` where there is no such task.
 
     Args:
         ledger: A `SqlLedger`.
@@ -47,6 +49,7 @@ def _timeline(connection: Connection, number: int) -> dict[str, Any] | None:
     ).first()
     if task is None:
         return None
+    ended = task.ended_at if task.ended_at is not None else task.last_at
     o = schema.outcomes.c
     told = connection.execute(select(o.key, o.source, o.success, o.score).where(o.task == number).order_by(o.at, o.n).limit(20))
     steps = _decided(connection, number, task.started_at) + _called(connection, number, task.started_at)
@@ -60,8 +63,8 @@ def _timeline(connection: Connection, number: int) -> dict[str, Any] | None:
         "success": None if task.success is None else bool(task.success),
         "source": task.success_source,
         "started": round(task.started_at),
-        "wall_s": None if task.ended_at is None else round(task.ended_at - task.started_at, 3),
-        "usd": round(task.cost_usd, 6),
+        "wall_s": None if ended is None else round(ended - task.started_at, 3),
+        "usd": short(task.cost_usd),
         "unknown": task.unknown_costs,
         "count": task.decisions or task.calls,
         "escalations": task.escalations,
@@ -93,7 +96,7 @@ def _step(row: Any, began: float) -> dict[str, Any]:
         "route": row.route,
         "model": row.model,
         "tier": row.tier,
-        "usd": None if row.cost_usd is None else round(row.cost_usd, 7),
+        "usd": None if row.cost_usd is None else short(row.cost_usd),
         "cache": None if row.cache == "miss" else row.cache,
         "ok": bool(row.ok),
         "id": row.id,
@@ -106,7 +109,7 @@ def _step(row: Any, began: float) -> dict[str, Any]:
             step["problems"] = list(decision.problems)
         if len(decision.attempts) > 1 or not row.ok:
             step["tried"] = [
-                [one.route, verdict_of(one), None if one.cost_usd is None else round(one.cost_usd, 7), round(one.latency_s, 3)]
+                [one.route, verdict_of(one), None if one.cost_usd is None else short(one.cost_usd), round(one.latency_s, 3)]
                 for one in decision.attempts
             ]
     return {name: value for name, value in step.items() if value is not None}
@@ -118,12 +121,12 @@ def _decision(record: str | None) -> Decision | None:
     try:
         return loads(record)
     except DataError:
-        # One record that cannot be read costs its reason, not the page.
+        # An unreadable record loses its reason, but must not fail the page.
         return None
 
 
 def _called(connection: Connection, number: int, began: float) -> list[dict[str, Any]]:
-    """Calls that no router made: tools, and models that a tracker saw."""
+    """Return calls that no router made: tools, and models observed by a tracker."""
     c, p = schema.calls, schema.places.c
     query = (
         select(c, p.route, p.model, p.tier, p.node, p.step_kind, p.tool)
@@ -145,8 +148,8 @@ def _called(connection: Connection, number: int, began: float) -> list[dict[str,
             "ok": row.error_type is None,
             "why": f"failed: {row.error_type}" if row.error_type else None,
         }
-        if row.what in ("model", "judge") and row.cost_usd is not None:
-            step["usd"] = round(row.cost_usd, 7)
+        if row.what in PAID and row.cost_usd is not None:
+            step["usd"] = short(row.cost_usd)
         step["what"] = row.what
         found.append({name: value for name, value in step.items() if value is not None})
     return found

@@ -1,4 +1,4 @@
-"""Which time does a report cover?"""
+"""Time window of a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-from langroute.errors import InputError
+from langroute.core.errors import InputError
 
 DAY_S = 86_400
 _AGO = re.compile(r"(\d+)\s*(h|d|w)")
@@ -16,7 +16,7 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when to when, in seconds since the epoch; the end is not part of it. Whole days are UTC days.
+    """Start and end in seconds since the epoch; the end is exclusive. Whole days are UTC days.
 
     Example:
         >>> window = Window.since("7d", now=86_400 * 10.5)
@@ -27,21 +27,21 @@ class Window:
     """
 
     start: float | None
-    """`None`: from the first row on."""
+    """`None` means from the first row on."""
 
     end: float
 
     @classmethod
     def since(cls, since: str | None = None, until: str | None = None, now: float | None = None) -> Window:
-        """Read what a person wrote.
+        """Parse a time window as users write it.
 
         Args:
-            since: `7d` (today and the six days before it), `2w`, `36h` (by the hour), a date such as `2026-11-01`; all where nothing is given.
-            until: The last day, as a date; today where nothing is given.
+            since: `7d` (today and the six days before it), `2w`, `36h` (by the hour), a date such as `2026-11-01`; by default all time.
+            until: The last day, as a date; by default today.
             now: Seconds since the epoch.
 
         Raises:
-            InputError: It is neither.
+            InputError: It cannot be parsed.
         """
         now = time.time() if now is None else now
         earliest = _date(date.min.isoformat())
@@ -65,7 +65,7 @@ class Window:
 
     @property
     def whole_days(self) -> bool:
-        """Both ends are midnight in UTC, so that daily sums answer."""
+        """Whether both ends are midnight in UTC, so that daily sums can be used."""
         return (self.start is None or self.start % DAY_S == 0) and self.end % DAY_S == 0
 
     @property
@@ -80,11 +80,11 @@ class Window:
 
     @property
     def days(self) -> int:
-        """How many days it touches."""
+        """Number of days that the window touches."""
         return self.last_day - self.first_day + 1
 
     def before(self, days: int) -> Window:
-        """The days just before this one."""
+        """Return the window of the days just before this one."""
         start = self.first_day * DAY_S
         return Window(start - days * DAY_S, start)
 
@@ -99,7 +99,7 @@ class Window:
 
 
 def day_name(day: int) -> str:
-    """A day as people write it.
+    """Return a day as an ISO date.
 
     Example:
         >>> day_name(20_000)

@@ -1,26 +1,30 @@
-"""How are amounts, shares and times written for people? Unknown is said, never shown as 0."""
+"""Formatting of amounts, shares and times for people; an unknown value is never shown as 0."""
 
 from __future__ import annotations
 
-from langroute.reports.model import Amount
+from langroute.reports.model import Amount, RouteErrors, SubtaskCascadeLine
 from langroute.reports.stats import Range, Rate
 
 UNKNOWN = "unknown"
 
 
 def usd(value: float | None, sign: bool = False) -> str:
-    """USD with as many digits as tell something.
+    """Format USD with as many digits as are significant.
 
     Example:
         >>> usd(1234.5), usd(0.5), usd(0.0123), usd(0.0), usd(None), usd(-2.5, sign=True)
         ('1,234.50 USD', '0.50 USD', '0.0123 USD', '0.00 USD', 'unknown', '-2.50 USD')
+        >>> usd(0.0004475), usd(0.000055 + 0.0003925)
+        ('0.000448 USD', '0.000448 USD')
     """
     if value is None:
         return UNKNOWN
     plus = "+" if sign and value > 0 else ""
+    # Sums of the same calls in another order differ in the last bit; a half is rounded up in all of them.
+    value *= 1 + 1e-12
     if value == 0 or abs(value) >= 1:
         return f"{plus}{value:,.2f} USD"
-    # Three digits that tell something, and never less than cents.
+    # Three significant digits, and at least cents.
     digits = f"{value:.3g}"
     shown = f"{float(digits):.10f}".rstrip("0") if "e" in digits else digits
     whole, _, cents = shown.partition(".")
@@ -28,7 +32,7 @@ def usd(value: float | None, sign: bool = False) -> str:
 
 
 def money(amount: Amount) -> str:
-    """An amount; one that leaves something out says so.
+    """Format an amount; one that leaves something out is marked as a lower bound.
 
     Example:
         >>> money(Amount(2.0)), money(Amount(2.0, unknown=3)), money(Amount(None, unknown=3))
@@ -40,7 +44,7 @@ def money(amount: Amount) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """A share as a percentage.
+    """Format a share as a percentage.
 
     Example:
         >>> percent(0.914), percent(None)
@@ -50,7 +54,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 def rate(value: Rate) -> str:
-    """A share with its interval.
+    """Format a share with its interval.
 
     Example:
         >>> rate(Rate(10, 10)), rate(Rate(0, 0))
@@ -62,7 +66,7 @@ def rate(value: Rate) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A time.
+    """Format a duration.
 
     Example:
         >>> seconds(0.04), seconds(2.345), seconds(125), seconds(None)
@@ -76,7 +80,7 @@ def seconds(value: float | None) -> str:
 
 
 def span(value: Range | None, unit: str, digits: int = 2) -> str:
-    """A range.
+    """Format a range.
 
     Example:
         >>> span(Range(0.5, 2.0), "kWh")
@@ -88,7 +92,7 @@ def span(value: Range | None, unit: str, digits: int = 2) -> str:
 
 
 def count(value: int) -> str:
-    """A number of things.
+    """Format a count.
 
     Example:
         >>> count(5_000_000)
@@ -97,6 +101,51 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def errors_of(one: RouteErrors) -> str:
+    """Format the failed calls of a route.
+
+    Example:
+        >>> errors_of(RouteErrors("cheap", 10, 9, (("NotFoundError", 9),)))
+        '9 of 10 calls of cheap failed (9 NotFoundError)'
+    """
+    types = ", ".join(f"{count(number)} {name}" for name, number in one.types)
+    return f"{count(one.errors)} of {count(one.calls)} calls of {one.route} failed" + (f" ({types})" if types else "")
+
+
+def cascade_of(one: SubtaskCascadeLine) -> str:
+    r"""Format a cascade of subtasks: how good its check is beside what the pair of routes needs, and whether it loses.
+
+    Example:
+        >>> right, alone = Rate(45, 60), Rate(80, 100)
+        >>> line = SubtaskCascadeLine("fix", "cheap", "frontier", 100, Rate(60, 100), right, Rate(0, 0), Rate(20, 40), Rate(65, 100), alone)
+        >>> print(cascade_of(line).replace("; ", ";\n"))
+        Subtask fix, cheap before frontier: 60 of 100 results were accepted;
+        75 % (63–84) of the accepted were right, break-even is 100 %: the cascade loses;
+        it solved 65 % (55–74), frontier alone 80 % (71–87).
+    """
+    begun = f"Subtask {named(one.node)}, {one.first} before {one.next}: {count(one.accepted.hits)} of {count(one.subtasks)} results were accepted"
+    if one.accepted_right.share is None:
+        return (
+            f"{begun}; no outcome of those is known, so nobody knows whether the check is good enough: record one for each subtask."
+        )
+    at_least = "" if one.alone.of else "at least "
+    needed = "break-even is unknown" if one.break_even is None else f"break-even is {at_least}{percent(one.break_even)}"
+    parts = [begun, f"{rate(one.accepted_right)} of the accepted were right, {needed}{_verdict(one)}"]
+    if one.refused_wrong.of:
+        parts.append(f"{rate(one.agreement)} of the verdicts on results that were kept were right")
+    each = "" if one.usd is None else f" at {usd(one.usd)} each"
+    alone = f", {one.next} alone {rate(one.alone)}" if one.alone.of else ""
+    alone_each = "" if one.alone_usd is None or not alone else f" at {usd(one.alone_usd)} each"
+    return "; ".join([*parts, f"it solved {rate(one.success)}{each}{alone}{alone_each}"]) + "."
+
+
+def _verdict(one: SubtaskCascadeLine) -> str:
+    if one.loses is None:
+        return ""
+    told = "the cascade loses" if one.loses else "the cascade holds"
+    return f": {told}" if one.is_sure else f": {told}, by too few outcomes to be sure"
+
+
 def named(key: str | None) -> str:
-    """A name, or what stands for none."""
+    """Return a name, or a placeholder for none."""
     return "(none)" if key is None or key == "" else key

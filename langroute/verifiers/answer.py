@@ -1,35 +1,27 @@
-"""Is there an answer at all: not empty, not refused, not cut off?"""
+"""Verifier that rejects answers which are empty, refused or cut off."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from langroute.answers import text_of
-from langroute.records import Attempt, Request, Verdict
+from langroute.core.answers import text_of
+from langroute.core.records import Attempt, Request, Verdict
+from langroute.providers.ends import broke_off, end_of
+from langroute.verifiers.refusals import is_refusal
 
-CUT_OFF = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS", "incomplete", "model_context_window_exceeded"}
-)
-REFUSED = frozenset({"refusal", "content_filter", "SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST"})
-
-_REFUSAL = re.compile(
-    r"^\W{0,3}(?:i['’]?m (?:very )?sorry,? (?:but )?(?:i|as an)"
-    r"|i (?:can(?:no|['’])t|am (?:not able|unable) to|won['’]t) (?:help|assist|comply|do that|provide|answer)"
-    r"|as an ai(?: language)? model,? i (?:can|do|am)|sorry,? (?:but )?i can(?:no|['’])t)",
-    re.IGNORECASE,
-)
+FAULTS = {"length": "cut off", "refusal": "refused", "content_filter": "refused", "error": "failed", "paused": "unfinished"}
+"""Kind of an answer's end → what is wrong with such an answer."""
 
 
 class NotEmpty:
-    """The answer says something or calls a tool, is no refusal, and came to its end.
+    """Accept an answer that has content or calls a tool, is not a refusal, and is complete.
 
     Args:
-        refusals: Reject answers that begin like a refusal; finish reasons and refusal blocks are always heeded.
+        refusals: Whether to reject short answers that refuse, in twenty languages; finish reasons and refusal blocks always count.
 
     Example:
         >>> from langchain_core.messages import AIMessage
-        >>> from langroute.records import Selection
+        >>> from langroute.core.records import Selection
         >>> NotEmpty().verify(Request("Hi."), Attempt(Selection("small"), AIMessage(""))).reason
         'empty'
     """
@@ -40,18 +32,21 @@ class NotEmpty:
         self.refusals = refusals
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
-        """Look at the answer and at why it ended."""
+        """Check the answer and its finish reason; an unknown finish reason scores 0.5."""
         reason = self._fault(attempt)
-        return _GOOD if reason is None else Verdict(self.name, 0.0, reason)
+        if reason is not None:
+            return Verdict(self.name, 0.0, reason)
+        if end_of(attempt.finish_reason, attempt.provider) == "unknown":
+            # Caches do not keep such an answer either: it is not known to be complete.
+            return Verdict(self.name, 0.5, f"ended for a reason that nobody knows ({attempt.finish_reason})")
+        return _GOOD
 
     def _fault(self, attempt: Attempt) -> str | None:
         answer, finish = attempt.answer, attempt.finish_reason
-        if finish in CUT_OFF:
-            return f"cut off ({finish})"
-        if finish in REFUSED:
-            return f"refused ({finish})"
-        if finish is None and attempt.first_token_s is not None:
-            # A stream that breaks off ends like any other, but for the reason it never got to give.
+        if (fault := FAULTS.get(end_of(finish, attempt.provider) or "")) is not None:
+            return f"{fault} ({finish})"
+        if finish is None and attempt.first_token_s is not None and broke_off(None, attempt.provider):
+            # A stream that breaks off looks like any other, except that its finish reason is missing. Many models never give one.
             return "cut off (a stream without a finish reason)"
         if _refusal_block(answer):
             return "refused"
@@ -59,7 +54,7 @@ class NotEmpty:
         if not text.strip():
             calls = getattr(answer, "tool_calls", None) or getattr(answer, "invalid_tool_calls", None)
             return None if calls or attempt.parsed is not None or _says_more(answer) else "empty"
-        if self.refusals and len(text) < 400 and _REFUSAL.match(text) and not getattr(answer, "tool_calls", None):
+        if self.refusals and not getattr(answer, "tool_calls", None) and is_refusal(text):
             return "refused"
         return None
 
@@ -75,7 +70,7 @@ def _refusal_block(answer: Any) -> bool:
 
 
 def _says_more(answer: Any) -> bool:
-    """An image, a sound or a file is an answer too."""
+    """Return whether an answer without text has other content: an image, audio or a file."""
     content = getattr(answer, "content", None)
     silent = ("text", "thinking", "redacted_thinking", "reasoning")
     return isinstance(content, list) and any(isinstance(block, dict) and block.get("type") not in silent for block in content)

@@ -1,4 +1,4 @@
-"""How are several checks asked, and what do they come to?"""
+"""Running verifiers: callables as verifiers, several in order, and their combined score."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from langroute.errors import ConfigurationError
-from langroute.failures import passes_through
-from langroute.records import Attempt, Request, Verdict
+from langroute.core.control_flow import passes_through
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Request, Verdict
+from langroute.verifiers.bounds import short
 
 
 class Check:
-    """Any callable as a verifier.
+    """Wrap a callable as a verifier.
 
     Args:
-        function: Takes the answer's message, or the request and the attempt; returns a truth, a score from 0 to 1 or a `Verdict`.
-            A coroutine function is awaited where the caller awaits, and runs in a loop of its own where it does not.
-        name: How it is called in verdicts.
+        function: Takes the answer's message, or the request and the attempt; returns a boolean, a score from 0 to 1 or a `Verdict`.
+            A coroutine function is awaited by an asynchronous caller, and runs in an event loop of its own for a synchronous one.
+        name: Its name in verdicts; by default the function's.
 
     Example:
         >>> check = Check(lambda message: "42" in message.content, name="has_42")
         >>> from langchain_core.messages import AIMessage
-        >>> from langroute.records import Selection
+        >>> from langroute.core.records import Selection
         >>> check.verify(Request("6 * 7?"), Attempt(Selection("small"), AIMessage("It is 42."))).score
         1.0
     """
@@ -31,14 +32,14 @@ class Check:
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         self.function = function
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
-        self._whole = _takes_two(function)
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        self._whole = takes_two(function)
+        if is_asynchronous(function):
             self.averify = self._averify
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
-        """Call the function."""
+        """Call the function and return its result as a verdict."""
         result = self._call(request, attempt)
-        return verdict_from(self.name, _finished(result) if inspect.isawaitable(result) else result)
+        return verdict_from(self.name, finished(result) if inspect.isawaitable(result) else result)
 
     async def _averify(self, request: Request, attempt: Attempt) -> Verdict:
         return verdict_from(self.name, await self._call(request, attempt))
@@ -47,7 +48,8 @@ class Check:
         return self.function(request, attempt) if self._whole else self.function(attempt.answer)
 
 
-def _takes_two(function: Callable[..., Any]) -> bool:
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Return whether a function needs two arguments."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -56,7 +58,13 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return len(needed) >= 2
 
 
-def _finished(awaitable: Any) -> Any:
+def is_asynchronous(function: Any) -> bool:
+    """Return whether a callable is a coroutine function."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def finished(awaitable: Any) -> Any:
+    """Return the result of an awaitable from sync code."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
@@ -70,10 +78,10 @@ def _finished(awaitable: Any) -> Any:
 
 
 def as_verifiers(given: Any) -> tuple[Any, ...]:
-    """Verifiers from what a user gave: one, several, callables, or `()` for none.
+    """Return verifiers from a user's argument: one, several, or `None`; plain callables are wrapped in `Check`.
 
     Raises:
-        ConfigurationError: Something of it is neither a verifier nor callable.
+        ConfigurationError: One of them is neither a verifier nor callable, or is a class.
 
     Example:
         >>> as_verifiers(lambda message: True)[0].name
@@ -81,25 +89,36 @@ def as_verifiers(given: Any) -> tuple[Any, ...]:
     """
     if given is None:
         return ()
-    several = given if isinstance(given, (list, tuple)) else [given]
+    return wrapped(given, Check, "A verifier has a method `verify(request, attempt)` or is callable")
+
+
+def wrapped(given: Any, wrap: Callable[[Any], Any], wanted: str) -> tuple[Any, ...]:
+    """Return a user's verifiers, one or several, with plain callables wrapped.
+
+    Args:
+        given: The argument.
+        wrap: Makes a verifier of a callable.
+        wanted: What an argument has to be, for the error of one that is not.
+
+    Raises:
+        ConfigurationError: One of them is neither a verifier nor callable, or is a class.
+    """
     found: list[Any] = []
-    for one in several:
+    for one in given if isinstance(given, (list, tuple)) else [given]:
         if inspect.isclass(one):
             raise ConfigurationError(f"A verifier is an object, not the class {one.__name__}: write {one.__name__}().")
         if callable(getattr(one, "verify", None)):
             found.append(one)
         elif callable(one):
-            found.append(Check(one))
+            found.append(wrap(one))
         else:
-            raise ConfigurationError(
-                f"A verifier has a method `verify(request, attempt)` or is callable; {type(one).__name__} is neither."
-            )
+            raise ConfigurationError(f"{wanted}; {type(one).__name__} is neither.")
     return tuple(found)
 
 
 @lru_cache(maxsize=1)
 def default_verifiers() -> tuple[Any, ...]:
-    """Not empty, refused or cut off; tool calls and structured output valid."""
+    """Return the default verifiers: `NotEmpty`, `ToolCalls` and `Structured`."""
     from langroute.verifiers.answer import NotEmpty
     from langroute.verifiers.schema import Structured
     from langroute.verifiers.tools import ToolCalls
@@ -108,20 +127,21 @@ def default_verifiers() -> tuple[Any, ...]:
 
 
 def name_of(verifier: Any) -> str:
-    """How a verifier is called in verdicts."""
+    """Return the name of a verifier in verdicts: its `name`, else its class's."""
     return str(getattr(verifier, "name", None) or type(verifier).__name__)
 
 
 def run(verifiers: Sequence[Any], request: Request, attempt: Attempt, earlier: Sequence[Attempt] = ()) -> tuple[Verdict, ...]:
-    """Ask verifiers in order; the first that rejects outright ends it, so that a paid judge comes after free checks.
+    """Run verifiers in order, up to the first that scores 0, so that a paid judge can come after free checks.
 
-    A verifier that raises, or answers with anything but a verdict, rejects nothing: its verdict has the error and counts for nothing.
+    A verifier that raises, or returns something that is not a verdict, rejects nothing: its verdict holds the error and is left out of the
+    score.
     """
     verdicts: list[Verdict] = []
     for verifier in verifiers:
         try:
             answer = _ask(verifier.verify, verifier, request, attempt, earlier)
-            verdict = verdict_from(name_of(verifier), _finished(answer) if inspect.isawaitable(answer) else answer)
+            verdict = verdict_from(name_of(verifier), finished(answer) if inspect.isawaitable(answer) else answer)
         except Exception as error:  # noqa: BLE001 - a broken check is no broken answer
             verdict = _broken(verifier, error)
         verdicts.append(verdict)
@@ -133,7 +153,7 @@ def run(verifiers: Sequence[Any], request: Request, attempt: Attempt, earlier: S
 async def arun(
     verifiers: Sequence[Any], request: Request, attempt: Attempt, earlier: Sequence[Attempt] = ()
 ) -> tuple[Verdict, ...]:
-    """The same, awaited."""
+    """Async version of `run`."""
     verdicts: list[Verdict] = []
     for verifier in verifiers:
         method = getattr(verifier, "averify", None) or verifier.verify
@@ -154,11 +174,11 @@ def _ask(method: Callable[..., Any], verifier: Any, request: Request, attempt: A
 
 
 def verdict_from(name: str, result: Any) -> Verdict:
-    """A verdict from what a check returned: a `Verdict`, a truth, or a score from 0 to 1.
+    """Return the result of a check as a verdict: a `Verdict`, a boolean, or a score from 0 to 1.
 
     Raises:
-        ValueError: It is a number, but no score.
-        TypeError: It is none of these.
+        ValueError: The score is not from 0 to 1.
+        TypeError: The result is none of these.
 
     Example:
         >>> verdict_from("short", True).score
@@ -166,7 +186,7 @@ def verdict_from(name: str, result: Any) -> Verdict:
     """
     if isinstance(result, bool):
         return Verdict(name, float(result))
-    # A check that returns nothing said nothing: the `TypeError` is reported, and the answer is not rejected.
+    # `None` raises a `TypeError` here, which is reported as the check's error and does not reject the answer.
     score = result.score if isinstance(result, Verdict) else float(result)
     if not 0 <= score <= 1:
         raise ValueError(f"a score is from 0 to 1, not {score}")
@@ -175,13 +195,13 @@ def verdict_from(name: str, result: Any) -> Verdict:
 
 def _broken(verifier: Any, error: Exception) -> Verdict:
     if passes_through(error):
-        # A verifier may ask a person: LangGraph's interrupt is no failure.
+        # A verifier may ask a person: LangGraph's interrupt is not a failure.
         raise error
-    return Verdict(name_of(verifier), 1.0, error=f"{type(error).__name__}: {error}")
+    return Verdict(name_of(verifier), 1.0, error=short(f"{type(error).__name__}: {error}", 500))
 
 
 def score_of(verdicts: Sequence[Verdict]) -> float | None:
-    """The lowest score of the verifiers that worked; `None` where none did.
+    """Return the lowest score of the verdicts without an error; `None` where there is none.
 
     Example:
         >>> score_of([Verdict("a", 0.9), Verdict("b", 0.4), Verdict("c", 0.0, error="down")])

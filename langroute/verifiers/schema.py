@@ -1,19 +1,20 @@
-"""Does structured output fit its schema?"""
+"""Verifier that validates structured output against the request's schema."""
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from langroute.answers import text_of
-from langroute.records import Attempt, Request, Verdict
+from langroute.core.answers import text_of
+from langroute.core.records import Attempt, Request, Verdict
+from langroute.verifiers.bounds import NotCheckedError, read_json, short
 from langroute.verifiers.values import fault_in
 
 
 class Structured:
-    """What was parsed fits the request's schema: a pydantic class, a TypedDict, a dataclass or a JSON schema.
+    """Accept an answer whose parsed output is valid for the request's schema: a pydantic class, TypedDict, dataclass or JSON schema.
 
     Example:
-        >>> from langroute.records import Selection
+        >>> from langroute.core.records import Selection
         >>> schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
         >>> Structured().verify(Request("How many?", response_schema=schema), Attempt(Selection("small"), parsed={})).reason
         "'n' is a required property"
@@ -22,23 +23,30 @@ class Structured:
     name = "structured"
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
-        """Check what was parsed, or the text where nothing was."""
+        """Validate the parsed output, or the text as JSON where nothing was parsed."""
         if request.response_schema is None:
             return _GOOD
-        value = attempt.parsed
-        if value is None:
-            if getattr(attempt.answer, "tool_calls", None):
-                # The agent parses these itself, and `ToolCalls` has looked at them.
-                return _GOOD
-            try:
-                value = json.loads(text_of(attempt.answer))
-            except ValueError:
-                return Verdict(self.name, 0.0, "nothing could be parsed")
+        if attempt.parsed is None and getattr(attempt.answer, "tool_calls", None):
+            # The agent parses these itself, and `ToolCalls` checks them.
+            return _GOOD
         try:
-            fault = fault_in(request.response_schema, value)
+            return self._checked(request.response_schema, attempt)
         except TypeError:
             # A schema of a kind that only the model's own integration understands.
             return _GOOD
+        except NotCheckedError as error:
+            return Verdict(self.name, 1.0, f"not checked: {short(str(error))}")
+
+    def _checked(self, schema: Any, attempt: Attempt) -> Verdict:
+        value = attempt.parsed
+        if value is None:
+            try:
+                value = read_json(text_of(attempt.answer))
+            except NotCheckedError:
+                raise
+            except ValueError:
+                return Verdict(self.name, 0.0, "nothing could be parsed")
+        fault = fault_in(schema, value)
         return _GOOD if fault is None else Verdict(self.name, 0.0, fault)
 
 

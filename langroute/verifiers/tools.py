@@ -1,21 +1,26 @@
-"""Are the tool calls ones that can be carried out?"""
+"""Verifier that validates tool calls against the bound tools."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langroute.records import Attempt, Request, Verdict
-from langroute.tooling import tool_name
-from langroute.verifiers.values import arguments_fault, fault_in, named
+from langroute.core.records import Attempt, Request, Verdict
+from langroute.steps.tools import tool_name
+from langroute.verifiers.bounds import NotCheckedError, short
+from langroute.verifiers.validation import Work, first_error
+from langroute.verifiers.values import fault_in, named
+
+MOST_CALLS = 100
+"""Most tool calls of one answer that are checked."""
 
 
 class ToolCalls:
-    """Every tool call names a bound tool, its arguments fit the tool's schema, and a call that was demanded is there.
+    """Accept an answer whose tool calls name bound tools and have valid arguments, and which calls a tool where that was required.
 
     Example:
         >>> from langchain_core.messages import AIMessage
-        >>> from langroute.records import Selection
+        >>> from langroute.core.records import Selection
         >>> call = {"name": "add", "args": {"a": "one"}, "id": "1", "type": "tool_call"}
         >>> schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
         >>> request = Request("1 + 1?", tools=({"function": {"name": "add", "parameters": schema}},))
@@ -26,38 +31,47 @@ class ToolCalls:
     name = "tool_calls"
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
-        """Check the answer's tool calls against the bound tools."""
+        """Validate the answer's tool calls against the bound tools; the first fault scores 0.0."""
         answer = attempt.answer
         calls = getattr(answer, "tool_calls", None) or ()
         broken = getattr(answer, "invalid_tool_calls", None) or ()
         if broken:
-            return Verdict(self.name, 0.0, f"{broken[0].get('name') or 'a tool call'}: arguments are not JSON")
+            return Verdict(self.name, 0.0, f"{short(str(broken[0].get('name') or 'a tool call'))}: arguments are not JSON")
         if not request.tools and request.response_schema is None:
             return _GOOD
         if not calls:
             forced = request.tool_choice not in (None, "auto", "none", False)
             return Verdict(self.name, 0.0, "a tool call was demanded, none came") if forced else _GOOD
-        for call in calls:
-            fault = self._fault(request, call)
+        return self._checked(request, calls)
+
+    def _checked(self, request: Request, calls: Sequence[Mapping[str, Any]]) -> Verdict:
+        work = Work()
+        unchecked = [f"more than {MOST_CALLS} calls"] if len(calls) > MOST_CALLS else []
+        for call in calls[:MOST_CALLS]:
+            try:
+                fault = self._fault(request, call, work)
+            except NotCheckedError as error:
+                unchecked.append(f"{call['name']}: {error}")
+                continue
             if fault is not None:
-                return Verdict(self.name, 0.0, fault)
-        return _GOOD
+                return Verdict(self.name, 0.0, short(fault))
+        return Verdict(self.name, 1.0, short(f"not checked: {'; '.join(unchecked)}")) if unchecked else _GOOD
 
     @staticmethod
-    def _fault(request: Request, call: Mapping[str, Any]) -> str | None:
+    def _fault(request: Request, call: Mapping[str, Any], work: Work) -> str | None:
         name = call["name"]
         for tool in request.tools:
             if tool_name(tool) == name:
-                fault = arguments_fault((tool.get("function") or tool).get("parameters") or {}, call["args"])
+                fault = first_error((tool.get("function") or tool).get("parameters") or {}, call["args"], work)
                 return None if fault is None else f"{name}: {fault}"
         if request.response_schema is None:
             return f"no tool is called {name!r}"
-        # Some models answer in a schema by calling it like a tool.
+        # Some models give structured output by calling the schema like a tool.
         schemas = named(request.response_schema)
         if name not in schemas:
             return f"no tool is called {name!r}" if request.tools else None
         try:
-            fault = fault_in(schemas[name], call["args"])
+            fault = fault_in(schemas[name], call["args"], work)
         except TypeError:
             return None
         return None if fault is None else f"{name}: {fault}"

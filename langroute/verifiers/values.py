@@ -1,59 +1,50 @@
-"""Does a value fit a schema?"""
+"""Validation of values against the kinds of schema that LangChain accepts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-
-def arguments_fault(schema: Mapping[str, Any], value: Any) -> str | None:
-    """The first thing in a value that a JSON schema does not allow, or `None`.
-
-    Example:
-        >>> arguments_fault({"properties": {"a": {"type": "integer"}}}, {"a": "one"})
-        "a: 'one' is not of type 'integer'"
-    """
-    validator = _validator(json.dumps(schema, sort_keys=True, default=str))
-    error = next(iter(validator.iter_errors(value)), None)
-    if error is None:
-        return None
-    place = ".".join(str(part) for part in error.absolute_path)
-    return f"{place}: {error.message}" if place else str(error.message)
+from langroute.verifiers.bounds import NotCheckedError, short, size_of
+from langroute.verifiers.validation import Work, first_error
 
 
-@lru_cache(maxsize=1024)
-def _validator(schema: str) -> Any:
-    from jsonschema.validators import validator_for
+def fault_in(schema: Any, value: Any, work: Work | None = None) -> str | None:
+    """Return the first validation error of a value, as text, or `None` where it is valid.
 
-    loaded = json.loads(schema)
-    return validator_for(loaded)(loaded)
-
-
-def fault_in(schema: Any, value: Any) -> str | None:
-    """The first thing in a value that does not fit a pydantic class, a TypedDict, a dataclass or a JSON schema, or `None`.
+    Args:
+        schema: A pydantic class, a TypedDict, a dataclass or a JSON schema.
+        value: The value to validate.
+        work: Budget that is shared by several values.
 
     Raises:
-        TypeError: A schema of a kind that only the model's own integration understands.
+        NotCheckedError: The value is too large, or takes too long with this schema.
+        TypeError: The schema is of a kind that only the model's own integration understands.
     """
+    fault = _fault_in(schema, value, work)
+    return None if fault is None else short(fault)
+
+
+def _fault_in(schema: Any, value: Any, work: Work | None) -> str | None:
     if isinstance(schema, Mapping):
         inner = schema.get("function", {}).get("parameters") or schema.get("parameters") or schema.get("schema") or schema
-        return arguments_fault(inner, value if isinstance(value, (dict, list)) else _plain(value))
+        return first_error(inner, value if isinstance(value, (dict, list)) else _plain(value), work)
     if isinstance(schema, type) and issubclass(schema, dict) and hasattr(schema, "__total__"):
         from langchain_core.utils.function_calling import convert_to_json_schema
 
-        # Before Python 3.12 pydantic refuses the standard library's TypedDict.
-        return arguments_fault(convert_to_json_schema(schema), value)
+        # Before Python 3.12 pydantic does not accept the standard library's TypedDict.
+        return first_error(convert_to_json_schema(schema), value, work)
     if isinstance(schema, type) and isinstance(value, schema):
         return None
     from pydantic import TypeAdapter, ValidationError
 
+    plain = _plain(value)
+    size_of(plain)
     try:
-        TypeAdapter(schema).validate_python(_plain(value))
+        TypeAdapter(schema).validate_python(plain)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except Exception as error:
         raise TypeError(str(error)) from error
@@ -61,7 +52,7 @@ def fault_in(schema: Any, value: Any) -> str | None:
 
 
 def named(schema: Any) -> dict[str, Any]:
-    """The schemas of a response format by the names that a model calls them by, where it is made to call them like tools.
+    """Return the schemas of a response format by name, as a model names them when it calls a schema like a tool.
 
     Example:
         >>> class Weather: ...
@@ -83,5 +74,8 @@ _UNIONS = (Union, UnionType)
 def _plain(value: Any) -> Any:
     for name in ("model_dump", "dict"):
         if callable(dump := getattr(value, name, None)) and not isinstance(value, Mapping):
-            return dump()
+            try:
+                return dump()
+            except Exception as error:
+                raise NotCheckedError(f"it cannot be read: {error}") from error
     return value

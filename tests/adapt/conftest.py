@@ -1,4 +1,4 @@
-"""The helpers beside these tests are imported by their plain names."""
+"""Puts the helpers beside these tests on the module path."""
 
 import sys
 from pathlib import Path

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -22,6 +23,7 @@ MODELS = {
     "gemini": "gemini-3-pro-preview",
     "mistral": "mistral-large-2512",
     "openai-compatible": "qwen2.5-coder",
+    "bedrock": "anthropic.claude-opus-4-6-v1:0",
 }
 OTHER_MODELS = {
     "anthropic": "claude-haiku-4-5",
@@ -30,6 +32,7 @@ OTHER_MODELS = {
     "gemini": "gemini-2.5-flash",
     "mistral": "magistral-medium-2509",
     "openai-compatible": "llama-3.3",
+    "bedrock": "us.meta.llama3-3-70b-instruct-v1:0",
 }
 PROVIDERS = {
     "anthropic": "anthropic",
@@ -38,6 +41,7 @@ PROVIDERS = {
     "gemini": "google_genai",
     "mistral": "mistralai",
     "openai-compatible": "openai",
+    "bedrock": "amazon_bedrock",
 }
 APIS = tuple(MODELS)
 
@@ -76,6 +80,7 @@ def ids(api: str, many: int, salt: str = "") -> list[str]:
         "gemini": "7d8e0b9c-4b1f-4c7f-9d61-0a1b2c3d{}{}",
         "mistral": "Ab3dE{}{}",
         "openai-compatible": "chatcmpl-tool-0123456789abcdef{}{}",
+        "bedrock": "tooluse_Kq{}w{}",
     }[api]
     return [
         form.format((salt or "00")[-2:].rjust(2, "0"), f"{place:02d}")[: 9 if api == "mistral" else None] for place in range(many)
@@ -101,6 +106,8 @@ def thinking(api: str, model: str | None = None, text: str = "I think.") -> list
         return [{"type": "thinking", "thinking": text, "signature": signed(api, model)}]
     if api == "mistral":
         return [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]
+    if api == "bedrock":
+        return [{"type": "reasoning_content", "reasoning_content": {"text": text, "signature": signed(api, model)}}]
     return []
 
 
@@ -123,7 +130,7 @@ def calling(api: str, calls: list[dict[str, Any]], model: str | None = None, thi
     extra: dict[str, Any] = {}
     if text:
         blocks.append({"type": "text", "text": text, **_item(api)})
-    if api == "anthropic":
+    if api in ("anthropic", "bedrock"):
         blocks += [{"type": "tool_use", "id": c["id"], "name": c["name"], "input": c["args"]} for c in calls]
     elif api == "openai-responses":
         import json
@@ -338,6 +345,8 @@ def _image(api: str, data: str = PIXEL) -> dict[str, Any]:
         return {"type": "input_image", "image_url": f"data:image/png;base64,{data}"}
     if api == "gemini":
         return {"type": "media", "mime_type": "image/png", "data": data}
+    if api == "bedrock":
+        return {"type": "image", "image": {"format": "png", "source": {"bytes": base64.b64decode(data)}}}
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
@@ -383,6 +392,9 @@ def _(api: str) -> list[BaseMessage]:
         block = {"type": "input_file", "filename": f"{MARK}.pdf", "file_data": data}
     elif api == "gemini":
         block = {"type": "media", "mime_type": "application/pdf", "data": PDF}
+    elif api == "bedrock":
+        source = {"bytes": base64.b64decode(PDF)}
+        block = {"type": "document", "document": {"format": "pdf", "name": MARK, "source": source}}
     return [HumanMessage([{"type": "text", "text": f"Read it, {MARK}."}, block])]
 
 
@@ -402,7 +414,7 @@ def _(api: str) -> list[BaseMessage]:
 @feature("a recording")
 def _(api: str) -> list[BaseMessage]:
     block: dict[str, Any] = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
-    if api in ("anthropic", "gemini"):
+    if api in ("anthropic", "gemini", "bedrock"):
         block = {"type": "audio", "base64": "UklGRg==", "mime_type": "audio/wav"}
     return [HumanMessage([{"type": "text", "text": f"Listen, {MARK}."}, block])]
 

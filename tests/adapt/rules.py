@@ -27,6 +27,7 @@ def violations(
         "openai-responses": lambda: _responses(payload["input"], model),
         "gemini": lambda: _gemini(payload, model),
         "mistral": lambda: _mistral(payload),
+        "bedrock": lambda: _bedrock(payload, model),
     }[api]
     return list(check())
 
@@ -456,3 +457,74 @@ def _mistral_parts(content: Any, kinds: set[str]) -> Iterator[str]:
             yield f"part {part}"
         elif part["type"] in ("text", "image_url"):
             yield from _keys(part, part["type"])
+
+
+# Bedrock's Converse API ------------------------------------------------------------------------------------------------
+
+
+def _bedrock(payload: dict[str, Any], model: str) -> Iterator[str]:
+    claude = "claude" in model
+    turns = payload["messages"]
+    for block in payload["system"]:
+        if set(block) - {"text", "cachePoint", "guardContent"} or not block.get("text", "x").strip():
+            yield f"system {block}"
+    if not turns or turns[0]["role"] != "user":
+        yield "A conversation must start with a user message."
+    if turns and turns[-1]["role"] != "user":
+        yield "A conversation must end with a user message."
+    used: set[str] = set()
+    for place, turn in enumerate(turns):
+        blocks = turn["content"]
+        if place and turns[place - 1]["role"] == turn["role"]:
+            yield f"two turns of {turn['role']}"
+        if not blocks:
+            yield "an empty message"
+        kinds = [next(iter(block)) for block in blocks]
+        for block in blocks:
+            yield from _converse_block(block, turn["role"], model)
+        calls = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+        results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
+        asked = [block["toolUse"]["toolUseId"] for block in turns[place - 1]["content"] if "toolUse" in block] if place else []
+        if sorted(results) != sorted(asked):
+            yield f"results {results} for calls {asked}"
+        if used & set(calls) or len(calls) != len(set(calls)):
+            yield f"tool ids {calls} used twice"
+        used |= set(calls)
+        if results and not claude and set(kinds) - {"toolResult", "cachePoint"}:
+            yield "Conversation blocks and tool result blocks cannot be provided in the same turn."
+        if "document" in kinds and "text" not in kinds:
+            yield "a document without a text"
+
+
+def _converse_block(block: dict[str, Any], role: str, model: str) -> Iterator[str]:
+    kind, *more = block
+    if more:
+        yield f"a block of several kinds: {list(block)}"
+    inner = block[kind]
+    if kind == "text":
+        if not inner.strip():
+            yield "an empty text block"
+    elif kind == "toolUse" and role == "assistant":
+        if not ID.fullmatch(inner["toolUseId"]) or not NAME.fullmatch(inner["name"]) or not isinstance(inner["input"], dict):
+            yield f"tool use {inner}"
+    elif kind == "toolResult" and role == "user":
+        for part in inner["content"]:
+            if set(part) - {"text", "json", "image", "document", "video"} or (
+                set(part) - {"text", "json"} and "claude" not in model
+            ):
+                yield f"tool result of {list(part)}"
+            if set(part) - {"text", "json"} and inner["status"] == "error":
+                yield "all content must be type 'text' if the tool failed"
+            if "text" in part and not part["text"].strip():
+                yield "an empty text in a tool result"
+    elif kind == "image" and role == "user":
+        if inner["format"] not in ("png", "jpeg", "gif", "webp") or not isinstance(inner["source"].get("bytes"), bytes):
+            yield f"image {inner['format']}"
+    elif kind == "document" and role == "user":
+        if not re.fullmatch(r"(?!.*\s\s)[a-zA-Z0-9\s()\[\]-]{1,200}", inner["name"]):
+            yield f"document {inner['name']!r}"
+    elif kind == "reasoningContent" and role == "assistant":
+        if _signer(inner["reasoningText"].get("signature", "")) != model:
+            yield "reasoning of another model"
+    elif kind not in ("cachePoint", "guardContent", "citationsContent", "searchResult"):
+        yield f"{role} block {kind}"

@@ -1,4 +1,7 @@
-"""What is kept, mapped and dropped, found out by trying. `python tests/adapt/table.py` writes it into `docs/histories.md`."""
+"""Generator of the table in `docs/histories.md`: what is kept, mapped and dropped, found by trying.
+
+Run: `python tests/adapt/table.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from histories import APIS, FEATURES, MARK, MODELS, PROVIDERS
 
 from langroute.adapt import Target, adapt, target_for
-from langroute.adapt.arguments import ONLY
-from langroute.records import RouteInfo
+from langroute.core.records import RouteInfo
+from langroute.providers.wire import ARGUMENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "histories.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -24,6 +27,7 @@ TITLES = {
     "gemini": "Gemini",
     "mistral": "Mistral",
     "openai-compatible": "OpenAI-compatible",
+    "bedrock": "Bedrock",
 }
 
 
@@ -74,7 +78,7 @@ def histories_table() -> str:
 def arguments_table() -> str:
     """Which arguments go to whom."""
     lines = [f"| Argument | {' | '.join(TITLES.values())} |", f"| --- |{' --- |' * len(APIS)}"]
-    for name, forms in sorted(ONLY.items()):
+    for name, forms in sorted(ARGUMENTS.items()):
         lines.append(f"| `{name}` | {' | '.join('yes' if api in forms else '' for api in APIS)} |")
     return "\n".join(lines)
 

@@ -12,11 +12,11 @@ from langchain_core.tools import tool
 from packages import chat_model, target
 
 from langroute.adapt import Target, adapt_kwargs
-from langroute.adapt.arguments import ONLY
+from langroute.providers.wire import ARGUMENTS
 
 VALUES: dict[str, Any] = {
     "parallel_tool_calls": False, "user": "u", "verbosity": "low", "seed": 1, "logprobs": True, "top_logprobs": 1, "logit_bias": {},
-    "n": 1, "frequency_penalty": 0.1, "presence_penalty": 0.1, "modalities": ["text"], "audio": {"voice": "alloy", "format": "wav"},
+    "n": 1, "frequency_penalty": 0.1, "presence_penalty": 0.1, "modalities": ["text"], "audio": {"prompt": "alloy", "format": "wav"},
     "prediction": {"type": "content", "content": "x"}, "web_search_options": {}, "stream_options": {}, "reasoning": {"effort": "low"},
     "include": [], "truncation": "auto", "previous_response_id": "resp_1", "text": {}, "store": False, "safety_identifier": "s",
     "prompt_cache_key": "k", "prompt_cache_options": {}, "prompt_cache_retention": "24h", "service_tier": "auto", "reasoning_effort": "low",
@@ -25,7 +25,8 @@ VALUES: dict[str, Any] = {
     "generation_config": {}, "cached_content": "x", "tool_config": {}, "thinking_budget": 10, "thinking_level": "low",
     "thinking_config": {}, "include_thoughts": True, "response_mime_type": "text/plain", "response_modalities": None, "safe_mode": True,
     "safe_prompt": True, "random_seed": 1, "prompt_mode": "reasoning", "extra_body": {}, "extra_query": {}, "extra_headers": {},
-    "temperature": 0.3, "top_p": 0.9, "max_tokens": 100,
+    "temperature": 0.3, "top_p": 0.9, "max_tokens": 100, "timeout": 30, "stream_usage": True, "guardrail_config": {}, "performance_config": {},
+    "request_metadata": {}, "additional_model_request_fields": {}, "additional_model_response_field_paths": [],
 }  # fmt: skip
 
 
@@ -44,9 +45,20 @@ def accepted(api: str) -> set[str]:
     return set(inspect.signature(Completions.create).parameters)
 
 
+def converse_takes(arguments: dict[str, Any]) -> bool:
+    """Whether the package's own methods take the arguments of a call of Bedrock's Converse API."""
+    from langchain_aws.chat_models import bedrock_converse
+
+    own = {"additional_model_request_fields", "reasoning_effort", "cache_control", "disable_streaming"}
+    rest = {name: value for name, value in arguments.items() if name not in own}
+    bedrock_converse._apply_response_format(rest)
+    chat_model("bedrock")._converse_params(**bedrock_converse._snake_to_camel_keys(rest))
+    return True
+
+
 def test_every_argument_of_the_table_is_tried() -> None:
     """A new row gets a value here."""
-    assert set(ONLY) <= set(VALUES)
+    assert set(ARGUMENTS) <= set(VALUES)
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -54,21 +66,64 @@ def test_every_argument_of_the_table_is_tried() -> None:
 def test_the_sdk_takes_what_is_left_of_an_argument(api: str, name: str) -> None:
     """One argument at a time, so that a translation cannot hide behind another."""
     model = chat_model(api)
+    if api == "bedrock":
+        assert converse_takes(adapt_kwargs({name: VALUES[name]}, target(api)))
+        return
 
-    sent = model._get_request_payload([HumanMessage("Hello.")], **adapt_kwargs({name: VALUES[name]}, target(api)))
+    left = adapt_kwargs({name: VALUES[name]}, target(api))
+    if name == "stream_usage":
+        # The package's own, of its method for streams; it is no part of the request.
+        assert name in inspect.signature(type(model)._astream if api == "anthropic" else model._should_stream_usage).parameters
+        return
+
+    sent = model._get_request_payload([HumanMessage("Hello.")], **left)
 
     assert set(sent) <= accepted(api)
 
 
-@pytest.mark.parametrize("name", [name for name in VALUES if name != "tool_config"])
-def test_geminis_package_takes_what_is_left_of_an_argument(name: str) -> None:
-    """Its request is checked by its own classes."""
-    model = chat_model("gemini")
+GEMINI: dict[str, tuple[str, Any]] = {
+    "seed": ("seed", 1),
+    "random_seed": ("seed", 1),
+    "frequency_penalty": ("frequency_penalty", 0.1),
+    "presence_penalty": ("presence_penalty", 0.1),
+    "temperature": ("temperature", 0.3),
+    "top_p": ("top_p", 0.9),
+    "top_k": ("top_k", 3),
+    "max_tokens": ("max_output_tokens", 100),
+    "cached_content": ("cached_content", "x"),
+    "response_mime_type": ("response_mime_type", "text/plain"),
+    "reasoning": ("thinking_config", {"thinking_level": "LOW"}),
+    "reasoning_effort": ("thinking_config", {"thinking_level": "LOW"}),
+    "effort": ("thinking_config", {"thinking_level": "LOW"}),
+    "thinking_level": ("thinking_config", {"thinking_level": "LOW"}),
+    "thinking_budget": ("thinking_config", {"thinking_budget": 10}),
+    "include_thoughts": ("thinking_config", {"include_thoughts": True}),
+    "thinking_config": ("thinking_config", {}),
+}
+"""Argument → what its request says then, and where. Every other one changes nothing: it is another provider's, or says nothing."""
 
-    assert (
-        model._prepare_request([HumanMessage("Hello.")], **adapt_kwargs({name: VALUES[name]}, target("gemini")))["config"]
-        is not None
-    )
+
+def gemini_config(**arguments: Any) -> dict[str, Any]:
+    """The config of a request of Gemini's package, which its own classes check."""
+    request = chat_model("gemini")._prepare_request([HumanMessage("Hello.")], **adapt_kwargs(arguments, target("gemini")))
+    return dict(request["config"].model_dump(mode="json", exclude_none=True))
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name not in ("tool_config", "timeout")])
+def test_geminis_package_takes_what_is_left_of_an_argument(name: str) -> None:
+    """And says it: what its request says is what was asked for, and nothing beside it."""
+    plain = gemini_config()
+    assert not {where for where, _ in GEMINI.values()} & plain.keys()
+    said = [GEMINI[name]] if name in GEMINI else []
+
+    assert gemini_config(**{name: VALUES[name]}) == {**plain, **dict(said)}
+
+
+def test_a_time_limit_goes_to_those_that_take_one_with_a_call() -> None:
+    """Mistral's and Bedrock's packages have it as a setting of the model alone, and would send it in the request."""
+    assert gemini_config(timeout=30)["http_options"]["timeout"] == 30_000
+    for api in APIS:
+        assert ("timeout" in adapt_kwargs({"timeout": 30}, target(api))) == (api not in ("mistral", "bedrock"))
 
 
 FORCED = ["any", "required", True, {"type": "any"}, {"type": "required"}]
@@ -96,13 +151,14 @@ def add(a: int, b: int) -> int:
         ("openai-compatible", "required"),
         ("mistral", "any"),
         ("gemini", "any"),
+        ("bedrock", {"any": {}}),
     ],
 )
 def test_a_forced_call_is_forced_everywhere(api: str, expected: Any, choice: Any) -> None:
     """In a call, where the value goes out as it is, and in `bind_tools`."""
     kwargs = adapt_kwargs({"tool_choice": choice}, target(api))
 
-    assert kwargs == {"tool_choice": expected}
+    assert kwargs == {"tool_choice": "any" if api == "bedrock" else expected}
     assert chat_model(api).bind_tools([add], **kwargs).kwargs["tool_choice"] == expected
 
 
@@ -115,6 +171,7 @@ def test_a_named_tool_is_demanded_by_name_everywhere(api: str, choice: Any) -> N
     assert bound == {
         "anthropic": {"type": "tool", "name": "add"},
         "gemini": "add",
+        "bedrock": {"tool": {"name": "add"}},
     }.get(api, {"type": "function", "function": {"name": "add"}})
 
 
@@ -128,7 +185,7 @@ def test_one_call_at_a_time(api: str) -> None:
             "type": "any",
             "disable_parallel_tool_use": True,
         }
-    elif api != "gemini":
+    elif api not in ("gemini", "bedrock"):
         assert adapt_kwargs(openai, target(api)) == openai
         assert adapt_kwargs(anthropic, target(api)) == {"tool_choice": "auto", "parallel_tool_calls": False}
 
@@ -138,10 +195,11 @@ def test_models_that_reason_get_no_temperature() -> None:
     asked = {"temperature": 0.2, "top_p": 0.9, "stop": ["x"]}
 
     assert adapt_kwargs(asked, target("openai-responses", "gpt-5")) == {"stop": ["x"]}
-    assert adapt_kwargs(asked, target("openai-chat", "o4-mini")) == {"stop": ["x"]}
+    assert adapt_kwargs(asked, target("openai-chat", "o4-mini")) == {}
     assert adapt_kwargs(asked, target("anthropic", "claude-haiku-4-5", True)) == {"stop": ["x"]}
     assert adapt_kwargs(asked, target("openai-chat", "gpt-4.1")) == asked
-    assert adapt_kwargs(asked, target("anthropic", "claude-haiku-4-5")) == asked
+    assert adapt_kwargs(asked, target("anthropic", "claude-3-haiku")) == asked
+    assert adapt_kwargs(asked, target("anthropic", "claude-haiku-4-5")) == {"temperature": 0.2, "stop": ["x"]}
 
 
 def test_effort_is_translated() -> None:

@@ -1,4 +1,4 @@
-"""A program may edit its messages where they are: what it took out of them is not sent."""
+"""Messages edited in place: what a program removed from them is not sent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from langroute import ChatRouter
 from langroute.adapt import Target, adapt
-from langroute.history import Messages, Reader
 from langroute.policies import Fixed
+from langroute.steps.history_reader import HistoryReader, Messages
 from langroute.testing import ScriptedModel
 
 CLAUDE = {"model_provider": "anthropic", "model_name": "claude-opus-4-6"}
@@ -65,7 +65,7 @@ def shown(messages: Any) -> list[Any]:
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
 def test_what_was_edited_in_place_is_read_again(edit: Any, target: Any) -> None:
     """Whatever was edited, the history is the one that it would be had it never been read before."""
-    reader, remembering, messages = Reader(), Target(*target), thread()
+    reader, remembering, messages = HistoryReader(), Target(*target), thread()
     for step in (lambda _: None, edit):
         step(messages)
         asked = Messages(messages)

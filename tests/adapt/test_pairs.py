@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 from histories import APIS, FEATURES, MARK, MODELS, OTHER_MODELS
-from packages import adapted_payload, chat_model, payload, target
+from packages import adapted_payload, chat_model, everything, payload, target
 from rules import violations
 
 
@@ -95,7 +94,7 @@ def test_nothing_is_lost_that_the_next_model_could_use(title: str, source: str, 
 
     _, sent = adapted_payload(to, history)
 
-    assert MARK in _everything(sent)
+    assert MARK in everything(sent)
 
 
 @pytest.mark.parametrize("to", APIS)
@@ -108,10 +107,4 @@ def test_thinking_reaches_only_the_model_that_thought(title: str, source: str, t
     _, sent = adapted_payload(to, FEATURES[title](source))
 
     if not own:
-        assert MARK not in _everything(sent)
-
-
-def _everything(sent: Any) -> str:
-    if isinstance(sent, dict) and "contents" in sent:
-        return repr([content.model_dump() for content in sent["contents"]]) + repr(sent["config"].model_dump())
-    return repr(sent)
+        assert MARK not in everything(sent)

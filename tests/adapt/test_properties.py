@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import APIS, FEATURES, MODELS, OTHER_MODELS
+from histories import APIS, FEATURES, MODELS, OTHER_MODELS, said
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, convert_to_messages
@@ -19,7 +19,7 @@ from packages import adapted_payload, payload, target
 from rules import violations
 
 from langroute.adapt import Target, adapt
-from langroute.history import Messages, Reader
+from langroute.steps.history_reader import HistoryReader, Messages
 
 TITLES = sorted(FEATURES)
 pieces = st.lists(st.tuples(st.sampled_from(APIS), st.sampled_from(TITLES)), min_size=1, max_size=6)
@@ -88,7 +88,7 @@ def test_what_was_read_as_one_conversation_is_adapted_as_if_it_were_new(
     to: str | None, parts: list[tuple[str, str]], edits: list[tuple[str, int]]
 ) -> None:
     """A router tells once which conversation a request continues, and the memory of what was adapted believes it."""
-    remembering, reader = Target(None, "somebody") if to is None else target(to), Reader()
+    remembering, reader = Target(None, "somebody") if to is None else target(to), HistoryReader()
     whole = joined(parts)
     history, other = whole[: len(whole) // 2 + 1], joined(list(reversed(parts)))
 
@@ -126,19 +126,24 @@ def test_back_home_a_models_own_answers_are_the_very_same(home: str, parts: list
         "tool ids with odd signs, or too long",
         "a call that could not be read",
     }
-    own = [message for title in parts if title not in strange for message in FEATURES[title](home)]
+    # Always among them: an answer that is nothing but the provider's own words.
+    plain = said(home, "Hello to you.")
+    own = [*(message for title in parts if title not in strange for message in FEATURES[title](home)), HumanMessage("Well?"), plain]
     history = [HumanMessage("Hello."), *own, *FEATURES["parallel tool calls"](away), HumanMessage("Back again.")]
 
     sent = adapt(history, target(home)).messages
 
     seen = {id(message) for message in sent}
-    for message in own:
-        if (
-            isinstance(message, AIMessage)
-            and message.response_metadata.get("model_name") == MODELS[home]
-            and _is_native(message, home)
-        ):
-            assert id(message) in seen, message
+    native = [
+        message
+        for message in own
+        if isinstance(message, AIMessage)
+        and message.response_metadata.get("model_name") == MODELS[home]
+        and _is_native(message, home)
+    ]
+    assert native[-1] is plain
+    for message in native:
+        assert id(message) in seen, message
 
 
 def _is_native(message: AIMessage, api: str) -> bool:

@@ -1,4 +1,4 @@
-"""What do tests of budgets share?"""
+"""Fixtures shared by tests of budgets."""
 
 from __future__ import annotations
 

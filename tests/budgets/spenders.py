@@ -14,7 +14,7 @@ from langroute import Budget, ChatRouter, Route
 from langroute.budgets.account import SETTLING
 from langroute.budgets.redis import RedisBudgets
 from langroute.budgets.sqlite import SqliteBudgets
-from langroute.errors import BudgetExceededError
+from langroute.core.errors import BudgetExceededError
 from langroute.policies import Fixed
 from langroute.testing import ScriptedModel
 

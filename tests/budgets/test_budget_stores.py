@@ -18,7 +18,7 @@ from langroute.budgets.memory import MemoryBudgets
 from langroute.budgets.redis import RedisBudgets
 from langroute.budgets.sqlite import SqliteBudgets
 from langroute.budgets.store import Balance, Hold
-from langroute.errors import BudgetStoreError
+from langroute.core.errors import BudgetStoreError
 
 
 class Clock:
@@ -103,7 +103,7 @@ def test_old_keys_are_let_go_from_memory(clock: Clock) -> None:
         store.settle(None, [Hold(f"task-{number}", 1, keep_seconds=60)])
         clock.wait(1)
 
-    assert len(store._accounts) <= 220
+    assert len(store) <= 220
 
 
 @pytest.mark.parametrize("make", [lambda folder: MemoryBudgets(), lambda folder: SqliteBudgets(folder / "b.db")])

@@ -12,22 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alive import newcomers
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 from spenders import LONGEST, models, spend
+from watched import Watched, held, spent
 
 from langroute import Budget, ChatRouter, Route, RouterMiddleware, task
 from langroute.budgets.budget import UNIT, budget_of_call
+from langroute.budgets.max_cost import MaxCost
 from langroute.budgets.memory import MemoryBudgets
 from langroute.budgets.redis import RedisBudgets
 from langroute.budgets.sqlite import SqliteBudgets
 from langroute.budgets.store import Balance
-from langroute.errors import BudgetExceededError, BudgetStoreError, ConfigurationError, InputError
+from langroute.core.errors import BudgetExceededError, BudgetStoreError, ConfigurationError, InputError
+from langroute.core.records import Request, Step
 from langroute.policies import Cascade, Fallback, Fixed
-from langroute.records import Request, Step
 from langroute.testing import ScriptedModel
 from langroute.verifiers.judge import Judge
 
@@ -49,19 +52,11 @@ def two(cheap: Any = None, dear: Any = None) -> dict[str, Route]:
     }
 
 
-def spent(store: Any) -> float:
-    return sum(account.spent for account in store._accounts.values()) / UNIT
-
-
-def held(store: Any) -> int:
-    return sum(account.held for account in store._accounts.values())
-
-
 # Many at once ------------------------------------------------------------------------------------------------------------
 
 
 async def test_two_hundred_tasks_at_once_do_not_overshoot_ten_dollars() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(models(1), policy=Fixed("frontier"), budget=Budget(usd=10, per="all", store=store, soft=1, wait_seconds=3))
     usd, answered, refused = await spend(router, 200, 20)
 
@@ -74,7 +69,7 @@ async def test_two_hundred_tasks_at_once_do_not_overshoot_ten_dollars() -> None:
 
 
 def test_threads_at_once_do_not_overshoot_either() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(models(2), policy=Fixed("frontier"), budget=Budget(usd=1, per="all", store=store, soft=1, wait_seconds=1))
 
     def work(number: int) -> float:
@@ -155,7 +150,7 @@ def test_two_processes_share_ten_dollars_in_a_file(tmp_path: Path) -> None:
 
 
 def test_an_answer_costs_what_it_cost_not_what_it_might_have() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     ChatRouter(two(), policy=Fixed("frontier"), budget=Budget(usd=1, store=store)).invoke("Hello.")
 
     assert spent(store) == pytest.approx(10 * 10e-6 + 100 * 100e-6)
@@ -189,7 +184,7 @@ def test_at_the_soft_limit_only_the_cheapest_tier_is_left() -> None:
 
 
 def test_every_attempt_of_a_cascade_is_charged_and_a_refused_one_keeps_the_best_answer() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(
         two(),
         policy=Cascade(["cheap", "frontier"]),
@@ -206,7 +201,7 @@ def test_every_attempt_of_a_cascade_is_charged_and_a_refused_one_keeps_the_best_
 
 
 def test_a_judge_is_paid_from_the_same_budget() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     judge = Judge(ScriptedModel(said("SCORE: 10", 500, 50), max_tokens=100), price=DEAR)
     router = ChatRouter(two(), policy=Cascade(), verifier=judge, budget=Budget(usd=1, store=store))
     decision = router.explain(router.invoke("Hello."))
@@ -227,7 +222,7 @@ def test_a_judge_that_cannot_be_paid_for_is_not_asked() -> None:
 
 
 def test_failed_calls_release_what_was_reserved_and_the_next_route_is_paid() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     routes = two(dear=ConnectionError("down"))
     router = ChatRouter(routes, policy=Fallback(Fixed("frontier"), retries=0), budget=Budget(usd=1, store=store))
 
@@ -237,15 +232,18 @@ def test_failed_calls_release_what_was_reserved_and_the_next_route_is_paid() -> 
 
 
 async def test_a_cancelled_call_pays_for_its_prompt_and_releases_the_rest() -> None:
+    called = asyncio.Event()
+
     class Slow(ScriptedModel):
         async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.sleep(30)
+            called.set()
+            await asyncio.sleep(60)
 
-    store = MemoryBudgets()
+    store = Watched()
     routes = {"frontier": Route(Slow(max_tokens=200), price=DEAR)}
     router = ChatRouter(routes, budget=Budget(usd=1, store=store))
     running = asyncio.create_task(router.ainvoke("word " * 400))
-    await asyncio.sleep(0.05)
+    await called.wait()
     assert held(store) > 0
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -262,7 +260,7 @@ def test_a_model_that_reports_no_usage_is_charged_the_most_it_can_have_cost() ->
             message.usage_metadata = None
             return message
 
-    store = MemoryBudgets()
+    store = Watched()
     routes = {"frontier": Route(Silent(max_tokens=200), price=DEAR)}
     ChatRouter(routes, budget=Budget(usd=1, store=store)).invoke("Hello.")
 
@@ -270,7 +268,7 @@ def test_a_model_that_reports_no_usage_is_charged_the_most_it_can_have_cost() ->
 
 
 def test_streamed_calls_are_settled_too() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(two(), policy=Fixed("frontier"), budget=Budget(usd=1, store=store))
     text = "".join(chunk.content for chunk in router.stream("Hello."))
 
@@ -279,7 +277,7 @@ def test_streamed_calls_are_settled_too() -> None:
 
 
 async def test_a_stream_whose_reader_leaves_releases_what_was_reserved() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(two(dear=said("one two three four")), policy=Fixed("frontier"), budget=Budget(usd=1, store=store))
     chunks = router.astream("Hello.")
     await chunks.__anext__()
@@ -289,7 +287,7 @@ async def test_a_stream_whose_reader_leaves_releases_what_was_reserved() -> None
 
 
 def test_sub_graphs_share_the_threads_budget() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(two(), policy=Fixed("cheap"), budget=Budget(usd=1, per="thread", store=store))
 
     def ask(state: MessagesState) -> dict[str, Any]:
@@ -300,7 +298,7 @@ def test_sub_graphs_share_the_threads_budget() -> None:
     outer.add_node("ask", ask).add_node("sub", inner).add_edge(START, "ask").add_edge("ask", "sub")
     outer.compile().invoke({"messages": [HumanMessage("Hi.")]}, {"configurable": {"thread_id": "t1"}})
 
-    assert len(store._accounts) == 1
+    assert len(store.keys) == 1
     assert spent(store) == pytest.approx(2 * (10e-6 + 100 * 10e-6))
 
 
@@ -425,13 +423,13 @@ def test_a_route_without_a_price_cannot_be_paid_from_a_budget_of_dollars() -> No
 
 
 def test_tokens_can_be_limited_without_knowing_prices() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     routes = {"own": ScriptedModel(said(tokens_in=10, tokens_out=100), max_tokens=150)}
     router = ChatRouter(routes, budget=Budget(tokens=700, per="all", store=store, soft=1))
     for _ in range(4):
         router.invoke("Hello.")
 
-    assert next(iter(store._accounts.values())).spent == 440
+    assert [balance.spent for balance in store.all] == [440]
     router.invoke("Hello.")
     with pytest.raises(BudgetExceededError, match="150 tokens left"):
         router.invoke("Hello.")
@@ -456,13 +454,13 @@ def test_users_teams_and_tags_are_read_from_the_metadata(per: str, key: str) -> 
 
 
 def test_a_tasks_tags_name_its_team() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(two(), policy=Fixed("cheap"), budget=Budget(usd=1, per="team", store=store))
     for team in ("search", "ads", "search"):
         with task(team=team):
             router.invoke("Hello.")
 
-    assert sorted(account.spent for account in store._accounts.values()) == [1_010_000, 2_020_000]
+    assert sorted(balance.spent for balance in store.all) == [1_010_000, 2_020_000]
 
 
 def test_calls_that_name_no_user_share_one_budget() -> None:
@@ -495,7 +493,7 @@ def test_a_window_begins_anew(every: str, later: tuple[int, int]) -> None:
 
 
 def test_several_budgets_all_bind() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     budgets = [Budget(usd=1, per="all", store=store, soft=1), Budget(usd=0.03, per="task", store=store, soft=1)]
     router = ChatRouter({"cheap": Route(ScriptedModel(said(), max_tokens=100), price=DEAR)}, budget=budgets)
     with task("a"):
@@ -594,13 +592,18 @@ def test_without_a_budget_nothing_is_asked() -> None:
     router = ChatRouter(two())
 
     assert router.router.budgets == ()
+    made = newcomers(MaxCost)
     assert router.invoke("Hello.")
-    assert router.router._worst is None
+    assert made() == [], "nobody works out what a call may cost at most"
+
+    bound = ChatRouter(two(), budget=Budget(usd=1))
+    assert bound.invoke("Hello.")
+    assert len(made()) == 1
 
 
 def test_the_longest_answer_is_what_the_model_was_told() -> None:
     """The models of the concurrency tests may say 1,000 tokens; each call reserves that and no more."""
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(models(1), policy=Fixed("frontier"), budget=Budget(usd=LONGEST * 50e-6 * 0.99, store=store))
 
     with pytest.raises(BudgetExceededError, match="may cost 0.05"):
@@ -621,7 +624,7 @@ def test_a_closing_message_is_never_stored_as_an_answer() -> None:
 
 
 def test_a_stored_answer_costs_nothing() -> None:
-    store = MemoryBudgets()
+    store = Watched()
     router = ChatRouter(two(), policy=Fixed("cheap"), budget=Budget(usd=1, per="all", store=store), response_cache=True)
     for _ in range(3):
         router.invoke("What is the capital of France?")

@@ -1,4 +1,4 @@
-"""Does `langroute cache` show what is kept, and forget what it is told to?"""
+"""`langroute cache` shows what is stored and purges what it is told to."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from langroute.cache import ResponseCache
-from langroute.chat_model import ChatRouter
 from langroute.cli.cache import cache
-from langroute.context import task
-from langroute.errors import CacheError, InputError
+from langroute.core.errors import CacheError, InputError
+from langroute.core.records import Decision, Step
+from langroute.core.task_context import task
+from langroute.hosts.chat_model import ChatRouter
 from langroute.ledger import open_ledger
-from langroute.records import Decision, Step
 from langroute.testing import ScriptedModel
 
 
@@ -56,7 +56,7 @@ def test_another_programs_database_is_left_as_it_is(tmp_path: Path, words: tuple
     """A ledger has a table `tags`, too."""
     path = tmp_path / "ledger.db"
     with open_ledger(path) as ledger:
-        with task("t1", release="7"):
+        with task("t1", unstick_when="7"):
             ledger.record(Decision("d1", Step(), "small", ()))
         ledger.flush()
     before = path.read_bytes()

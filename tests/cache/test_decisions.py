@@ -1,4 +1,4 @@
-"""Is a costly policy asked only about steps that it has not seen?"""
+"""The decision cache asks a costly policy only about steps that it has not seen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langroute.cache.decisions import CachedDecisions
-from langroute.chat_model import ChatRouter
+from langroute.core.records import Outcome, Selection
+from langroute.hosts.chat_model import ChatRouter
 from langroute.policies.cascade import Cascade
-from langroute.records import Outcome, Selection
 from langroute.testing import ScriptedModel
 
 

@@ -1,4 +1,4 @@
-"""Does a key cover what decides an answer, and nothing else?"""
+"""A cache key covers everything that determines an answer, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import random
 import subprocess
 import sys
 import uuid
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import BaseModel, create_model
 
 from langroute.cache.keys import Keys, UnkeyableError, canonical, model_digest, settings_digest, tools_digest
 from langroute.testing import ScriptedModel
@@ -347,3 +354,260 @@ def test_another_process_makes_the_same_key() -> None:
         for seed in ("1", "2")
     }
     assert found == {key(base())}
+
+
+# What JSON does not know ---------------------------------------------------------------------------------------------
+
+
+class Answer(BaseModel):
+    n: int
+
+
+def answer_of(kind: Any) -> Any:
+    """A model of that name with another field."""
+    return create_model("Answer", n=(kind, ...))
+
+
+class Plain:
+    n: int
+
+
+def plain_of(**fields: Any) -> Any:
+    """A class of that name with these annotations; nobody tells it from another by its address."""
+    return type("Plain", (), {"__annotations__": fields, "__qualname__": "Plain"})
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+@dataclass
+class Place:
+    x: int
+    y: int = 0
+
+
+class Color(Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Taste(Enum):
+    RED = 1
+
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+ODD: dict[str, tuple[Any, Any, list[Any]]] = {
+    "a pydantic class": (Answer, answer_of(int), [answer_of(str), create_model("Other", n=(int, ...)), {"n": "int"}]),
+    "a class with fields": (Plain, plain_of(n="int"), [plain_of(n="str"), plain_of(m="int"), plain_of(), Answer]),
+    "a class without": (plain_of(), plain_of(), [type("Bare", (), {"__qualname__": "Bare"}), plain_of(n="int")]),
+    "a pydantic object": (Answer(n=1), Answer(n=1), [Answer(n=2), create_model("Other", n=(int, ...))(n=1), {"n": 1}]),
+    "a data class": (Point, Point, [Place]),
+    "a data class's object": (Point(1, 2), Point(1, 2), [Point(2, 1), Point(1), Place(1, 2), {"x": 1, "y": 2}]),
+    "bytes": (b"ab", bytearray(b"ab"), [b"ba", b"a", "ab", b""]),
+    "a view of bytes": (memoryview(b"ab"), b"ab", [memoryview(b"abc")]),
+    "a set": ({1, "b", 3}, frozenset([3, 1, "b"]), [{1, "b"}, {1, "b", "3"}, [1, "b", 3], set()]),
+    "a set of sets": ({frozenset([1]), frozenset([2])}, {frozenset([2]), frozenset([1])}, [{frozenset([1, 2])}]),
+    "a mapping that is no dictionary": (MappingProxyType({"a": 1, 2: "b"}), MappingProxyType({2: "b", "a": 1}), [MappingProxyType({"a": 1, "2": "b"})]),
+    "a date": (date(2026, 1, 2), date(2026, 1, 2), [date(2026, 2, 1), datetime(2026, 1, 2, tzinfo=timezone.utc), "2026-01-02"]),
+    "a time": (NOON, NOON.replace(hour=12), [NOON.replace(hour=13), NOON.replace(tzinfo=None), NOON.replace(tzinfo=timezone(timedelta(hours=1)))]),
+    "a number": (Decimal("1.50"), Decimal("1.50"), [Decimal("1.51"), Decimal("1.5"), 1.5, "1.50"]),
+    "a fraction": (Fraction(1, 2), Fraction(2, 4), [Fraction(1, 3), 0.5]),
+    "a uuid": (uuid.UUID(int=7), uuid.UUID(int=7), [uuid.UUID(int=8), str(uuid.UUID(int=7))]),
+    "a path": (PurePosixPath("a/b"), PurePosixPath("a", "b"), [PurePosixPath("a/c"), "a/b"]),
+    "a choice": (Color.RED, Color(1), [Color.BLUE, Taste.RED, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_json_has_a_key_by_what_it_says(kind: str) -> None:
+    """Equal ones the same, other ones another; by itself, in a setting, in a tool, as a schema and deep inside."""
+    one, equal, others = ODD[kind]
+
+    def keyed(value: Any) -> list[Any]:
+        return [
+            canonical(value),
+            canonical({"a": [value]}),
+            canonical({1: value}),
+            settings_digest({"stop": value}),
+            tools_digest([{"name": "t", "x": value}]),
+            tools_digest([], schema=value),
+        ]
+
+    assert keyed(equal) == keyed(one)
+    for other in others:
+        assert all(a != b for a, b in zip(keyed(other), keyed(one), strict=True)), other
+
+
+class Box:
+    """Has a value, and is no choice among several."""
+
+    value = 1
+
+
+class Label:
+    """Has a name, and is none either."""
+
+    name = "label"
+
+
+def test_what_is_inside_of_an_object_has_to_have_a_form_too() -> None:
+    for odd in (Point(object()), {frozenset([object()])}, MappingProxyType({"a": object()}), lambda: None, Box(), Label()):  # type: ignore[arg-type]
+        with pytest.raises(UnkeyableError, match="no stable form"):
+            canonical({"x": odd})
+
+
+def test_keys_of_a_dictionary_that_are_no_text_have_their_kind() -> None:
+    """In each depth, in whatever order they stand."""
+    assert canonical({"a": {1: 2, "b": 3}}) == canonical({"a": {"b": 3, 1: 2}})
+    assert canonical([{1: 2}]) != canonical([{"1": 2}])
+    assert canonical({"a": {None: 1}}) != canonical({"a": {"None": 1}}) != canonical({"a": {"null": 1}})
+    assert canonical({True: 1}) != canonical({1: 1})
+    assert canonical(({1: 2},)) == canonical([{1: 2}])
+    assert canonical({1: [2, {3: "a"}]}) != canonical({1: [2, {3: "b"}]}) != canonical({1: [2]})
+
+
+def history(*blocks: tuple[str, dict[str, Any]], result: ToolMessage | HumanMessage) -> list[Any]:
+    """An agent's step whose answer says its tool calls in blocks, each with an id of that run."""
+    calls = [{"name": "pay", "args": {"n": 1}, "id": call_id} for call_id, _ in blocks]
+    return [HumanMessage("Pay."), AIMessage([block for _, block in blocks], tool_calls=calls), result]
+
+
+def digest(messages: list[Any]) -> str:
+    return Keys().of(messages, namespace=(), parts=())
+
+
+@pytest.mark.parametrize("kind", ["function_call", "tool_use", "tool_call", "server_tool_use", "server_tool_call"])
+@pytest.mark.parametrize("name", ["id", "call_id"])
+def test_the_random_id_of_a_call_in_a_block_does_not_matter(kind: str, name: str) -> None:
+    """OpenAI's Responses say it as `call_id`; with it in the key, no agent would ever hit."""
+
+    def step(call_id: str, n: int = 1) -> str:
+        block = {"type": kind, name: call_id, "name": "pay", "arguments": f'{{"n": {n}}}'}
+        return digest(history((call_id, block), result=ToolMessage("done", tool_call_id=call_id)))
+
+    assert step("call_a") == step("call_b")
+    assert step("call_a") != step("call_a", 2)
+
+
+def test_results_in_blocks_are_tied_to_their_calls_by_place() -> None:
+    """Anthropic's form: the ids differ from run to run, which result belongs to which call does not."""
+
+    def step(first: str, second: str, answered: str) -> str:
+        blocks = [(call_id, {"type": "tool_use", "id": call_id, "name": "pay", "input": {"n": 1}}) for call_id in (first, second)]
+        return digest(history(*blocks, result=HumanMessage([{"type": "tool_result", "tool_use_id": answered, "content": "no"}])))
+
+    assert step("a", "b", "a") == step("x", "y", "x")
+    assert step("a", "b", "a") != step("a", "b", "b")
+    assert step("a", "b", "elsewhere") != step("a", "b", "a")
+
+
+def test_a_call_id_in_a_block_that_is_no_call_matters() -> None:
+    """A result of one of OpenAI's own tools says which call it belongs to."""
+
+    def step(call_id: str) -> str:
+        return digest([HumanMessage([{"type": "computer_call_output", "call_id": call_id, "output": "x"}])])
+
+    assert step("a") != step("b")
+
+
+def test_cache_marks_in_a_blocks_extras_do_not_matter_and_the_other_extras_do() -> None:
+    def step(**extras: Any) -> str:
+        return digest([HumanMessage([{"type": "text", "text": "Hi.", "extras": {"a": 1, **extras}}])])
+
+    assert step(cache_control={"type": "ephemeral"}) == step(cache_control={"type": "other"})
+    assert step() == step(cache_control={"type": "ephemeral"})
+    assert step(a=2) != step()
+
+
+def test_calls_beyond_the_first_few_hundred_are_told_apart_too() -> None:
+    """A long agent's history has more calls than fit into one byte."""
+
+    def long(answered: int) -> str:
+        calls = [{"name": "pay", "args": {}, "id": f"c{number}"} for number in range(300)]
+        return digest([HumanMessage("Pay."), AIMessage("", tool_calls=calls), ToolMessage("no", tool_call_id=f"c{answered}")])
+
+    assert len({long(number) for number in (0, 43, 255, 256, 299)}) == 5
+
+
+def test_requests_without_tools_or_settings_have_no_part_for_them() -> None:
+    """So that a model with tools never answers for one without."""
+    assert tools_digest([]) == settings_digest({}) == settings_digest({"timeout": 3, "top_p": None}) == b""
+    assert len({tools_digest([TOOL]), tools_digest([], "any"), tools_digest([], schema=Answer), b""}) == 4
+
+
+def test_a_models_own_settings_are_part_of_its_key() -> None:
+    """And where it is called: two deployments of one name are two models."""
+    OpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
+
+    def of(**given: Any) -> bytes:
+        return model_digest(OpenAI(**{"model": "gpt-4.1-mini", "api_key": "x", **given}), "openai", "gpt-4.1-mini")
+
+    assert of() == of(max_retries=7, timeout=3)
+    assert len({of(), of(temperature=0.5), of(seed=1), of(base_url="http://localhost:1/v1"), of(model_kwargs={"a": 1})}) == 5
+
+
+def test_what_a_model_says_of_itself_is_part_of_its_key() -> None:
+    """Its own parameters, whatever they are called; what stands in one by its address is the same in another process."""
+
+    class Own(ScriptedModel):
+        said: Any = None
+
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"deployment": self.said, "nothing": None}
+
+    def of(said: Any) -> bytes:
+        return model_digest(Own("a", said=said), None, None)
+
+    assert len({of(said) for said in ("a", "b", 1, ["a"], {"a": 1}, None)}) == 6
+    assert of(object()) == of(object())
+    assert of(Point(1)) == of(Point(1)) != of(Point(2))
+
+
+@pytest.mark.parametrize(
+    "extra", [{"parsed": {"n": 1}}, {"tool_calls": [{"id": "c1"}]}, {"__signatures__": {"c1": "x"}}, {"cache_control": {}}]
+)
+def test_what_stands_elsewhere_or_is_kept_for_a_package_does_not_matter(extra: dict[str, Any]) -> None:
+    plain, noisy, other = (AIMessage("x", additional_kwargs=given) for given in ({}, extra, {**extra, "refusal": "No."}))
+
+    assert digest([noisy]) == digest([plain]) != digest([other])
+
+
+def test_another_provider_or_name_or_class_is_another_model() -> None:
+    class Other(ScriptedModel):
+        pass
+
+    model = ScriptedModel("a", model="m")
+    assert len({model_digest(one, *rest) for one, *rest in ((model, None, None), (model, "p", None), (model, None, "n"))}) == 3
+    assert model_digest(Other("a", model="m"), None, None) != model_digest(model, None, None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"extra_headers": {"x-portkey-config": "a"}}, {"extra_headers": {"x-portkey-config": "b"}}, False),
+        ({"extra_headers": {"OpenAI-Organization": "a"}}, {}, False),
+        ({"extra_headers": {"X-Tenant": "a"}}, {"extra_headers": {"x-tenant": "a"}}, True),
+        ({"extra_headers": {"traceparent": "00-1"}}, {"extra_headers": {"Traceparent": "00-2"}}, True),
+        ({"extra_headers": {"x-request-id": "1"}}, {}, True),
+        ({"extra_query": {"api-version": "1"}}, {"extra_query": {"api-version": "2"}}, False),
+        ({"extra_body": {"a": 1}}, {"extra_body": {"a": 2}}, False),
+    ],
+)
+def test_headers_and_queries_of_a_call_choose_an_answer_and_traces_do_not(one: Any, other: Any, same: bool) -> None:
+    assert (settings_digest(one) == settings_digest(other)) is same
+
+
+@pytest.mark.parametrize(
+    "field", [{"default_headers": {"x-config": "a"}}, {"default_query": {"tenant": "a"}}, {"organization": "org-a"}]
+)
+def test_a_model_with_other_headers_query_or_organisation_is_another_model(field: dict[str, Any]) -> None:
+    openai = pytest.importorskip("langchain_openai")
+    plain, other = (openai.ChatOpenAI(model="m", api_key="k", **given) for given in ({}, field))
+    assert model_digest(plain, "openai", "m") != model_digest(other, "openai", "m")
+    traced = openai.ChatOpenAI(model="m", api_key="k", default_headers={"X-Request-Id": "1"})
+    again = openai.ChatOpenAI(model="m", api_key="k", default_headers={"x-request-id": "2"})
+    assert model_digest(traced, "openai", "m") == model_digest(again, "openai", "m")

@@ -1,4 +1,4 @@
-"""Do LangChain's and LangGraph's own caches work on our stores?"""
+"""LangChain's and LangGraph's own caches work on langroute's stores."""
 
 from __future__ import annotations
 

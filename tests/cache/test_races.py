@@ -1,4 +1,4 @@
-"""Does a cache keep what is worth keeping where routes race, and does nobody wait for a call that was given up?"""
+"""Caching of raced routes: answers worth storing are stored, and nobody waits for an abandoned call."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from open_calls import open_calls
 from pydantic import Field, SkipValidation
-from test_shared_streams import TEXT, Stepped, read_until, until
+from test_shared_streams import TEXT, Stepped, read_until
+from waiting import wait_until
 
 from langroute.cache import ResponseCache
-from langroute.chat_model import ChatRouter
-from langroute.errors import LangrouteError
-from langroute.patience import Patience
+from langroute.core.errors import LangrouteError
+from langroute.engine.timeouts import Hedging, Timeouts
+from langroute.hosts.chat_model import ChatRouter
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
 from langroute.testing import ScriptedModel
@@ -41,12 +43,12 @@ class Slow(ScriptedModel):
         return ScriptedModel(*self.replies)._generate(messages)
 
 
-def racing(cache: Any = True, **patience: Any) -> tuple[ChatRouter, Slow, ScriptedModel]:
+def racing(cache: Any = True, **timeouts: Any) -> tuple[ChatRouter, Slow, ScriptedModel]:
     slow, quick = Slow("Slow."), ScriptedModel("Quick.")
     routes = {"slow": slow, "quick": quick}
-    patience.setdefault("hedge_seconds", 0.02)
+    timeouts.setdefault("hedging", Hedging(after=0.02))
     policy = Fallback(Fixed("slow"), retries=0)
-    return ChatRouter(routes, policy=policy, prices=PRICES, response_cache=cache, patience=Patience(**patience)), slow, quick
+    return ChatRouter(routes, policy=policy, prices=PRICES, response_cache=cache, timeouts=Timeouts(**timeouts)), slow, quick
 
 
 def cached(message: Any) -> str:
@@ -71,7 +73,7 @@ def test_the_answer_that_came_too_late_is_kept_too() -> None:
     model, slow, quick = racing()
     assert model.invoke("Why?").content == "Quick."
     slow.gate.set()
-    until(lambda: model.response_cache.size().entries == 2)
+    wait_until(lambda: model.response_cache.size().entries == 2)
     again = model.invoke("Why?")
     assert (again.content, cached(again)) == ("Slow.", "hit")
     assert (len(slow.calls), len(quick.calls)) == (1, 1)
@@ -84,7 +86,7 @@ def test_who_waits_for_a_call_that_lost_its_race_gets_its_answer() -> None:
     answers: list[Any] = []
     racer = threading.Thread(target=lambda: answers.append(model.invoke("Why?")))
     racer.start()
-    until(lambda: slow.calls)
+    wait_until(lambda: slow.calls)
     waiter = threading.Thread(target=lambda: answers.append(patient.invoke("Why?")))
     waiter.start()
     racer.join(20)
@@ -92,7 +94,7 @@ def test_who_waits_for_a_call_that_lost_its_race_gets_its_answer() -> None:
     waiter.join(20)
     assert [answer.content for answer in answers] == ["Quick.", "Slow."]
     assert len(slow.calls) == 1
-    assert not cache._flights._open
+    assert not open_calls(cache)
 
 
 async def test_races_that_are_awaited() -> None:
@@ -101,7 +103,7 @@ async def test_races_that_are_awaited() -> None:
     assert {answer.content for answer in answers} == {"Quick."}
     assert len(quick.calls) == 1
     assert len(slow.calls) >= 1
-    assert not model.response_cache._flights._open
+    assert not open_calls(model.response_cache)
     assert cached(await model.ainvoke("Why?")) == "hit"
     slow.gate.set()
     assert (await model.ainvoke("Another?")).content == "Slow."
@@ -117,7 +119,7 @@ def test_streams_race_too(rounds: int) -> None:
         assert cached(chunks[-1]) == ("hit" if place else "miss")
     assert len(quick.calls) == 1
     slow.gate.set()
-    until(lambda: not model.response_cache._flights._open)
+    wait_until(lambda: not open_calls(model.response_cache))
 
 
 async def test_streams_race_too_awaited() -> None:
@@ -127,7 +129,7 @@ async def test_streams_race_too_awaited() -> None:
         assert "".join(chunk.content for chunk in chunks) == "Quick."
         assert cached(chunks[-1]) == ("hit" if place else "miss")
     assert len(quick.calls) == 1
-    assert not model.response_cache._flights._open
+    assert not open_calls(model.response_cache)
     slow.gate.set()
 
 
@@ -148,21 +150,19 @@ def test_a_race_that_all_lose_keeps_nobody_waiting() -> None:
         {"slow": Slow(ConnectionError("down")), "quick": failing},
         prices=PRICES,
         response_cache=cache,
-        patience=Patience(hedge_seconds=0.02),
+        timeouts=Timeouts(hedging=Hedging(after=0.02)),
         policy=Fallback(Fixed("slow"), retries=0),
     )
     model.routes["slow"].model.gate.set()
     with pytest.raises(Exception, match="down"):
         model.invoke("Why?")
-    assert not cache._flights._open
+    assert not open_calls(cache)
     assert cache.size().entries == 0
 
 
 def test_the_last_chunk_of_a_timed_stream_comes_whole() -> None:
     """The thread that reads the model may be done before its last chunk is handed on."""
-    model = ChatRouter(
-        {"quick": ScriptedModel("one two three")}, prices=PRICES, response_cache=True, patience=Patience(total_seconds=20)
-    )
+    model = ChatRouter({"quick": ScriptedModel("one two three")}, prices=PRICES, response_cache=True, timeouts=Timeouts(total=20))
     for question in range(20):
         whole: Any = None
         for chunk in model.stream(f"Question {question}?"):
@@ -184,7 +184,7 @@ def test_whatever_a_racing_crowd_does_nobody_waits_for_ever(seed: int) -> None:
         policy=Fallback(Fixed("cheap"), retries=0),
         prices={"cheap": {"input": 1, "output": 1}, "other": {"input": 1, "output": 1}},
         response_cache=True,
-        patience=Patience(hedge_seconds=0.004),
+        timeouts=Timeouts(hedging=Hedging(after=0.004)),
     )
 
     def visit(number: int) -> str | None:
@@ -200,4 +200,4 @@ def test_whatever_a_racing_crowd_does_nobody_waits_for_ever(seed: int) -> None:
     with ThreadPoolExecutor(25) as pool:
         texts = list(pool.map(visit, range(200), timeout=60))
     assert {text for text in texts if text is not None} == {TEXT}
-    until(lambda: not model.response_cache._flights._open)
+    wait_until(lambda: not open_calls(model.response_cache))

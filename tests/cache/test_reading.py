@@ -1,18 +1,20 @@
-"""Is a value that was read before read again only where it changed, and let go when it must be?"""
+"""Decoded values are memoized: read again only after a change, and released when they must be."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from alive import newcomers
 from langchain_core.messages import AIMessage
 
 from langroute.cache import ResponseCache
-from langroute.cache.entries import Entry, encode
+from langroute.cache.entries import CacheEntry, encode
 from langroute.cache.reading import Readings
-from langroute.chat_model import ChatRouter
+from langroute.hosts.chat_model import ChatRouter
 from langroute.testing import ScriptedModel
 
-ENTRY = Entry(AIMessage("Paris."), namespace="n", key="k", route="cheap")
+ENTRY = CacheEntry(AIMessage("Paris."), namespace="n", key="k", route="cheap")
 
 
 def test_a_value_that_changed_is_read_again() -> None:
@@ -51,3 +53,25 @@ def test_what_is_forgotten_is_not_kept_here_either() -> None:
     model.invoke("Capital?")
     cache.purge(everything=True)
     assert not cache._readings._kept
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "purged"])
+def test_what_is_forgotten_is_kept_nowhere(how: str) -> None:
+    made = newcomers(CacheEntry)
+
+    def kept() -> list[str]:
+        """What stands in memory as it was read; the store has bytes."""
+        return [entry.message.content for entry in made()]
+
+    cache = ResponseCache()
+    model = ChatRouter({"cheap": ScriptedModel("Rome.")}, response_cache=cache)
+    model.invoke("Capital?")
+    answer = model.invoke("Capital?")
+    assert kept() == ["Rome."]
+
+    if how == "withdrawn":
+        cache.report_bad_hit(answer)
+    else:
+        cache.purge(everything=True)
+
+    assert kept() == []

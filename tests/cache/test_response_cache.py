@@ -1,4 +1,4 @@
-"""Does a router with a response cache answer again what may be answered again, and only that?"""
+"""A router with a response cache reuses the answers that may be reused, and only those."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from open_calls import open_calls
 from pydantic import BaseModel
 
 from langroute.cache import CachePolicy, ResponseCache, cache_namespace
 from langroute.cache.replay import listened_to
-from langroute.chat_model import ChatRouter
-from langroute.context import task
-from langroute.errors import ConfigurationError, InputError
-from langroute.node import RouterNode
+from langroute.cache.stores import MemoryStore
+from langroute.cache.stores.sqlite import SqliteStore
+from langroute.core.errors import ConfigurationError, InputError
+from langroute.core.records import Outcome, Selection
+from langroute.core.task_context import task
+from langroute.hosts.chat_model import ChatRouter
+from langroute.hosts.node import RouterNode
 from langroute.policies.cascade import Cascade
 from langroute.policies.fixed import Fixed
-from langroute.records import Outcome, Selection
-from langroute.routes import Route
+from langroute.routes.route import Route
 from langroute.testing import ScriptedModel
 
 PRICES = {"cheap": {"input": 1, "output": 4}, "frontier": {"input": 10, "output": 40}}
@@ -249,7 +252,7 @@ async def test_an_agent_hits_at_every_step() -> None:
     from langchain.agents import create_agent
     from langchain.agents.middleware import dynamic_prompt
 
-    from langroute.middleware import RouterMiddleware
+    from langroute.hosts.middleware import RouterMiddleware
 
     @tool
     def read_file(path: str) -> str:
@@ -483,7 +486,7 @@ def test_an_escalated_answer_is_kept_for_the_route_that_was_rejected() -> None:
     assert (len(weak.calls), len(strong.calls)) == (1, 1)
     assert second.response_metadata["langroute"]["route"] == "frontier"
     assert (said(first), said(second)) == ("miss", "hit")
-    alone = ChatRouter({"cheap": weak, "frontier": strong}, pin="cheap", response_cache=cache)
+    alone = ChatRouter({"cheap": weak, "frontier": strong}, route="cheap", response_cache=cache)
     assert alone.invoke("6 * 7?").content == "Hm."
     assert next(chunk.content for chunk in model.stream("6 * 7?")) == "42"
 
@@ -503,7 +506,7 @@ class AlwaysTentative:
     """Tries the first route, verifies it and stops whatever comes of it."""
 
     def select(self, request: Any, attempts: Any) -> Selection | None:
-        return None if attempts else Selection("cheap", tentative=True)
+        return None if attempts else Selection("cheap", provisional=True)
 
 
 def test_a_stored_answer_is_not_verified_again() -> None:
@@ -525,7 +528,7 @@ class Twice:
     def select(self, request: Any, attempts: Any) -> Selection | None:
         if len(attempts) == 2 or (attempts and attempts[-1].ok and (attempts[-1].score or 0) >= 0.5):
             return None
-        return Selection("cheap", tentative=True)
+        return Selection("cheap", provisional=True)
 
 
 def test_a_route_that_is_tried_again_does_not_wait_for_itself() -> None:
@@ -607,8 +610,9 @@ def test_what_was_derived_from_a_withdrawn_answer_goes_too() -> None:
 @pytest.mark.parametrize("where", ["memory", "sqlite"])
 def test_purging_by_whatever_is_known(where: str, tmp_path: Path) -> None:
     now = [1000.0]
-    cache = ResponseCache(None if where == "memory" else tmp_path / "c.db", clock=lambda: now[0], isolate=["tenant_id"])
-    cache.store._clock = lambda: now[0]
+    clock: Any = lambda: now[0]  # noqa: E731
+    store = MemoryStore(clock=clock) if where == "memory" else SqliteStore(tmp_path / "c.db", clock=clock)
+    cache = ResponseCache(store, clock=clock, isolate=["tenant_id"])
     cheap, frontier = ScriptedModel("c", model="c-1"), ScriptedModel("f", model="f-1")
     model = ChatRouter({"cheap": cheap, "frontier": frontier}, response_cache=cache, policy=Fixed("cheap"))
 
@@ -685,8 +689,6 @@ def test_callers_narrow_and_never_widen() -> None:
 
 
 def test_applications_that_share_a_store_do_not_share_answers() -> None:
-    from langroute.cache.stores import MemoryStore
-
     store, scripted = MemoryStore(), numbered()
     for name in ("one", "two"):
         ChatRouter({"cheap": scripted}, response_cache=ResponseCache(store, namespace=name)).invoke("Why?")
@@ -805,7 +807,7 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert model.response_cache._flights._open == {}
+    assert not open_calls(model.response_cache)
 
 
 def test_a_listener_of_any_kind_is_noticed() -> None:

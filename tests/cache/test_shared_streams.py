@@ -1,4 +1,4 @@
-"""Does everybody who asks for a stream that is under way hear it as it comes, whatever becomes of the others?"""
+"""Everyone who joins a running stream receives it as it arrives, whatever happens to the other readers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from open_calls import followers, open_calls
 from pydantic import Field, SkipValidation
+from waiting import until, wait_until
 
 from langroute.cache import CachePolicy, ResponseCache
-from langroute.chat_model import ChatRouter
-from langroute.errors import AnswerCutOffError
-from langroute.patience import Patience
+from langroute.core.errors import AnswerCutOffError
+from langroute.engine.timeouts import Hedging, Timeouts
+from langroute.hosts.chat_model import ChatRouter
 from langroute.policies.cascade import Cascade
 from langroute.testing import ScriptedModel
 
@@ -136,14 +138,6 @@ class Listener:
         return self
 
 
-def until(true: Any) -> None:
-    """Wait for something that another thread does."""
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def read_until(stream: Iterator[Any], leaves: int) -> str | None:
     """What a stream says to one who stays; `None` for one who leaves at a chunk."""
     text = ""
@@ -153,18 +147,6 @@ def read_until(stream: Iterator[Any], leaves: int) -> str | None:
             stream.close()  # type: ignore[attr-defined]
             return None
     return text
-
-
-async def auntil(true: Any) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.001)
-
-
-def followers(model: ChatRouter, count: int) -> int:
-    """That many wait for the stream that is under way."""
-    return next(iter(model.response_cache._flights._open.values())).followers == count
 
 
 def whole(chunks: list[Any]) -> Any:
@@ -181,11 +163,11 @@ def test_a_follower_hears_each_word_when_it_is_said() -> None:
     model = Stepped()
     router = routed(model)
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(router.stream("Count."))
     for place in range(1, len(WORDS) + 1):
         model.steps.release()
-        until(lambda place=place: follower.text == leader.text == "".join(WORDS[:place]))
+        wait_until(lambda place=place: follower.text == leader.text == "".join(WORDS[:place]))
     assert leader.wait().text == follower.wait().text == TEXT
     assert len(model.calls) == 1
 
@@ -200,11 +182,11 @@ async def test_a_follower_hears_each_word_when_it_is_said_awaited() -> None:
             heard[place].append(chunk.content)
 
     leader = asyncio.create_task(listen(0))
-    await auntil(lambda: model.calls)
+    await until(lambda: model.calls)
     follower = asyncio.create_task(listen(1))
     for place in range(1, len(WORDS) + 1):
         model.steps.release()
-        await auntil(lambda place=place: "".join(heard[0]) == "".join(heard[1]) == "".join(WORDS[:place]))
+        await until(lambda place=place: "".join(heard[0]) == "".join(heard[1]) == "".join(WORDS[:place]))
     await asyncio.gather(leader, follower)
     assert len(model.calls) == 1
 
@@ -221,16 +203,16 @@ async def test_threads_and_coroutines_listen_to_each_other() -> None:
 
         if led_by_thread:
             thread = Listener(router.stream("Count."))
-            await auntil(lambda model=model: model.calls)
+            await until(lambda model=model: model.calls)
             task = asyncio.create_task(listen())
         else:
             task = asyncio.create_task(listen())
-            await auntil(lambda model=model: model.calls)
+            await until(lambda model=model: model.calls)
             thread = Listener(router.stream("Count."))
-        await auntil(lambda router=router: followers(router, 1))
+        await until(lambda router=router: followers(router) == 1)
         for place in range(1, len(WORDS) + 1):
             model.steps.release()
-            await auntil(lambda place=place, heard=heard, thread=thread: "".join(heard) == thread.text == "".join(WORDS[:place]))
+            await until(lambda place=place, heard=heard, thread=thread: "".join(heard) == thread.text == "".join(WORDS[:place]))
         await task
         await asyncio.to_thread(thread.wait)
         assert len(model.calls) == 1
@@ -246,13 +228,13 @@ async def test_coroutines_of_two_event_loops_listen_to_each_other() -> None:
             into.append(chunk.content)
 
     leader = asyncio.create_task(listen([]))
-    await auntil(lambda: model.calls)
+    await until(lambda: model.calls)
     other = threading.Thread(target=lambda: asyncio.run(listen(heard)))
     other.start()
-    await auntil(lambda: followers(router, 1))
+    await until(lambda: followers(router) == 1)
     for place in range(1, len(WORDS) + 1):
         model.steps.release()
-        await auntil(lambda place=place: "".join(heard) == "".join(WORDS[:place]))
+        await until(lambda place=place: "".join(heard) == "".join(WORDS[:place]))
     await leader
     await asyncio.to_thread(other.join)
     assert len(model.calls) == 1
@@ -289,10 +271,10 @@ def test_two_hundred_threads_listen_to_one_stream() -> None:
 def pair(router: ChatRouter, model: Stepped, config: Any = None) -> tuple[Listener, Listener]:
     """A leader and a follower who listens from the first word on, both through."""
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(router.stream("Count.", config))
     model.steps.release()
-    until(lambda: follower.chunks)
+    wait_until(lambda: follower.chunks)
     for _ in model.words:
         model.steps.release()
     return leader.wait(), follower.wait()
@@ -319,11 +301,11 @@ def test_nobody_can_change_what_the_others_hear() -> None:
     model = Stepped(words=words)
     router = routed(model)
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(router.stream("Count."))
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     model.steps.release()
-    until(lambda: leader.chunks and follower.chunks)
+    wait_until(lambda: leader.chunks and follower.chunks)
     leader.chunks[0].content[0]["text"] = "spoiled "
     follower.chunks[0].content[0]["notes"].append(2)
     for _ in WORDS:
@@ -347,11 +329,11 @@ def test_a_follower_s_tool_calls_have_ids_of_their_own() -> None:
     router = routed(model)
     bound = router.bind_tools([read_file])
     leader = Listener(bound.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(bound.stream("Count."))
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     model.steps.release()
-    until(lambda: follower.text == "Let me look. ")
+    wait_until(lambda: follower.text == "Let me look. ")
     model.steps.release()
     first, second = whole(leader.wait().chunks), whole(follower.wait().chunks)
     assert first.tool_calls[0]["args"] == second.tool_calls[0]["args"] == {"path": "a"}
@@ -373,11 +355,11 @@ def test_what_may_call_a_tool_that_acts_is_not_listened_to() -> None:
     router = routed(model)
     bound = router.bind_tools([pay])
     leader = Listener(bound.stream("Pay."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(bound.stream("Pay."))
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     model.steps.release()
-    until(lambda: leader.chunks)
+    wait_until(lambda: leader.chunks)
     assert not follower.chunks
     for _ in range(3):
         model.steps.release()
@@ -438,7 +420,7 @@ def test_a_cut_off_answer_is_cut_off_for_everybody_and_not_kept() -> None:
 
 
 def test_what_may_still_be_rejected_is_heard_when_it_is_accepted() -> None:
-    """A tentative answer is held back from the leader too."""
+    """A provisional answer is held back from the leader too."""
     model = Stepped()
     router = ChatRouter(
         {"cheap": model, "large": ScriptedModel("never")},
@@ -448,9 +430,9 @@ def test_what_may_still_be_rejected_is_heard_when_it_is_accepted() -> None:
         response_cache=True,
     )
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(router.stream("Count."))
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     for _ in model.words:
         model.steps.release()
     assert leader.wait().text == follower.wait().text == TEXT
@@ -487,12 +469,12 @@ def test_graphs_that_show_tokens_share_a_stream() -> None:
             yield chunk
 
     leader = Listener(tokens())
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(tokens())
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     for place in range(1, len(WORDS) + 1):
         model.steps.release()
-        until(lambda place=place: follower.text == leader.text == "".join(WORDS[:place]))
+        wait_until(lambda place=place: follower.text == leader.text == "".join(WORDS[:place]))
     leader.wait()
     follower.wait()
     assert leader.error is follower.error is None
@@ -514,12 +496,12 @@ async def test_graphs_that_show_tokens_share_a_stream_awaited() -> None:
             heard[place].append(chunk.content)
 
     leader = asyncio.create_task(listen(0))
-    await auntil(lambda: model.calls)
+    await until(lambda: model.calls)
     follower = asyncio.create_task(listen(1))
-    await auntil(lambda: followers(router, 1))
+    await until(lambda: followers(router) == 1)
     for place in range(1, len(WORDS) + 1):
         model.steps.release()
-        await auntil(lambda place=place: "".join(heard[0]) == "".join(heard[1]) == "".join(WORDS[:place]))
+        await until(lambda place=place: "".join(heard[0]) == "".join(heard[1]) == "".join(WORDS[:place]))
     await asyncio.gather(leader, follower)
     assert len(model.calls) == 1
 
@@ -552,7 +534,7 @@ def test_who_fails_before_the_first_word_is_followed_by_one() -> None:
     model = Stepped(fails_at={0: 0})
     router = routed(model)
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     rest = [Listener(router.stream("Count.")) for _ in range(5)]
     for _ in range(20):
         model.steps.release()
@@ -565,11 +547,11 @@ def test_who_breaks_off_after_the_first_word_has_broken_off_for_all_who_heard_it
     model = Stepped(fails_at={0: 2})
     router = routed(model)
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     rest = [Listener(router.stream("Count.")) for _ in range(5)]
-    until(lambda: followers(router, 5))
+    wait_until(lambda: followers(router) == 5)
     model.steps.release()
-    until(lambda: all(one.text == "one " for one in rest))
+    wait_until(lambda: all(one.text == "one " for one in rest))
     model.steps.release()
     assert isinstance(leader.wait().error, ConnectionError)
     for one in rest:
@@ -586,13 +568,13 @@ def test_who_breaks_off_after_the_first_word_has_broken_off_for_all_who_heard_it
 def test_who_wants_a_broken_answer_begun_again_gets_that_as_a_follower_too() -> None:
     model = Stepped(fails_at={0: 2})
     router = routed(model)
-    patient = routed(model, cache=router.response_cache, patience=Patience(restart=True), max_retries=1)
+    patient = routed(model, cache=router.response_cache, timeouts=Timeouts(restart_stream=True), max_retries=1)
     leader = Listener(router.stream("Count."))
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     follower = Listener(patient.stream("Count."))
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     model.steps.release()
-    until(lambda: follower.text == "one ")
+    wait_until(lambda: follower.text == "one ")
     for _ in range(20):
         model.steps.release()
     assert isinstance(leader.wait().error, ConnectionError)
@@ -607,13 +589,13 @@ def test_a_leader_who_goes_leaves_the_stream_to_those_who_stay() -> None:
     stream = router.stream("Count.")
     first = threading.Thread(target=next, args=(stream,))
     first.start()
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     rest = [Listener(router.stream("Count.")) for _ in range(3)]
     waits = ThreadPoolExecutor(1).submit(router.invoke, "Count.")
-    until(lambda: followers(router, 4))
+    wait_until(lambda: followers(router) == 4)
     model.steps.release()
     first.join()
-    until(lambda: all(one.text == "one " for one in rest))
+    wait_until(lambda: all(one.text == "one " for one in rest))
     stream.close()
     for _ in WORDS:
         model.steps.release()
@@ -629,15 +611,19 @@ async def test_a_leader_who_is_cancelled_leaves_the_stream_to_those_who_stay() -
     model = Stepped()
     router = routed(model)
 
-    async def listen() -> str:
-        return "".join([chunk.content async for chunk in router.astream("Count.")])
+    heard: list[list[str]] = [[] for _ in range(4)]
 
-    leader = asyncio.create_task(listen())
-    await auntil(lambda: model.calls)
-    rest = [asyncio.create_task(listen()) for _ in range(3)]
-    await auntil(lambda: followers(router, 3))
+    async def listen(number: int) -> str:
+        async for chunk in router.astream("Count."):
+            heard[number].append(chunk.content)
+        return "".join(heard[number])
+
+    leader = asyncio.create_task(listen(0))
+    await until(lambda: model.calls)
+    rest = [asyncio.create_task(listen(number)) for number in (1, 2, 3)]
+    await until(lambda: followers(router) == 3)
     model.steps.release()
-    await asyncio.sleep(0.05)
+    await until(lambda: all(heard))
     leader.cancel()
     rest[0].cancel()
     for _ in WORDS:
@@ -647,7 +633,7 @@ async def test_a_leader_who_is_cancelled_leaves_the_stream_to_those_who_stay() -
     assert isinstance(texts[0], asyncio.CancelledError)
     assert isinstance(texts[1], asyncio.CancelledError)
     assert len(model.calls) == 1
-    await auntil(lambda: router.response_cache.size().entries == 1)
+    await until(lambda: router.response_cache.size().entries == 1)
 
 
 def test_when_all_are_gone_the_model_hears_of_it() -> None:
@@ -656,12 +642,12 @@ def test_when_all_are_gone_the_model_hears_of_it() -> None:
     leader = router.stream("Count.")
     first = threading.Thread(target=next, args=(leader,))
     first.start()
-    until(lambda: model.calls)
+    wait_until(lambda: model.calls)
     heard: list[Any] = []
     follower = router.stream("Count.")
     second = threading.Thread(target=lambda: heard.append(next(follower)))
     second.start()
-    until(lambda: followers(router, 1))
+    wait_until(lambda: followers(router) == 1)
     model.steps.release()
     first.join()
     second.join()
@@ -669,7 +655,7 @@ def test_when_all_are_gone_the_model_hears_of_it() -> None:
     assert not model.closed
     follower.close()
     model.steps.release()
-    until(lambda: model.closed)
+    wait_until(lambda: model.closed)
     assert model.said.count("five") == 0
     assert router.response_cache.size().entries == 0
     for _ in range(20):
@@ -681,14 +667,14 @@ async def test_when_all_are_gone_the_model_hears_of_it_awaited() -> None:
     model = Stepped()
     router = routed(model)
     calls = [asyncio.create_task(router.astream("Count.").__anext__()) for _ in range(3)]
-    await auntil(lambda: model.calls)
+    await until(lambda: model.calls)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     model.steps.release()
-    await auntil(lambda: model.closed)
+    await until(lambda: model.closed)
     assert router.response_cache.size().entries == 0
-    assert not router.response_cache._flights._open
+    assert not open_calls(router.response_cache)
 
 
 async def test_when_the_event_loop_that_reads_it_ends_the_others_are_told() -> None:
@@ -698,12 +684,12 @@ async def test_when_the_event_loop_that_reads_it_ends_the_others_are_told() -> N
     async def lead() -> None:
         stream = router.astream("Count.")
         assert (await stream.__anext__()).content == "one "
-        await auntil(lambda: follower.text == "one ")
-        await auntil(lambda: heard == ["one "])
+        await until(lambda: follower.text == "one ")
+        await until(lambda: heard == ["one "])
 
     leader = threading.Thread(target=lambda: asyncio.run(lead()))
     leader.start()
-    await auntil(lambda: model.calls)
+    await until(lambda: model.calls)
     follower = Listener(router.stream("Count."))
     heard: list[str] = []
 
@@ -712,14 +698,14 @@ async def test_when_the_event_loop_that_reads_it_ends_the_others_are_told() -> N
             heard.append(chunk.content)
 
     task = asyncio.create_task(listen())
-    await auntil(lambda: followers(router, 2))
+    await until(lambda: followers(router) == 2)
     model.steps.release()
     await asyncio.to_thread(leader.join)
     with pytest.raises(AnswerCutOffError):
         await task
     await asyncio.to_thread(follower.wait)
     assert isinstance(follower.error, AnswerCutOffError)
-    assert not router.response_cache._flights._open
+    assert not open_calls(router.response_cache)
     assert router.response_cache.size().entries == 0
 
 
@@ -780,7 +766,7 @@ def test_what_is_heard_is_in_the_ledger_with_what_it_saved() -> None:
     pair(router, model)
     decision = router.ledger.latest()
     assert decision.cache in ("hit", "miss")
-    records = [router.ledger.get(one) for one in router.response_cache._decisions]
+    records = router.ledger.decisions
     assert sorted(record.cache for record in records) == ["hit", "miss"]
     hit = next(record for record in records if record.cache == "hit")
     assert (hit.cost_usd, hit.attempts[0].stored.usage.total_tokens) == (0.0, 12)
@@ -799,7 +785,7 @@ def test_another_s_bad_hit_is_taken_back() -> None:
 def test_whatever_a_crowd_of_threads_does_nobody_waits_for_ever() -> None:
     """Some stream, some call, some leave, and the model breaks off now and then; whoever stays to the end has the whole answer or an error."""
     model = Stepped(free=True, pause=0.001, fails_at={call: call % 6 for call in range(0, 400, 5)})
-    router = routed(model, patience=Patience(hedge_seconds=5.0))
+    router = routed(model, timeouts=Timeouts(hedging=Hedging(after=5.0)))
 
     def visit(number: int) -> str | None:
         chance = random.Random(number)
@@ -816,7 +802,7 @@ def test_whatever_a_crowd_of_threads_does_nobody_waits_for_ever() -> None:
     with ThreadPoolExecutor(40) as pool:
         texts = list(pool.map(visit, range(600), timeout=100))
     assert {text for text in texts if text is not None} == {TEXT}
-    until(lambda: not router.response_cache._flights._open)
+    wait_until(lambda: not open_calls(router.response_cache))
 
 
 async def test_whatever_a_crowd_of_coroutines_does_nobody_waits_for_ever() -> None:
@@ -851,4 +837,4 @@ async def test_whatever_a_crowd_of_coroutines_does_nobody_waits_for_ever() -> No
 
     texts = await asyncio.wait_for(asyncio.gather(*(impatient(number) for number in range(600))), 100)
     assert {text for text in texts if text is not None} == {TEXT}
-    await auntil(lambda: not router.response_cache._flights._open)
+    await until(lambda: not open_calls(router.response_cache))

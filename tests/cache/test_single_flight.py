@@ -1,4 +1,4 @@
-"""Is what many ask at once computed once, whatever becomes of the one who computes it?"""
+"""Single flight: concurrent identical requests are computed once, whatever happens to the caller that computes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from pydantic import Field, SkipValidation
 from redis_server import RedisServer
+from waiting import until, wait_until
 
 from langroute.cache import ResponseCache
 from langroute.cache.stores.redis import RedisStore
-from langroute.chat_model import ChatRouter
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.hosts.chat_model import ChatRouter
 from langroute.testing import ScriptedModel
 
 
@@ -119,10 +120,15 @@ def test_an_answer_that_may_not_be_kept_is_not_shared() -> None:
 
 
 async def test_a_leader_that_is_cancelled_is_followed_by_one() -> None:
-    scripted = Counted("Because.", seconds=0.2)
+    class HangsOnce(Counted):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            slow = self.model_copy(update={"seconds": 60.0 if not self.calls else 0.01})
+            return await Counted._agenerate(slow, *args, **kwargs)
+
+    scripted = HangsOnce("Because.")
     model = ChatRouter({"cheap": scripted}, response_cache=True)
     calls = [asyncio.create_task(model.ainvoke("Why?")) for _ in range(20)]
-    await asyncio.sleep(0.1)
+    await until(lambda: scripted.calls)
     calls[0].cancel()
     calls[7].cancel()
     answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -164,7 +170,7 @@ def _processes(where: str, tmp_path: Path, *, count: int, seconds: float, kill_l
     context = multiprocessing.get_context("forkserver")
     # Imported once, in the process that the others are forked from.
     context.set_forkserver_preload(
-        ["langroute.chat_model", "langroute.recall", "langroute.cache.stores.redis", "langroute.testing"]
+        ["langroute.hosts.chat_model", "langroute.hosts.caching_host", "langroute.cache.stores.redis", "langroute.testing"]
     )
     barrier = context.Barrier(4)
     out, log, prefix = context.Queue(), tmp_path / "calls.log", uuid.uuid4().hex[:8]
@@ -179,10 +185,7 @@ def _processes(where: str, tmp_path: Path, *, count: int, seconds: float, kill_l
         worker.start()
     alive = 4
     if kill_leader:
-        deadline = time.time() + 40
-        while not log.read_text() and time.time() < deadline:
-            time.sleep(0.01)
-        leader = int(log.read_text().split()[0])
+        leader = int(wait_until(log.read_text, 60).split()[0])
         os.kill(leader, signal.SIGKILL)
         alive = 3
     answers = [answer for _ in range(alive) for answer in out.get(timeout=60)]

@@ -1,4 +1,4 @@
-"""Does every index of vectors find what comes near, and forget what it is told to?"""
+"""Every vector index finds near neighbours and forgets deleted entries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from langchain_core.embeddings import Embeddings
 from langroute.cache import ResponseCache
 from langroute.cache.semantic import SemanticCache
 from langroute.cache.vectors import ApproximateIndex, ExactIndex, unit
-from langroute.chat_model import ChatRouter
+from langroute.core.errors import MissingExtraError
 from langroute.embeddings import HashedEmbeddings
-from langroute.errors import MissingExtraError
+from langroute.hosts.chat_model import ChatRouter
 from langroute.testing import ScriptedModel
 
 

@@ -9,7 +9,7 @@ import pytest
 from weather import BROKEN_BODIES, Weather, routes
 
 from langroute import ChatRouter
-from langroute.patience import Patience
+from langroute.engine.timeouts import Timeouts
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
 
@@ -37,9 +37,9 @@ IN_STREAMS = {
 }
 
 
-def router(weather: Weather, name: str, first: str, **patience: Any) -> ChatRouter:
+def router(weather: Weather, name: str, first: str, **timeouts: Any) -> ChatRouter:
     policy = Fallback(Fixed(first), retries=0, max_wait_seconds=1.0, cool_down_seconds=0.01)
-    return ChatRouter(routes(weather, name), policy=policy, patience=Patience(**(patience or {"total_seconds": 0.9})))
+    return ChatRouter(routes(weather, name), policy=policy, timeouts=Timeouts(**(timeouts or {"total": 0.9})))
 
 
 def kinds(model: ChatRouter) -> list[str | None]:
@@ -66,7 +66,7 @@ def test_a_fault_before_the_answer_is_never_seen(weather: Weather, what: str, fi
 @pytest.mark.parametrize("what", [*EXPECTED, "slow first token"])
 def test_a_fault_before_the_first_token_is_never_seen(weather: Weather, what: str, first: str) -> None:
     """In a stream."""
-    model = router(weather, "early", first, first_token_seconds=0.9)
+    model = router(weather, "early", first, first_token=0.9)
     weather.send(f"early-{first}", what)
 
     text = "".join(chunk.text for chunk in model.stream("Hello?"))
@@ -106,7 +106,7 @@ def test_a_fault_after_the_first_token_is_an_error(weather: Weather, what: str, 
 
 async def test_awaited_streams_keep_the_same_rules(weather: Weather) -> None:
     """One of each."""
-    model = router(weather, "awaited", "chat", first_token_seconds=0.9)
+    model = router(weather, "awaited", "chat", first_token=0.9)
     weather.send("awaited-chat", "slow first token")
 
     assert "".join([chunk.text async for chunk in model.astream("Hello?")]) == "Mock response from awaited-claude."
@@ -137,7 +137,7 @@ def test_a_request_that_is_at_fault_is_one_clear_error(weather: Weather) -> None
 
 def test_an_outage_of_all_is_one_error_that_names_each(weather: Weather) -> None:
     """With the last one as its cause."""
-    from langroute.errors import RouteFailedError
+    from langroute.core.errors import RouteFailedError
 
     model = router(weather, "dark", "chat")
     for name in ("chat", "claude", "responses"):

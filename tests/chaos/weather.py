@@ -1,4 +1,4 @@
-"""A provider that fails: `llmock` from PyPI, told for each call what goes wrong, and bodies broken on their way out of it."""
+"""A failing provider: `llmock` from PyPI, told for each call what goes wrong, and response bodies broken in transit."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def routes(weather: Weather, name: str) -> dict[str, Any]:
     from langchain_anthropic import ChatAnthropic
     from langchain_openai import ChatOpenAI
 
-    from langroute.routes import Route
+    from langroute.routes.route import Route
 
     chat = ChatOpenAI(
         model=f"{name}-chat", base_url=weather.server.base_url("openai"), api_key="x", max_retries=0, stream_usage=True

@@ -1,9 +1,10 @@
-"""Does the demo's agent work, and are its runs counted right? With scripted models."""
+"""The demo's agent and its meter, with scripted models."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from pydantic import Field
 
 from langroute import ChatRouter, Price, Route
 from langroute.cli import cli
-from langroute.context import task as in_task
+from langroute.core.task_context import task as in_task
 from langroute.demo.agent import PLAN_SCHEMA, TestsPass, build_agent, code_in
 from langroute.demo.answers import remembering
-from langroute.demo.compare import POLICIES, Comparison, compare, routed_policy
+from langroute.demo.compare import POLICIES, Comparison, RunResult, Solved, compare, routed_policy
 from langroute.demo.meter import Meter
 from langroute.demo.page import write_page
 from langroute.demo.tasks import TASKS, tasks
@@ -206,9 +207,22 @@ def test_the_page_needs_nothing_else_and_shows_every_run(tmp_path: Path) -> None
     assert "<svg" in page
     for name in POLICIES:
         assert page.count(name) >= 3
+    assert '<span aria-hidden="true">✓</span> solved' in page
+    assert '<span class="bad"><span aria-hidden="true">✗</span> ' in page, "always cheap does not solve both"
+    assert page.count('class="n"') > 12, "numbers stand at the right"
     assert "http://" not in page
     assert "https://" not in page
     assert "<script" not in page
+
+
+def test_what_a_test_said_is_text_on_the_page() -> None:
+    hostile = Solved("<i>add</i>", False, 0, 3, 1, 0.1, 0.1, failure="<script>alert(1)</script>")
+    run = RunResult("routed", (hostile,), 1, 1, 1, 0.1, 0.1, {}, {})
+    page = write_page(Comparison(tuple(replace(run, name=name) for name in POLICIES), {}))
+
+    assert "<script" not in page
+    assert "<i>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;</span>" in page
 
 
 def test_unknown_costs_are_said_to_be_unknown() -> None:

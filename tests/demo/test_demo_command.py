@@ -1,22 +1,24 @@
-"""Does `langroute demo` run on a real model, and does Ctrl-C leave nothing running?"""
+"""`langroute demo` on a real model; Ctrl-C leaves no process running."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from local_models import directory_with
+from waiting import wait_until
 
 from langroute import open_ledger, record_outcome
 from langroute.cli import cli
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
 
 SMALL = "smollm2-135m"
 ROOT = Path(__file__).parents[2]
@@ -66,14 +68,23 @@ def survivors(directory: Path) -> list[str]:
 
 
 def wait_for_first_task(output: Path, directory: Path, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 90
-    while time.monotonic() < until and process.poll() is None:
-        ready = len(list((directory / "servers").glob("*.json"))) == 2 if (directory / "servers").exists() else False
-        if ready and (output / "ledger.db").exists():
-            time.sleep(1.5)
-            return
-        time.sleep(0.1)
-    pytest.fail("the demo did not come as far as its first task")
+    """Both servers are up, and the ledger has the first step."""
+
+    def begun() -> bool:
+        assert process.poll() is None, "the demo ended before its first task"
+        servers, ledger = directory / "servers", output / "ledger.db"
+        return servers.exists() and len(list(servers.glob("*.json"))) == 2 and ledger.exists() and decisions(ledger) > 0
+
+    wait_until(begun, 90)
+
+
+def decisions(ledger: Path) -> int:
+    """How many are in a ledger that another process writes; none where its tables are not made yet."""
+    try:
+        with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM decisions").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
 
 
 @pytest.mark.server
@@ -89,10 +100,7 @@ def test_however_the_demo_is_ended_nothing_is_left_running(sign: signal.Signals,
         process.send_signal(sign)
     code = process.wait(30)
 
-    until = time.monotonic() + 15
-    while (left := survivors(directory)) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert left == []
+    wait_until(lambda: not survivors(directory))
     assert code != 0
 
 
@@ -102,7 +110,18 @@ def test_however_the_demo_is_ended_nothing_is_left_running(sign: signal.Signals,
 @pytest.mark.timeout(600)
 def test_the_demo_prints_its_numbers_and_writes_page_and_ledger(directory: Path, tmp_path: Path) -> None:
     chosen = ["--task", "is_even", "--task", "primes", "--threads", "1"]
-    arguments = ["demo", *chosen, "--json", "--models", f"{SMALL},{SMALL}", "--directory", str(directory), "-o", str(tmp_path)]
+    arguments = [
+        "demo",
+        *chosen,
+        "--format",
+        "json",
+        "--models",
+        f"{SMALL},{SMALL}",
+        "--directory",
+        str(directory),
+        "-o",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     found = json.loads(result.stdout)
 

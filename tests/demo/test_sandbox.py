@@ -1,29 +1,34 @@
-"""Is code that a model wrote run with limits, and does nothing of it stay?"""
+"""Code that a model wrote runs with limits, and nothing of it remains afterwards."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
-from langroute.demo.sandbox import Limits, run_limited, run_tests
-from langroute.demo.tasks import TASKS, Task
+from langroute.demo.sandbox import SandboxLimits, run_limited, run_tests
+from langroute.demo.tasks import TASKS, DemoTask
 
 ADD = TASKS[0]
-TIGHT = Limits(cpu_seconds=1, wall_seconds=60, memory_mb=256)
+TIGHT = SandboxLimits(cpu_seconds=1, wall_seconds=60, memory_mb=256)
 
 
 def processes_with(word: str) -> list[str]:
     """Who still runs after a while: tests beside this one start sandboxes too, but theirs end."""
-    for _ in range(100):
+    lines: list[str] = []
+
+    def gone() -> bool:
         found = subprocess.run(["ps", "-eww", "-o", "args"], check=True, capture_output=True, text=True).stdout
-        lines = [line for line in found.splitlines() if word in line]
-        if not lines:
-            return []
-        time.sleep(0.2)
+        lines[:] = [line for line in found.splitlines() if word in line]
+        return not lines
+
+    with suppress(AssertionError):
+        wait_until(gone)
     return lines
 
 
@@ -72,7 +77,7 @@ def test_an_endless_loop_is_stopped_by_its_computing_time() -> None:
 
 def test_code_that_sleeps_is_stopped_by_the_clock() -> None:
     begun = time.monotonic()
-    tested = run_tests("import time\ndef add(a, b): time.sleep(60)", ADD, Limits(wall_seconds=1))
+    tested = run_tests("import time\ndef add(a, b): time.sleep(60)", ADD, SandboxLimits(wall_seconds=1))
 
     assert tested.failures == ("the code takes longer than 1 s",)
     assert time.monotonic() - begun < 20
@@ -87,7 +92,7 @@ def test_a_memory_hog_fails_alone() -> None:
 def test_a_flood_of_output_goes_nowhere() -> None:
     code = "def add(a, b):\n    for _ in range(20000): print('x' * 1000)\n    return a + b"
 
-    assert run_tests(code, ADD, Limits(cpu_seconds=10)).ok
+    assert run_tests(code, ADD, SandboxLimits(cpu_seconds=10)).ok
 
 
 def test_a_flood_into_the_report_is_no_report(tmp_path: Path) -> None:
@@ -172,9 +177,9 @@ def test_the_programs_environment_stays_outside(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_values_compare_as_people_would() -> None:
-    pairs = Task("pairs(n)", "returns pairs", (((2,), [[0, 0], [1, 1]]),))
-    half = Task("half(n)", "halves", (((3,), 1.5), ((4,), 2)))
-    text = Task("text(n)", "as text", (((1,), "1"),))
+    pairs = DemoTask("pairs(n)", "returns pairs", (((2,), [[0, 0], [1, 1]]),))
+    half = DemoTask("half(n)", "halves", (((3,), 1.5), ((4,), 2)))
+    text = DemoTask("text(n)", "as text", (((1,), "1"),))
 
     assert run_tests("def pairs(n): return [(i, i) for i in range(n)]", pairs).ok
     assert run_tests("def half(n): return n / 2", half).ok
@@ -213,7 +218,7 @@ SOLUTIONS = {
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_each_task_can_be_solved_and_is_not_solved_by_doing_nothing(task: Task) -> None:
+def test_each_task_can_be_solved_and_is_not_solved_by_doing_nothing(task: DemoTask) -> None:
     assert run_tests(SOLUTIONS[task.name], task).failures == ()
     assert not run_tests(f"def {task.signature}: return None", task).ok
     assert not run_tests(f"def {task.signature}: return {task.cases[0][1]!r}", task).ok

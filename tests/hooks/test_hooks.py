@@ -1,4 +1,4 @@
-"""Do logs, OpenTelemetry, Prometheus and LangSmith hear the truth, and nothing private?"""
+"""Logs, OpenTelemetry, Prometheus and LangSmith receive correct values and nothing private."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from langroute import ChatRouter
-from langroute.callbacks import OutcomeTracker
-from langroute.context import task
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
+from langroute.core.records import Attempt, Decision, Failure, Outcome, Selection, Step, Usage
+from langroute.core.task_context import task
 from langroute.hooks import LangSmithHook, LogHook, OTelHook, PrometheusHook
 from langroute.ledger import open_ledger
-from langroute.outcomes import record_outcome
 from langroute.policies.cascade import Cascade
 from langroute.policies.fixed import Fixed
-from langroute.records import Attempt, Decision, Failure, Outcome, Selection, Step, Usage
 from langroute.testing import ScriptedModel
+from langroute.tracking.callbacks import OutcomeTracker
+from langroute.tracking.outcomes import record_outcome
 
 PRICES = {"small-1": {"input": 1, "output": 2}, "large-1": {"input": 10, "output": 20}}
 
@@ -284,7 +284,7 @@ def test_feedback_from_langsmith_becomes_outcomes() -> None:
 
     from langroute.ledger.facts import TaskRecord
     from langroute.ledger.memory import MemoryLedger
-    from langroute.outcomes import pull_langsmith
+    from langroute.tracking.outcomes import pull_langsmith
 
     run = uuid4()
     ledger = MemoryLedger()
@@ -330,7 +330,7 @@ class Missing:
 for name in [name for name in sys.modules if name.split(".")[0] == "{package}"]:
     del sys.modules[name]
 sys.meta_path.insert(0, Missing())
-from langroute.errors import MissingExtraError
+from langroute.core.errors import MissingExtraError
 from langroute.hooks import {hook}
 try:
     {hook}()
@@ -342,7 +342,7 @@ except MissingExtraError as error:
     assert issubclass(MissingExtraError, ImportError)
 
 
-@pytest.mark.filterwarnings("ignore::langroute.errors.LangrouteWarning")
+@pytest.mark.filterwarnings("ignore::langroute.core.errors.LangrouteWarning")
 def test_nothing_private_leaves_through_any_door(otel: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A prompt, an answer, an error's text, a key, a name, a thread: planted everywhere, searched for in every byte."""
     client = pytest.importorskip("prometheus_client", reason="needs the extra `prometheus`")
@@ -357,7 +357,7 @@ def test_nothing_private_leaves_through_any_door(otel: Any, caplog: pytest.LogCa
 
         def select(self, request: Any, attempts: Any) -> Selection | None:
             if not attempts:
-                return Selection("small", "tried first", tentative=True)
+                return Selection("small", "tried first", provisional=True)
             if len(attempts) == 1:
                 raise RuntimeError(f"canary-policy {request.messages[-1].content}")
             return None

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from made_traffic import made_traffic, write
 
 from langroute.cli import cli
-from langroute.errors import DataError, UnknownRouteError
+from langroute.core.errors import DataError, UnknownRouteError
 from langroute.learning.analyze import analyze
 from langroute.learning.prices import read_prices
 
@@ -42,7 +42,9 @@ def test_clusters_of_similar_requests_find_the_same_without_labels(traffic: Path
 
 
 def test_steps_nodes_and_teams_are_groups_too(traffic: Path, prices_file: Path) -> None:
-    result = CliRunner().invoke(cli, ["analyze", str(traffic), "--prices", str(prices_file), "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        cli, ["analyze", str(traffic), "--prices", str(prices_file), "--format", "json"], catch_exceptions=False
+    )
     groups = json.loads(result.stdout)["groups"]
 
     assert {(one["by"], one["name"]) for one in groups} >= {("kind", "answer"), ("node", "solve"), ("team", "maths")}
@@ -114,7 +116,7 @@ def test_traffic_of_one_route_says_that_nothing_can_be_compared(tmp_path: Path, 
     path = write(tmp_path / "one.jsonl", rows)
     said = CliRunner().invoke(cli, ["analyze", str(path), "--prices", str(prices_file)], catch_exceptions=False).stdout
 
-    assert "No request has scored outcomes of two routes" in said
+    assert "Nothing to compare: only one route was asked" in said
 
 
 def test_mistakes_are_said(traffic: Path, prices_file: Path) -> None:

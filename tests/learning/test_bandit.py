@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Decision, Outcome, Price, Request, RouteInfo, Step
 from langroute.estimators.store import load_policy_file
 from langroute.learning.grouping import table_of
 from langroute.learning.prices import prices_for, read_prices
 from langroute.learning.traffic import read_traffic
 from langroute.policies.bandit import EVENLY, Bandit
-from langroute.records import Attempt, Decision, Outcome, Price, Request, RouteInfo, Step
 
 ROUTES = (RouteInfo("small"), RouteInfo("large"))
 REQUEST = Request((HumanMessage("Add 1 and 2."),), routes=ROUTES)

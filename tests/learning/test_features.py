@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
+from langroute.estimators.dense_features import DENSE
 from langroute.estimators.documents import FAILED, Document, document_of
-from langroute.estimators.features import DENSE, Vocabulary, featurize, word_hashes
+from langroute.estimators.features import featurize, word_hashes
+from langroute.estimators.vocabulary import HashedVocabulary
 
 TEXTS = [
     "Define entropy.",
@@ -28,7 +30,7 @@ def documents() -> list[Document]:
 
 
 def test_a_request_alone_gives_the_numbers_it_gives_among_others() -> None:
-    vocabulary = Vocabulary(word_hashes(documents()[:3])[0], [1])
+    vocabulary = HashedVocabulary(word_hashes(documents()[:3])[0], [1])
     together = featurize(documents(), vocabulary)
 
     for place, document in enumerate(documents()):
@@ -42,7 +44,7 @@ def test_a_request_alone_gives_the_numbers_it_gives_among_others() -> None:
 @given(st.lists(st.text("\nAJK.:) x1é漢\0\ud800", max_size=30), min_size=2, max_size=8))
 def test_lettered_choices_are_counted_alike_alone_and_among_others(texts: list[str]) -> None:
     many = [Document(text, "\nA. seen", "\nB. tool" * (len(text) % 2)) for text in texts]
-    vocabulary = Vocabulary(word_hashes(many)[0])
+    vocabulary = HashedVocabulary(word_hashes(many)[0])
 
     together = featurize(many, vocabulary).dense
 
@@ -65,7 +67,7 @@ def test_scripts_without_spaces_have_words_too(text: str, words: str) -> None:
 
 def test_what_is_asked_in_chinese_can_be_told_apart() -> None:
     """Questions that begin and end differently share what they are about."""
-    vocabulary = Vocabulary(word_hashes([Document("如何重置密码?")])[0])
+    vocabulary = HashedVocabulary(word_hashes([Document("如何重置密码?")])[0])
 
     shared = [len(featurize([Document(text)], vocabulary).buckets) for text in ("我忘了密码", "天气很好")]
 
@@ -122,7 +124,7 @@ def test_langchain_messages_read_like_recorded_ones() -> None:
 
 
 def test_choices_on_lines_of_their_own_are_counted() -> None:
-    dense = featurize([Document(TEXTS[1])], Vocabulary(word_hashes([Document("")])[0])).dense[0]
+    dense = featurize([Document(TEXTS[1])], HashedVocabulary(word_hashes([Document("")])[0])).dense[0]
 
     assert dense[DENSE.index("options")] == 3
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from made_traffic import made_traffic, write
 
 from langroute.cli import cli
-from langroute.errors import DataError, UnknownRouteError
+from langroute.core.errors import DataError, UnknownRouteError
 from langroute.learning.fit import calibration_error, fit_files
 from langroute.learning.prices import read_prices
 
@@ -24,7 +24,7 @@ def run(*arguments: Any) -> Any:
 
 
 def replayed(*arguments: Any) -> dict[str, Any]:
-    result = run("replay", *arguments, "--json")
+    result = run("replay", *arguments, "--format", "json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -141,6 +141,8 @@ def test_a_frontier_that_is_no_route_is_said(fitted: Path, fresh: Path, prices_f
     result = run("replay", fresh, "--policy", fitted, "--prices", prices_file, "--frontier", "huge")
 
     assert isinstance(result.exception, UnknownRouteError)
+    assert str(result.exception).startswith("Unknown route 'huge'")
+    assert set(result.exception.known) == {"small", "other", "large"}
 
 
 def test_traffic_of_other_routes_is_said(fitted: Path, tmp_path: Path, prices_file: Path) -> None:

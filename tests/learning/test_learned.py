@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from langroute import ChatRouter, Router
+from langroute.core.records import Attempt, Price, Request, RouteInfo, Selection, Step, Usage
 from langroute.estimators.store import load_policy_file
 from langroute.policies.learned import Learned, LearnedCascade, load_policy
-from langroute.records import Attempt, Price, Request, RouteInfo, Selection, Step, Usage
 from langroute.testing import ScriptedModel
 
 SUM, PROOF = (
@@ -94,10 +95,20 @@ def test_a_cascade_goes_up_where_cheap_answers_differ_on_a_hard_request(cascade:
 
 
 def test_a_cascade_does_not_accept_what_a_verifier_rejected(cascade: LearnedCascade) -> None:
-    first = cascade.select(ask(SUM), ())
-    rejected = Attempt(first, answer="", score=0.0, usage=Usage(20, 40))
+    """The very answer that it would have stopped at; and so for an empty one, which comes first."""
+    request, attempts = ask(SUM), []
+    while (selection := cascade.select(request, attempts)) is not None:
+        attempts.append(answered(selection.route, "right"))
+    rejected = replace(attempts[-1], score=0.0)
+    instead = cascade.select(request, [*attempts[:-1], rejected])
+    assert instead is not None
+    assert instead.route not in [attempt.route for attempt in attempts]
 
-    assert cascade.select(ask(SUM), [rejected]) is not None
+    first = cascade.select(request, ())
+    empty = Attempt(first, answer="", score=0.0, usage=Usage(20, 40))
+    after = cascade.select(request, [empty])
+    assert after is not None
+    assert after.route != first.route
 
 
 def test_a_cascade_stops_after_the_last_route_whatever_it_says(cascade: LearnedCascade) -> None:

@@ -1,13 +1,13 @@
-"""Weights of a label's own: the same numbers for one request and for many, kept only where they help."""
+"""Per-label weights of character pairs: equal for one request and for batches, kept only where they help."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from langroute.estimators.char_ngrams import SLOTS, Letters, pair_counts
 from langroute.estimators.documents import Document
 from langroute.estimators.features import label_hash
-from langroute.estimators.letters import SLOTS, Letters, pair_counts
 
 
 def test_pairs_are_counted_alike_alone_and_among_others() -> None:
@@ -53,7 +53,13 @@ def test_what_is_stored_is_what_was_fitted() -> None:
     again = Letters.from_arrays(letters.arrays())
 
     success = np.full(errors.shape, 0.5)
-    np.testing.assert_array_equal(again.correct(documents, success), letters.correct(documents, success))
+    corrected = letters.correct(documents, success)
+    np.testing.assert_array_equal(again.correct(documents, success), corrected)
+    assert again.owners == letters.owners == {label_hash("task=odd"): 0}
+    # What was fitted says something: half of the requests carry the label that has weights, and no other is touched.
+    odd = np.array(["task=odd" in one.labels for one in documents])
+    assert (np.abs(corrected - success)[odd] > 0.01).mean() > 0.9
+    np.testing.assert_array_equal(corrected[~odd], success[~odd])
 
 
 def test_a_label_gets_weights_where_its_letters_tell_and_not_where_they_do_not() -> None:

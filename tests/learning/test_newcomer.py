@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from made_traffic import made_traffic
 
-from langroute.errors import ConfigurationError, DataError
+from langroute.core.errors import ConfigurationError, DataError
+from langroute.core.records import Attempt, Price, Request, RouteInfo, Usage
 from langroute.estimators.documents import document_of
 from langroute.estimators.estimator import Estimator
 from langroute.estimators.store import Group, load_policy_file, save_policy
 from langroute.learning.newcomer import place_route
 from langroute.learning.traffic import Exchange, parse_exchange
 from langroute.policies.learned import Learned, LearnedCascade, load_policy
-from langroute.records import Attempt, Price, Request, RouteInfo, Usage
 
 PRICE = Price(1.0, 3.0)
 

@@ -12,7 +12,8 @@ from made_traffic import made_traffic, write
 
 from langroute import ChatRouter
 from langroute.cli import cli
-from langroute.errors import DataError
+from langroute.core.errors import DataError
+from langroute.core.records import RouteInfo
 from langroute.estimators.documents import document_of
 from langroute.estimators.store import load_policy_file
 from langroute.learning.crossfit import Settings
@@ -22,11 +23,10 @@ from langroute.learning.offpolicy import ESTIMATORS, estimate_value, replay_logg
 from langroute.learning.prices import prices_for, read_prices
 from langroute.learning.traffic import read_traffic
 from langroute.ledger import open_ledger
-from langroute.outcomes import record_outcome
 from langroute.policies.bandit import Bandit
 from langroute.policies.learned import Learned
-from langroute.records import RouteInfo
 from langroute.testing import ScriptedModel
+from langroute.tracking.outcomes import record_outcome
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -70,9 +70,11 @@ def test_a_fitted_policy_is_judged_by_logged_traffic(tmp_path: Path, prices_file
         row["outcomes"] = {name: {**row["outcomes"][name], "propensity": 0.5}}
     logged = write(tmp_path / "logged.jsonl", rows)
 
-    arguments = ["replay", str(logged), "--policy", str(policy), "--estimator", "dr", "--json"]
+    arguments = ["replay", str(logged), "--policy", str(policy), "--estimator", "dr", "--format", "json"]
     guessed = json.loads(runner.invoke(cli, arguments, catch_exceptions=False).stdout)
-    true = json.loads(runner.invoke(cli, ["replay", str(whole), "--policy", str(policy), "--json"], catch_exceptions=False).stdout)
+    true = json.loads(
+        runner.invoke(cli, ["replay", str(whole), "--policy", str(policy), "--format", "json"], catch_exceptions=False).stdout
+    )
 
     assert (guessed["requests"], guessed["left_out"], guessed["unjudged"]) == (1500, 0, [])
     for said, seen in zip(guessed["targets"], true["targets"], strict=True):
@@ -170,7 +172,7 @@ def test_a_bandit_log_goes_through_ledger_and_export_to_an_estimate(tmp_path: Pa
     said = json.loads(
         runner.invoke(
             cli,
-            ["replay", str(tmp_path / "log.jsonl"), "--policy", str(policy), "--estimator", "dr", "--json"],
+            ["replay", str(tmp_path / "log.jsonl"), "--policy", str(policy), "--estimator", "dr", "--format", "json"],
             catch_exceptions=False,
         ).stdout
     )
@@ -220,6 +222,8 @@ def test_propensities_that_are_too_low_are_said(estimator: str) -> None:
     assert value.low < 0.6 < value.high
 
 
-def test_an_estimate_of_a_policy_that_was_not_fitted_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="give the directory that `langroute fit` wrote, not default"):
-        replay_logged([tmp_path / "logged.jsonl"], "default")
+def test_an_estimate_of_what_is_no_policy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="give the directory that `langroute fit` wrote, or a name such as always:small, not nobody"
+    ):
+        replay_logged([tmp_path / "logged.jsonl"], "nobody")

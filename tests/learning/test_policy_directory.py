@@ -15,9 +15,9 @@ from made_traffic import made_traffic, write
 
 from langroute import Router
 from langroute.cli import cli
-from langroute.errors import ConfigurationError, PolicyFormatError, UnknownRouteError
+from langroute.core.errors import ConfigurationError, PolicyFormatError, UnknownRouteError
 from langroute.estimators.documents import document_of
-from langroute.estimators.store import load_policy_file, save_policy
+from langroute.estimators.store import FORMAT, load_policy_file, save_policy
 from langroute.learning.fit import fit_files
 from langroute.learning.prices import read_prices
 from langroute.policies.learned import Learned, LearnedCascade, load_policy
@@ -54,7 +54,9 @@ def test_a_directory_of_the_first_format_is_read(fitted: Path, tmp_path: Path) -
 
 
 def test_files_are_the_users_alone_and_hold_no_text(fitted: Path) -> None:
-    for path in fitted.iterdir():
+    files = sorted(fitted.iterdir())
+    assert [path.name for path in files] == ["CARD.md", "arrays.npz", "policy.json"]
+    for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert b"converges" not in path.read_bytes()
 
@@ -82,7 +84,7 @@ def test_a_directory_of_a_newer_version_is_refused(fitted: Path, tmp_path: Path)
     copy = tmp_path / "copy"
     shutil.copytree(fitted, copy)
     whole = json.loads((copy / "policy.json").read_text(encoding="utf-8"))
-    whole["format"] += 1
+    whole["format"] = FORMAT + 1
     (copy / "policy.json").write_text(json.dumps(whole), encoding="utf-8")
 
     with pytest.raises(PolicyFormatError, match="newer langroute"):

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from langroute.errors import PolicyFormatError
-from langroute.estimators.form import decides
+from langroute.core.errors import PolicyFormatError
+from langroute.core.records import Request, RouteInfo
+from langroute.estimators.policy_schema import decides
 from langroute.estimators.store import load_policy_file, save_policy
 from langroute.policies.learned import policy_from
-from langroute.records import Request, RouteInfo
 
 Edit = Callable[[dict[str, Any]], Any]
 
@@ -155,7 +155,7 @@ DESCRIPTIONS = [
     (change("groups.0.points", lambda points: points[::-1]), "one for each target, the highest first"),
     (change("groups.0.points", lambda points: [points[0], *points]), "one for each target, the highest first"),
     *((drop(f"{FIRST}.{key}"), f"groups[0].points[0].{key} is missing") for key in ("target", "tolerance", "plan", "promised")),
-    (put(f"{FIRST}.target", 2), "groups[0].points[0].target is 2"),
+    (put(f"{FIRST}.target", 3), "groups[0].points[0].target is 3"),
     (put(f"{FIRST}.target", NAN), "groups[0].points[0].target is nan"),
     (put(f"{FIRST}.target", None), "groups[0].points[0].target is None"),
     (put(f"{LAST}.tolerance", -0.1), "groups[0].points[4].tolerance is -0.1"),

@@ -14,20 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_traffic import made_traffic, write
 
+from langroute.core.records import Price, Usage, best_attempt
 from langroute.estimators.documents import Document
-from langroute.estimators.features import Vocabulary, featurize_and_hash, word_hashes
+from langroute.estimators.features import featurize_and_hash, word_hashes
 from langroute.estimators.store import load_policy_file
+from langroute.estimators.vocabulary import HashedVocabulary
 from langroute.learning import neighbours, parts
 from langroute.learning.fit import fit_files
 from langroute.learning.named import named_policy
 from langroute.learning.neighbours import Neighbours, most_alike
 from langroute.learning.parts import Rates, parts_of
-from langroute.learning.prices import costs_of, read_prices
+from langroute.learning.prices import read_prices
 from langroute.learning.replay import CURVE, attempt_of, replay, request_of
 from langroute.learning.traffic import Exchange, parse_exchange, read_traffic
 from langroute.policies.learned import LearnedGroups, policy_from
-from langroute.pricing import cost
-from langroute.records import Price, Usage, best_attempt
+from langroute.routes.price_arrays import costs
+from langroute.routes.pricing import cost
 
 
 def one_by_one(policy: Any, exchanges: list[Exchange], rates: Rates) -> tuple[float, float, int]:
@@ -157,7 +159,7 @@ def test_costs_in_a_batch_are_those_of_one_call(tokens: list[tuple[int, int]], r
     given_, written = np.array(tokens, float).T
     seconds = np.arange(len(tokens), dtype=float)
 
-    found = costs_of(price, given_, written, seconds)
+    found = costs(price, given_, written, seconds=seconds)
 
     assert found == pytest.approx([cost(price, Usage(*both), place) for place, both in enumerate(tokens)])
 
@@ -193,7 +195,7 @@ def test_neighbours_of_long_traffic_are_judged_on_a_part_that_is_spread_over_it(
 def test_one_pass_over_the_text_says_what_two_would() -> None:
     documents = [Document(f"Add {number} and two.\nA. yes\nB. né", "seen it" * (number % 2)) for number in range(50)]
     hashes, owners = word_hashes(documents)
-    vocabulary = Vocabulary(np.unique(hashes)[::2])
+    vocabulary = HashedVocabulary(np.unique(hashes)[::2])
 
     batch, found, found_owners = featurize_and_hash(documents, vocabulary)
 

@@ -1,4 +1,4 @@
-"""Policies fitted with embeddings: they count where words say little, and nobody can use others unnoticed."""
+"""Policies fitted with embeddings: embeddings count where words say little, and a mismatch of embeddings is detected."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from made_traffic import made_traffic, write
 from langroute import ChatRouter
 from langroute.cache.decisions import CachedDecisions
 from langroute.cli import cli
+from langroute.core.errors import ConfigurationError, DataError, PolicyFormatError
+from langroute.core.records import Request, RouteInfo
 from langroute.embeddings import HashedEmbeddings
-from langroute.errors import ConfigurationError, DataError, PolicyFormatError
 from langroute.estimators.documents import Document
-from langroute.estimators.sense import Reader
+from langroute.estimators.embedding_features import CachedEmbeddings
 from langroute.estimators.store import PolicyFile, load_policy_file, save_policy
 from langroute.learning.drift import Drift, SafeOnDrift
 from langroute.learning.fit import fit_files
@@ -37,8 +38,7 @@ from langroute.policies.fixed import Fixed
 from langroute.policies.learned import LearnedGroups, load_policy
 from langroute.policies.shadow import Shadow
 from langroute.policies.sticky import Sticky
-from langroute.policies.within_parent import WithinParent
-from langroute.records import Request, RouteInfo
+from langroute.policies.subagent_cap import SubagentCap
 from langroute.testing import ScriptedModel
 
 pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
@@ -145,7 +145,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "shadow": lambda policy: Shadow(policy, ScriptedModel("right"), share=0.0),
     "sticky": Sticky,
     "fallback": Fallback,
-    "within parent": WithinParent,
+    "within parent": SubagentCap,
     "cached decisions": CachedDecisions,
     "several": lambda policy: Fallback(
         Sticky(Canary(SafeOnDrift(policy, Drift(PolicyFile(())), safe="large"), Fixed("large"), share=0.0))
@@ -301,7 +301,7 @@ def test_what_is_no_vector_is_said(vectors: Any) -> None:
             return vectors
 
     with pytest.raises(DataError, match="The embeddings returned"):
-        Reader(Broken()).read(["one", "two"])
+        CachedEmbeddings(Broken()).read(["one", "two"])
 
 
 def test_the_weights_must_go_with_the_rest(sensible: Path, tmp_path: Path) -> None:

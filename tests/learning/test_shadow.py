@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
+from waiting import wait_until
 
-from langroute import ChatRouter
-from langroute.errors import ConfigurationError
+from langroute import ChatRouter, Route, task
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Request, Selection, Step
+from langroute.ledger import open_ledger
+from langroute.ledger.export import export_traffic
+from langroute.ledger.memory import MemoryLedger
 from langroute.policies import Fixed
 from langroute.policies.shadow import Shadow
-from langroute.records import Attempt, Request, Selection, Step
+from langroute.reports import Window, build_report
 from langroute.testing import ScriptedModel
 
 
@@ -29,23 +34,24 @@ def ask(shadow: Shadow, answer: Any, kind: str | None = None) -> None:
 
 
 def test_the_caller_waits_for_nothing_and_counts_one_run() -> None:
-    release, runs = threading.Event(), []
+    release, runs, waited = threading.Event(), [], []
 
     class Count(BaseCallbackHandler):
         def on_chat_model_start(self, *_: Any, **__: Any) -> None:
             runs.append(1)
 
-    slow = ScriptedModel(lambda _: release.wait(10) and "42")
+    slow = ScriptedModel(lambda _: waited.append(release.wait(60)) or "42")
     shadow = Shadow(Fixed("large"), slow, share=1.0)
     model = ChatRouter({"large": ScriptedModel("42")}, policy=shadow)
-    begun = time.perf_counter()
-    message = model.invoke("6 * 7?", config={"callbacks": [Count()]})
-    took = time.perf_counter() - begun
-    release.set()
-    shadow.close()
+    try:
+        message = model.invoke("6 * 7?", config={"callbacks": [Count()]})
+        # The caller has its answer, and the shadow has none yet.
+        assert (message.content, waited) == ("42", [])
+    finally:
+        release.set()
+        shadow.close()
 
-    assert message.content == "42"
-    assert took < 5
+    assert waited == [True]
     assert runs == [1]
     assert [attempt["route"] for attempt in message.response_metadata["langroute"]["attempts"]] == ["large"]
     assert shadow.verdict().compared == 1
@@ -54,8 +60,7 @@ def test_the_caller_waits_for_nothing_and_counts_one_run() -> None:
 def test_tool_calls_are_compared_by_what_they_do() -> None:
     shadow = Shadow(Fixed("large"), ScriptedModel(call("Rome"), call("Oslo")), share=1.0)
     ask(shadow, AIMessage("Sure.", tool_calls=[{"name": "go", "args": {"fast": True, "place": "Rome"}, "id": "other"}]))
-    while shadow.verdict().compared < 1:
-        time.sleep(0.01)
+    wait_until(lambda: shadow.verdict().compared == 1)
     ask(shadow, call("Rome"))
     shadow.close()
 
@@ -120,3 +125,52 @@ def test_rejected_answers_are_not_what_is_compared_with() -> None:
 def test_mistakes_are_said() -> None:
     with pytest.raises(ConfigurationError):
         Shadow(Fixed("large"), ScriptedModel("x"), share=2)
+
+
+def shadowed(ledger: Any, model: Any, **more: Any) -> Shadow:
+    """Three tasks of a team are answered by `large`, and shadowed."""
+    shadow = Shadow(Fixed("large"), model, share=1.0, price={"input": 1000, "output": 1000}, max_waiting=9, **more)
+    router = ChatRouter({"large": Route(ScriptedModel("Paris."), price={"input": 10, "output": 10})}, policy=shadow, ledger=ledger)
+    for number in range(3):
+        with task(f"t{number}", team="care"):
+            router.invoke("Capital of France?")
+    shadow.close()
+    return shadow
+
+
+@pytest.mark.parametrize("level", ["metadata", "full"])
+def test_what_a_shadow_answered_is_in_the_export_beside_the_route_in_use(tmp_path: Path, level: str) -> None:
+    with open_ledger(tmp_path / "ledger.db", level=level) as ledger:
+        shadow = shadowed(
+            ledger, ScriptedModel("Rome."), judge=lambda _, attempt: attempt.answer.content == "Paris.", route="small"
+        )
+        lines = list(export_traffic(ledger))
+        spent = build_report(ledger, Window.since("all")).total.spend.usd
+
+        assert [sorted(line["outcomes"]) for line in lines] == [["large", "small"]] * 3
+        assert {(line["outcomes"]["large"]["score"], line["outcomes"]["small"]["score"]) for line in lines} == {(1.0, 0.0)}
+        assert [line["outcomes"]["small"].get("output") for line in lines] == [None if level == "metadata" else "Rome."] * 3
+        assert all("propensity" not in line["outcomes"]["small"] for line in lines)
+        routed = sum(line["outcomes"]["large"]["cost_usd"] for line in lines)
+        assert spent == pytest.approx(routed + shadow.verdict().cost_usd)
+        assert ledger.task("t0").by_route["small"].calls == 1
+        assert ledger.task("t0").success is None, "a shadow's judge decides nothing"
+
+
+def test_a_teams_bill_has_what_was_spent_on_shadows(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        shadow = shadowed(ledger, ScriptedModel("Paris."))
+        report = build_report(ledger, Window.since("all"), by="team")
+
+        (line,) = [one for one in report.lines if "care" in str(one)]
+        assert line.spend.usd >= shadow.verdict().cost_usd > 0
+
+
+@pytest.mark.parametrize("error, cost", [(ValueError("no"), None), (TimeoutError("slow"), None)])
+def test_a_shadow_that_fails_is_recorded_as_a_failure(error: Exception, cost: float | None) -> None:
+    ledger = MemoryLedger()
+    shadowed(ledger, ScriptedModel(error))
+
+    totals = ledger.task("t0")
+    assert (totals.errors, totals.by_route["shadow"].errors) == (1, 1)
+    assert totals.success is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from made_traffic import made_traffic, write
 
-from langroute.errors import DataError, MissingExtraError
+from langroute.core.errors import DataError, MissingExtraError
 from langroute.learning import traffic
 from langroute.learning.traffic import read_traffic
 
@@ -193,3 +193,26 @@ def test_a_gzip_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         list(read_traffic([tmp_path / "none.jsonl"]))
+
+
+@pytest.mark.parametrize("reader", ["quick", "standard"])
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models write it, JSON can say it, and no file that is written from it could."""
+    if reader == "standard":
+        monkeypatch.setattr(traffic, "quick_loads", json.loads)
+    half = "half \ud83d"
+    row = broken(task=half, source=half, step={"kind": half, "node": half, "team": half})
+    row["messages"] = [{"role": "user", "content": f"{half} and a whole \U0001f4a5"}, {"role": "assistant", "content": [half]}]
+    row["tools"] = [{"name": half, "parameters": {half: [half]}}]
+    (read,) = read_traffic([write(tmp_path / "t.jsonl", [row])])
+    assert (read.task, read.source, read.labels) == ("half ?", "half ?", ("task=half ?", "kind=half ?", "node=half ?"))
+    assert [message["content"] for message in read.messages] == ["half ? and a whole \U0001f4a5", ["half ?"]]
+    assert read.tools[0] == {"name": "half ?", "parameters": {"half ?": ["half ?"]}}
+
+
+def test_a_line_that_is_nested_too_deeply_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the standard reader, too, which raises another error for it."""
+    monkeypatch.setattr(traffic, "quick_loads", json.loads)
+    (tmp_path / "t.jsonl").write_text('{"id": ' + "[" * 100_000)
+    with pytest.raises(DataError, match="nested too deeply"):
+        list(read_traffic([tmp_path / "t.jsonl"]))

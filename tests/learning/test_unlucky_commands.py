@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from made_traffic import PRICES, made_traffic, write
 
 from langroute.cli import cli
-from langroute.errors import LangrouteError
+from langroute.core.errors import LangrouteError
 from langroute.estimators.store import load_policy_file
 
 pytest.importorskip("sklearn", reason="fitting needs the extra `learn`")
@@ -136,7 +136,7 @@ def test_where_every_answer_is_right_no_more_is_paid_than_for_the_cheapest_route
     write(here / "train.jsonl", altered(every_outcome(score=1)))
     assert CliRunner().invoke(cli, ["fit", "train.jsonl", "-o", "policy", "--prices", "prices.toml"]).exit_code == 0
 
-    result = CliRunner().invoke(cli, ["replay", "train.jsonl", "--policy", "policy", "--prices", "prices.toml", "--json"])
+    result = CliRunner().invoke(cli, ["replay", "train.jsonl", "--policy", "policy", "--prices", "prices.toml", "--format", "json"])
 
     replayed = json.loads(result.stdout)
     assert replayed["frontier"]["route"] == "small"
@@ -171,7 +171,7 @@ def test_a_replay_of_what_a_policy_was_fitted_on_says_so(here: Path) -> None:
     assert CliRunner().invoke(cli, ["fit", "traffic.jsonl", "-o", "policy", *common]).exit_code == 0
 
     known, fresh = (
-        CliRunner().invoke(cli, ["replay", file, "--policy", "policy", *common, "--json"])
+        CliRunner().invoke(cli, ["replay", file, "--policy", "policy", *common, "--format", "json"])
         for file in ("traffic.jsonl", "fresh.jsonl")
     )
 
@@ -189,9 +189,9 @@ def test_a_replay_of_what_a_policy_was_fitted_on_says_so(here: Path) -> None:
         (["--seed", "-1"], "-1 is not in the range"),
         (["--seed", str(1 << 32)], "is not in the range"),
         (["--seed", "x"], "not a valid integer"),
-        (["--targets", "1.5"], "above 0 and at most 1"),
-        (["--targets", "nan"], "above 0 and at most 1"),
-        (["--targets", ","], "above 0 and at most 1"),
+        (["--targets", "2.5"], "above 0 and at most 2"),
+        (["--targets", "nan"], "above 0 and at most 2"),
+        (["--targets", ","], "above 0 and at most 2"),
         (["--targets", "high"], "give numbers with commas between them"),
         (["--routes", ","], "give names with commas between them"),
         (["--routes", "small,small"], "Name two routes or more to choose between, not small, small."),
@@ -254,7 +254,7 @@ def test_prices_with_a_byte_order_mark_are_read(here: Path) -> None:
 # Policies by name ------------------------------------------------------------------------------------------------------
 
 POLICIES = """
-from langroute.records import Selection
+from langroute.core.records import Selection
 
 class Good:
     def select(self, request, attempts):
@@ -330,7 +330,9 @@ def test_a_policy_of_ones_own_is_found_beside_the_traffic(here: Path) -> None:
     (here / "own.py").write_text(POLICIES, encoding="utf-8")
     sys.modules.pop("own", None)
 
-    result = CliRunner().invoke(cli, ["replay", "traffic.jsonl", "--policy", "own:Good", "--prices", "prices.toml", "--json"])
+    result = CliRunner().invoke(
+        cli, ["replay", "traffic.jsonl", "--policy", "own:Good", "--prices", "prices.toml", "--format", "json"]
+    )
 
     assert json.loads(result.stdout)["targets"][0]["shares"] == {"small": 1.0}
 
@@ -427,3 +429,23 @@ def test_an_error_is_one_line_and_exit_code_2(here: Path) -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "langroute: policy/policy.json: made_with is missing.\n"
+
+
+@pytest.mark.parametrize("where", ["task", "text", "step"])
+def test_half_a_surrogate_pair_stops_no_command(where: str, here: Path) -> None:
+    rows = made_traffic(150, routes=("small", "large"))
+    half = "half \ud83d"
+    for row in rows[::3]:
+        changed = {"task": {"task": half}, "step": {"step": {"kind": half, "node": half, "team": half}}, "text": {}}[where]
+        row.update(changed)
+        if where == "text":
+            row["messages"][0]["content"] += half
+    write(here / "half.jsonl", rows)
+    for arguments in (
+        ["fit", "half.jsonl", "-o", "policy", "--prices", "prices.toml"],
+        ["replay", "half.jsonl", "--policy", "policy", "--prices", "prices.toml", "--format", "json"],
+        ["analyze", "half.jsonl", "--prices", "prices.toml"],
+    ):
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.output
+        result.output.encode()

@@ -1,4 +1,4 @@
-"""Does a ledger come back as traffic that can be learned from?"""
+"""An exported ledger is valid traffic for fitting."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from langchain_core.messages import ChatMessage
 
 from langroute import ChatRouter
 from langroute.cli.ledger import export
-from langroute.context import task
-from langroute.errors import InputError
+from langroute.core.errors import InputError
+from langroute.core.task_context import task
 from langroute.learning.traffic import read_traffic
 from langroute.ledger import open_ledger
 from langroute.ledger.export import export_traffic
 from langroute.ledger.schema import details
-from langroute.outcomes import record_outcome
 from langroute.policies.cascade import Cascade
 from langroute.testing import ScriptedModel
+from langroute.tracking.outcomes import record_outcome
 
 
 def fill(path: Path, level: str) -> None:
@@ -98,7 +98,7 @@ def test_without_text_it_is_traffic_without_words(level: str, tmp_path: Path) ->
 
 
 def test_a_long_ledger_is_exported_page_by_page(tmp_path: Path) -> None:
-    from langroute.records import Attempt, Decision, Selection, Step, Usage
+    from langroute.core.records import Attempt, Decision, Selection, Step, Usage
 
     with open_ledger(tmp_path / "l.db") as ledger:
         for number in range(2500):

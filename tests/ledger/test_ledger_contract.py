@@ -1,4 +1,4 @@
-"""Does every ledger keep the same promises?"""
+"""Contract tests of all ledgers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from langroute import ChatRouter
+from langroute.core.protocols import Ledger
 from langroute.ledger import open_ledger
+from langroute.ledger.facts import TaskLedger
 from langroute.ledger.memory import MemoryLedger
-from langroute.protocols import Ledger
-from langroute.testing import LedgerContract
+from langroute.testing import LedgerContract, ScriptedModel
 
 
 class TestMemory(LedgerContract):
@@ -36,6 +38,33 @@ class TestPostgres(LedgerContract):
 
 
 def test_they_are_ledgers(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as ledger:
-        assert isinstance(ledger, Ledger)
-    assert isinstance(MemoryLedger(), Ledger)
+    """By both protocols, and to a router, which asks no more of one than they say."""
+    with open_ledger(tmp_path / "ledger.db") as sqlite:
+        for ledger in (MemoryLedger(), sqlite):
+            assert isinstance(ledger, Ledger)
+            assert isinstance(ledger, TaskLedger)
+            model = ChatRouter({"small": ScriptedModel("ok")}, ledger=ledger)
+            decision_id = model.invoke("Hello?").response_metadata["langroute"]["decision_id"]
+            ledger.flush()
+            assert (ledger.get(decision_id).route, ledger.knows(decision_id)) == ("small", True)
+    assert not isinstance([], Ledger)
+    assert not isinstance(Forgetful(), TaskLedger)
+
+
+class Forgetful:
+    """Keeps decisions, and knows nothing of tasks."""
+
+    def record(self, decision: Any) -> None: ...
+
+    def record_outcome(self, outcome: Any) -> None: ...
+
+    def get(self, decision_id: str) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_ledger_without_tasks_is_a_ledger() -> None:
+    assert isinstance(Forgetful(), Ledger)
+    assert ChatRouter({"small": ScriptedModel("ok")}, ledger=Forgetful()).invoke("Hello?").text == "ok"

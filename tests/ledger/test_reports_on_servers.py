@@ -1,4 +1,4 @@
-"""Do reports read a real PostgreSQL as they read SQLite?"""
+"""Reports on a real PostgreSQL equal those on SQLite."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, inspect
 
 from langroute.cli.report import report
-from langroute.context import task
-from langroute.errors import LedgerError
+from langroute.core.errors import LedgerError
+from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
-from langroute.records import Attempt, Decision, Outcome, Selection, Step, Usage
 from langroute.reports.alerts import BudgetBurn, ModelChanged, PriceUnknown, SuccessDrop, check
 from langroute.reports.build import build_report
 from langroute.reports.chargeback import to_focus
@@ -68,10 +68,8 @@ def fill(ledger: Any) -> None:
 @pytest.mark.server
 def test_reports_are_the_same_on_postgresql_and_sqlite(postgres: str, tmp_path: Any) -> None:
     """Every breakdown from sums and raw rows, the page, chargeback, alerts, reviews and timelines."""
-    with open_ledger(postgres) as there, open_ledger(tmp_path / "ledger.db") as here:
-        # Users are hashed with each ledger's own key: one key, so that they compare.
-        here.privacy = there.privacy
-        here._writer.privacy = there.privacy
+    # Users are hashed with each ledger's own key: one key, so that they compare.
+    with open_ledger(postgres, hash_key=b"one") as there, open_ledger(tmp_path / "ledger.db", hash_key=b"one") as here:
         for ledger in (there, here):
             fill(ledger)
         for raw in (False, True):
@@ -109,7 +107,7 @@ def test_a_report_makes_no_ledger_in_a_database_without_one(postgres: str) -> No
 def test_a_server_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops what comes is no refusal; a program must not wait for minutes to find that out."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
-    monkeypatch.setattr("langroute.ledger.reaching.CONNECT_TIMEOUT_S", 2)
+    monkeypatch.setattr("langroute.ledger.connection.CONNECT_TIMEOUT_S", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         begun = time.monotonic()

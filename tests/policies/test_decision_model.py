@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import Field
 
 from langroute import ChatRouter, Route
-from langroute.errors import ConfigurationError, DegradedWarning, UnknownRouteError
+from langroute.core.errors import ConfigurationError, DegradedWarning, UnknownRouteError
 from langroute.policies import Fallback, Sticky
 from langroute.policies.decision_model import DecisionModel
 from langroute.testing import ScriptedModel
@@ -126,13 +126,16 @@ def test_it_sees_the_latest_messages_and_is_asked_once_a_step() -> None:
 def test_it_works_inside_other_policies() -> None:
     model = classifier()
     routes = {name: Route(ScriptedModel(f"{name} answer"), price=PRICE) for name in ROUTES}
-    routes["cheap"] = Route(ScriptedModel(ConnectionError("down")), price=PRICE)
     sticky = ChatRouter(routes, policy=Fallback(Sticky(DecisionModel(model, ROUTES), per="thread"), retries=0))
 
     answers = [sticky.invoke("Hi.", {"configurable": {"thread_id": "t1"}}).content for _ in range(2)]
 
-    assert answers == ["balanced answer"] * 2
+    assert answers == ["cheap answer"] * 2
     assert len(model.asked) == 1
+
+    routes["cheap"] = Route(ScriptedModel(ConnectionError("down")), price=PRICE)
+    failing = ChatRouter(routes, policy=Fallback(DecisionModel(model, ROUTES), retries=0))
+    assert failing.invoke("Hi.").content == "balanced answer"
 
 
 def test_tiers_and_names_both_do() -> None:

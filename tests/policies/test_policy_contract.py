@@ -11,9 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 
-from langroute.policies import CacheAware, Careful, Cascade, Escalate, Fallback, Fixed, OneVoice, PlanExecute, Sticky, WithinParent
+from langroute.core.records import KINDS, TIERS, Attempt, Decision, Price, Request, RouteInfo, Signals, Step
+from langroute.policies import (
+    Autopilot,
+    CacheAware,
+    Cascade,
+    ConfidenceFloor,
+    Escalate,
+    Fallback,
+    Fixed,
+    LossPerDollar,
+    PinThread,
+    PlanExecute,
+    Sticky,
+    SubagentCap,
+)
 from langroute.policies.default import default_policy
-from langroute.records import KINDS, TIERS, Attempt, Decision, Price, Request, RouteInfo, Signals, Step
 
 POLICIES: dict[str, Callable[[], Any]] = {
     "Fixed": lambda: Fixed("cheap"),
@@ -22,15 +35,17 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "Fallback": lambda: Fallback(Fixed("balanced")),
     "CacheAware": lambda: CacheAware(PlanExecute()),
     "Escalate": lambda: Escalate(),
-    "Escalate, checked": lambda: Escalate(checked=True),
+    "Escalate, checked": lambda: Escalate(verify=True),
     "Escalate.for_coding_agents": Escalate.for_coding_agents,
     "Escalate.for_support_agents": Escalate.for_support_agents,
     "PlanExecute": lambda: PlanExecute(review_every=3),
     "PlanExecute.for_coding_agents": PlanExecute.for_coding_agents,
     "PlanExecute.for_support_agents": PlanExecute.for_support_agents,
-    "WithinParent": lambda: WithinParent(PlanExecute()),
-    "Careful": lambda: Careful(Fixed("cheap")),
-    "OneVoice": lambda: OneVoice(PlanExecute()),
+    "SubagentCap": lambda: SubagentCap(PlanExecute()),
+    "ConfidenceFloor": lambda: ConfidenceFloor(Fixed("cheap")),
+    "LossPerDollar": lambda: LossPerDollar(Fixed("frontier"), tolerance=0.5),
+    "Autopilot": lambda: Autopilot(["cheap", ["balanced", "frontier"]], baseline="frontier", value_usd=1.0),
+    "PinThread": lambda: PinThread(PlanExecute()),
     "default": lambda: default_policy([RouteInfo(tier, tier, rank) for rank, tier in enumerate(TIERS)]),
 }
 ROUTES = tuple(
@@ -81,7 +96,7 @@ def test_a_policy_selects_eligible_routes_only_and_comes_to_an_end(name: str, tr
                 Attempt(
                     selection,
                     answer=None if failed else "x",
-                    score=0.1 if selection.tentative and fate == "weak" else 1.0 if selection.tentative else None,
+                    score=0.1 if selection.provisional and fate == "weak" else 1.0 if selection.provisional else None,
                     error=ConnectionError("down") if failed else None,
                     error_type="ConnectionError" if failed else None,
                 )

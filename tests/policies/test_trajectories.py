@@ -13,10 +13,10 @@ from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 
 from langroute import ChatRouter, Route, RouterMiddleware
-from langroute.errors import ConfigurationError
-from langroute.policies import CacheAware, Careful, Escalate, Fixed, OneVoice, PlanExecute, Sticky, WithinParent
-from langroute.policies.escalate import Trigger, long_turn, no_progress
-from langroute.records import Attempt, Decision, Outcome, Request, RouteInfo, Selection, Signals, Step
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Decision, Failure, Outcome, Request, RouteInfo, Selection, Signals, Step
+from langroute.policies import CacheAware, ConfidenceFloor, Escalate, Fixed, PinThread, PlanExecute, Sticky, SubagentCap
+from langroute.policies.escalate import Trigger, long_turn, loops, no_progress, tool_errors
 from langroute.testing import ScriptedModel
 
 ROUTES = (RouteInfo("small", "cheap", 0), RouteInfo("middle", "balanced", 1), RouteInfo("large", "frontier", 2))
@@ -34,7 +34,7 @@ class Talk:
         request = Request([HumanMessage("Go on.")], step, self.routes, "large")
         attempts: list[Attempt] = []
         while selection := self.policy.select(request, attempts):
-            attempts.append(Attempt(selection, answer="x", score=score if selection.tentative else None))
+            attempts.append(Attempt(selection, answer="x", score=score if selection.provisional else None))
         self.reason = attempts[-1].selection.reason
         if hasattr(self.policy, "on_decision"):
             self.policy.on_decision(Decision("d", step, attempts[-1].route, tuple(attempts)))
@@ -66,13 +66,15 @@ def test_trouble_moves_it_up_and_the_latch_keeps_it_there(sign: dict[str, int]) 
 
 def test_the_stronger_route_gets_its_steps_before_the_next_move() -> None:
     """The signs of the old trouble are still in the history."""
-    talk = Talk(Escalate(settle=3))
+    talk = Talk(Escalate(min_steps_between=3))
 
     assert [talk.step(errors_in_row=2) for _ in range(6)] == ["middle", "middle", "middle", "large", "large", "large"]
+    talk = Talk(Escalate())
+    assert [talk.step(errors_in_row=2) for _ in range(4)] == ["middle", "middle", "large", "large"]
 
 
 def test_it_comes_down_at_a_boundary_one_rung_at_a_time_and_only_when_calm() -> None:
-    talk = Talk(Escalate(settle=0))
+    talk = Talk(Escalate(min_steps_between=0))
     talk.step(errors_in_row=2)
     assert talk.step(errors_in_row=3) == "large"
     talk.user()
@@ -84,7 +86,7 @@ def test_it_comes_down_at_a_boundary_one_rung_at_a_time_and_only_when_calm() -> 
 
 
 def test_a_rejected_answer_goes_up_at_once_and_the_thread_stays_there() -> None:
-    talk = Talk(Escalate(["small", "large"], checked=True))
+    talk = Talk(Escalate(["small", "large"], verify=True))
     assert talk.step(score=0.9) == "small"
     assert talk.step(score=0.1) == "large"
 
@@ -126,7 +128,7 @@ def test_threads_and_agents_climb_on_their_own() -> None:
 
 
 def test_a_boundary_may_be_the_task() -> None:
-    policy = Escalate(until="task")
+    policy = Escalate(reset_at="task")
     for task_id, trouble, expected in (("k1", 2, "middle"), ("k1", 0, "middle"), ("k2", 0, "small")):
         step = Step("act", thread="t", task=task_id, signals=Signals(turn=trouble, errors_in_row=trouble))
         request = Request("Go on.", step, ROUTES)
@@ -146,7 +148,232 @@ def test_a_move_up_is_firm_so_that_a_warm_cache_does_not_hold_it_back() -> None:
     assert talk.step(repeats=2) == "middle"
 
 
-@pytest.mark.parametrize("wrong", [{"rungs": "small"}, {"rungs": []}, {"until": "tomorrow"}, {"settle": -1}, {"threshold": 2}])
+def test_answers_are_checked_only_where_that_is_asked_for_and_something_stands_above() -> None:
+    """A provisional answer is held back; the highest rung's is the last word."""
+    for policy, checked in ((Escalate(), [False] * 3), (Escalate(verify=True), [True, True, False])):
+        talk, found = Talk(policy), []
+        for trouble in (0, 2, 2):
+            step = Step("act", thread="t", signals=Signals(turn=1, errors_in_row=trouble))
+            selection = policy.select(Request("Go on.", step, ROUTES), [])
+            found.append(selection.provisional)
+            for _ in range(2):
+                talk.step(errors_in_row=trouble)
+        assert found == checked
+
+
+def test_a_rung_whose_stronger_rungs_are_the_same_route_is_the_last_one() -> None:
+    """Two tiers, one route: there is nothing to go on to."""
+    selection = Escalate(["balanced", "frontier"], verify=True).select(Request("Hi.", Step("act", thread="t"), ROUTES[:1]), [])
+
+    assert (selection.route, selection.provisional) == ("small", False)
+
+
+def escalated(score: float | None = None, *, threshold: float = 0.5, **facts: Any) -> Selection | None:
+    """What follows the first attempt of a thread whose answers are checked."""
+    policy = Escalate(verify=True, threshold=threshold)
+    request = Request("Go on.", Step("act", thread="t"), ROUTES)
+    first = policy.select(request, [])
+    return policy.select(request, [Attempt(first, answer=None if facts else "x", score=score, **facts)])
+
+
+def test_an_answer_is_good_enough_at_the_threshold() -> None:
+    assert escalated(0.7, threshold=0.7) is None
+    assert escalated(None) is None
+    assert escalated(0.69, threshold=0.7) == Selection(
+        "middle", "up to middle: small scored 0.69", provisional=True, override_wrappers=True
+    )
+
+
+class Refused(Exception):
+    status_code = 400
+
+
+def test_a_checked_call_that_fails_goes_up_where_another_route_may_help() -> None:
+    """By what the failure says, and by the error where nobody said anything."""
+    lost = {"error": ConnectionError(), "error_type": "ConnectionError"}
+    expected = Selection("middle", "up to middle: small failed: ConnectionError", provisional=True, override_wrappers=True)
+
+    assert escalated(**lost) == expected
+    assert escalated(**lost, failure=Failure("connection")) == expected
+    assert escalated(**lost, failure=Failure("bad_request", retry_elsewhere=False)) is None
+    assert escalated(error=Refused(), error_type="Refused") is None
+    assert escalated(error_type="Lost") == Selection(
+        "middle", "up to middle: small failed: Lost", provisional=True, override_wrappers=True
+    )
+
+
+def test_an_unchecked_answer_or_failure_is_not_its_business() -> None:
+    policy, request = Escalate(), Request("Go on.", Step("act", thread="t"), ROUTES)
+    first = policy.select(request, [])
+
+    assert policy.select(request, [Attempt(first, answer="x", score=0.1)]) is None
+    assert policy.select(request, [Attempt(first, error=ConnectionError(), error_type="ConnectionError")]) is None
+
+
+def test_no_rung_is_tried_twice_in_a_step() -> None:
+    """Each rejected answer goes one up; above the highest there is nothing."""
+    policy, request, attempts = Escalate(verify=True), Request("Go on.", Step("act", thread="t"), ROUTES), []
+    while (selection := policy.select(request, attempts)) is not None:
+        attempts.append(Attempt(selection, answer="x", score=0.1))
+
+    assert [(attempt.route, attempt.selection.provisional) for attempt in attempts] == [
+        ("small", True),
+        ("middle", True),
+        ("large", False),
+    ]
+
+
+def test_a_rung_that_cannot_take_the_step_leaves_it_to_the_default_route() -> None:
+    policy = Escalate(["small", "large"])
+    selection = policy.select(Request("Go on.", Step("act", thread="t"), ROUTES[1:], default="middle"), [])
+
+    assert selection == Selection("middle", "small cannot take this step; starts cheap")
+    assert policy.select(Request("Go on.", Step("act", thread="t"), ROUTES[1:]), []).route == "small"
+
+
+def test_two_rejected_answers_move_a_thread_up_two_rungs_and_no_further_than_the_top() -> None:
+    for rejected, route in ((1, "middle"), (2, "large"), (3, "large")):
+        policy, step = Escalate(verify=True), Step("act", thread="t", signals=Signals(turn=1))
+        attempts = tuple(Attempt(Selection("small"), answer="x", score=0.1) for _ in range(rejected))
+        policy.on_decision(Decision("d", step, "large", (*attempts, Attempt(Selection("large"), answer="x"))))
+
+        assert policy.select(Request("Go on.", step, ROUTES), []).route == route
+
+
+def test_an_answer_at_the_threshold_and_a_failed_call_were_not_rejected() -> None:
+    policy, step = Escalate(verify=True), Step("act", thread="t", signals=Signals(turn=1))
+    kept = Attempt(Selection("small"), answer="x", score=0.5)
+    lost = Attempt(Selection("small"), score=0.0, error_type="ConnectionError")
+    policy.on_decision(Decision("d", step, "small", (lost, Attempt(Selection("small"), answer="x"), kept)))
+
+    assert policy.select(Request("Go on.", step, ROUTES), []).route == "small"
+
+
+def test_what_moved_a_thread_up_is_said_as_long_as_it_stays_and_after() -> None:
+    talk = Talk(Escalate())
+    reasons = []
+    for trouble in (0, 2, 0):
+        talk.step(errors_in_row=trouble)
+        reasons.append(talk.reason)
+    talk.user()
+    talk.step()
+    reasons.append(talk.reason)
+
+    assert reasons == [
+        "starts cheap",
+        "up to middle: tool calls fail",
+        "stays with middle: tool calls fail",
+        "calm again after: tool calls fail",
+    ]
+
+
+def test_a_move_up_is_firm_and_a_start_is_not() -> None:
+    """Who wraps it may trade the lowest rung for a warm route."""
+    policy = Escalate()
+    start, up = (Step("act", thread="t", signals=Signals(errors_in_row=errors)) for errors in (0, 2))
+
+    assert policy.select(Request("Go on.", start, ROUTES), []).override_wrappers is False
+    assert policy.select(Request("Go on.", up, ROUTES), []).override_wrappers is True
+
+
+def test_trouble_while_the_stronger_route_settles_keeps_it_over_the_boundary() -> None:
+    """Its last step was not calm."""
+    talk = Talk(Escalate(min_steps_between=5))
+    assert [talk.step(errors_in_row=2) for _ in range(2)] == ["middle", "middle"]
+    talk.user()
+
+    assert talk.step() == "middle"
+
+
+def test_after_a_rejected_answer_the_stronger_route_has_its_steps_too() -> None:
+    """The step that it was rejected in is the first of two."""
+    policy = Escalate(verify=True)
+    weak, kept = Attempt(Selection("small"), answer="x", score=0.1), Attempt(Selection("middle"), answer="x", score=0.9)
+    step = Step("act", thread="t", signals=Signals(turn=1))
+    policy.on_decision(Decision("d", step, "middle", (weak, kept)))
+    stuck, found = Step("act", thread="t", signals=Signals(turn=1, errors_in_row=2)), []
+    for _ in range(2):
+        found.append(policy.select(Request("Go on.", stuck, ROUTES), []).route)
+        policy.on_decision(Decision("d", stuck, found[-1], (Attempt(Selection(found[-1]), answer="x", score=0.9),)))
+
+    assert found == ["middle", "large"]
+
+
+def test_where_it_is_stuck_on_the_top_it_stays_there() -> None:
+    talk = Talk(Escalate(["small", "large"], min_steps_between=0))
+
+    assert [talk.step(errors_in_row=2) for _ in range(4)] == ["large"] * 4
+
+
+def test_trouble_in_a_new_turn_moves_a_thread_up_from_where_the_boundary_put_it() -> None:
+    talk = Talk(Escalate(min_steps_between=0))
+    talk.step(errors_in_row=2)
+    assert talk.step(errors_in_row=2) == "large"
+    assert talk.step() == "large"
+    talk.user()
+
+    # Down one rung for the boundary; not up again before the stronger route had its steps.
+    assert talk.step(errors_in_row=2) == "large"
+
+
+def test_without_a_thread_a_task_is_followed_and_without_either_nothing() -> None:
+    policy = Escalate()
+    for names, route in (({"task": "k"}, "middle"), ({}, "small")):
+        step = Step("act", **names, signals=Signals(turn=1, errors_in_row=2))
+        policy.on_decision(Decision("d", step, "middle", ()))
+        calm = Step("act", **names, signals=Signals(turn=1))
+        assert policy.select(Request("Go on.", calm, ROUTES), []).route == route
+
+
+def test_a_sub_agents_depth_has_a_climb_of_its_own() -> None:
+    policy = Escalate()
+    policy.on_decision(Decision("d", Step("act", thread="t", signals=Signals(turn=1, errors_in_row=2)), "middle", ()))
+    inner = Step("act", thread="t", signals=Signals(turn=1, depth=1))
+
+    assert policy.select(Request("Go on.", inner, ROUTES), []).route == "small"
+
+
+def test_an_outcome_ends_its_own_task_and_no_other() -> None:
+    policy = Escalate(reset_at="task")
+    for task in ("k1", "k2"):
+        policy.on_decision(Decision("d", Step("act", task=task, signals=Signals(errors_in_row=2)), "middle", ()))
+    policy.on_outcome(Outcome(decision_id="k2"))
+    policy.on_outcome(Outcome(task_id="k1"))
+
+    routes = [policy.select(Request("Go on.", Step("act", task=task), ROUTES), []).route for task in ("k1", "k2")]
+    assert routes == ["small", "middle"]
+
+
+def test_a_ladder_of_routes_names_them() -> None:
+    """Tiers are no routes."""
+    assert list(Escalate(["small", "frontier", "large"]).routes_named()) == ["small", "large"]
+
+
+def test_signs_of_trouble_by_their_numbers() -> None:
+    """Each from its number on, not before."""
+    signs = {
+        tool_errors(): "errors_in_row",
+        loops(): "repeats",
+        no_progress(2): "turn_steps",
+        long_turn(2): "turn_steps",
+    }
+    for trigger, name in signs.items():
+        assert [trigger.when(Step(signals=Signals(**{name: number}))) for number in (1, 2, 3)] == [False, True, True]
+    assert [long_turn().when(Step(signals=Signals(turn_steps=number))) for number in (5, 6)] == [False, True]
+    assert [no_progress().when(Step(signals=Signals(turn_steps=number))) for number in (11, 12)] == [False, True]
+    assert [no_progress(2).when(Step(signals=Signals(turn_steps=9, steps_since_edit=n))) for n in (0, 1, 2)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "right", [{"min_steps_between": 0}, {"threshold": 0}, {"threshold": 1}, {"reset_at": "task"}, {"tiers": ["small"]}]
+)
+def test_the_ends_of_what_is_allowed_are_allowed(right: dict[str, Any]) -> None:
+    assert Escalate(**right).select(Request("Go on.", Step("act"), ROUTES), []).route == "small"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tiers": "small"}, {"tiers": []}, {"reset_at": "tomorrow"}, {"min_steps_between": -1}, {"threshold": 2}]
+)
 def test_a_wrong_ladder_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Escalate(**wrong)
@@ -188,7 +415,7 @@ def test_the_same_history_makes_the_same_plan() -> None:
 
 
 def test_a_sub_agent_is_no_dearer_than_what_its_parent_used_in_this_turn() -> None:
-    policy = WithinParent(PlanExecute("large", "small", plan_first=False))
+    policy = SubagentCap(PlanExecute("large", "small", plan_first=False))
     talk = Talk(policy)
     talk.step("act")
     sub = Talk(policy)
@@ -203,7 +430,7 @@ def test_a_sub_agent_is_no_dearer_than_what_its_parent_used_in_this_turn() -> No
 
 
 def test_a_sub_agent_whose_step_only_a_dearer_route_can_take_says_so() -> None:
-    policy = WithinParent(Fixed("large"))
+    policy = SubagentCap(Fixed("large"))
     step = Step("act", thread="t")
     policy.on_decision(Decision("d", step, "small", ()))
     request = Request("Look.", Step("act", thread="t", signals=Signals(depth=1)), ROUTES[2:])
@@ -214,7 +441,7 @@ def test_a_sub_agent_whose_step_only_a_dearer_route_can_take_says_so() -> None:
 
 
 def test_the_top_is_not_limited() -> None:
-    talk = Talk(WithinParent(Fixed("large")))
+    talk = Talk(SubagentCap(Fixed("large")))
 
     assert talk.step() == "large"
 
@@ -223,7 +450,7 @@ def test_the_top_is_not_limited() -> None:
 
 
 def test_user_facing_steps_of_a_thread_stay_with_one_model() -> None:
-    policy = OneVoice(PlanExecute("large", "small"))
+    policy = PinThread(PlanExecute("large", "small"))
     talk = Talk(policy)
 
     assert talk.step("act") == "large"
@@ -232,7 +459,7 @@ def test_user_facing_steps_of_a_thread_stay_with_one_model() -> None:
 
 
 def test_an_answer_of_another_route_in_between_does_not_change_the_voice() -> None:
-    policy = OneVoice(Fixed("small"))
+    policy = PinThread(Fixed("small"))
     step = Step("chat", thread="t")
     for route in ("small", "large"):
         policy.on_decision(Decision("d", step, route, ()))
@@ -259,7 +486,7 @@ def unsure(confidence: float | None, route: str = "small") -> Any:
     ],
 )
 def test_low_confidence_goes_up_never_down(confidence: float | None, route: str, expected: str) -> None:
-    assert Careful(unsure(confidence, route)).select(Request("Hm.", routes=ROUTES), []).route == expected
+    assert ConfidenceFloor(unsure(confidence, route)).select(Request("Hm.", routes=ROUTES), []).route == expected
 
 
 @pytest.mark.parametrize("per, same", [("turn", ["middle"] * 3), ("thread", ["middle"] * 3)])
@@ -423,7 +650,7 @@ def test_deep_agents_sub_agents_are_no_dearer_than_the_agent_that_sent_them() ->
             return None if attempts else Selection("frontier" if request.step.signals.depth else "cheap", "wish")
 
     heard, routes = Heard(), {"cheap": ScriptedModel(lead), "frontier": ScriptedModel(lead)}
-    model = ChatRouter(routes, policy=WithinParent(TopCheapSubDear()), hooks=[heard])
+    model = ChatRouter(routes, policy=SubagentCap(TopCheapSubDear()), hooks=[heard])
     agent = deepagents.create_deep_agent(model=model)
     agent.invoke({"messages": [HumanMessage("Go.")]}, {"configurable": {"thread_id": "t1"}})
     decisions = heard.decisions
@@ -443,3 +670,35 @@ def test_a_support_agent_gets_the_strong_model_when_a_turn_drags_on() -> None:
 def test_a_turn_that_takes_too_long_is_a_trigger() -> None:
     assert long_turn(3).when(Step(signals=Signals(turn_steps=3)))
     assert not long_turn(3).when(Step(signals=Signals(turn_steps=2)))
+
+
+# Where work begins -------------------------------------------------------------------------------------------------------
+
+TWO = (RouteInfo("mini", "cheap", 0), RouteInfo("max", "frontier", 1))
+UPPER = (RouteInfo("mid", "balanced", 0), RouteInfo("max", "frontier", 1))
+ALIKE = (RouteInfo("one", "frontier", 0), RouteInfo("two", "frontier", 1))
+
+
+@pytest.mark.parametrize("make", [Escalate.for_support_agents, PlanExecute.for_support_agents])
+@pytest.mark.parametrize(("routes", "start", "side"), [(TWO, "mini", "mini"), (ROUTES, "middle", "small"), (UPPER, "mid", "mid"), (ALIKE, "one", "one")])  # fmt: skip
+def test_a_support_agent_begins_below_the_top_and_titles_go_to_the_cheapest(
+    make: Any, routes: tuple[RouteInfo, ...], start: str, side: str
+) -> None:
+    for kind, expected in (("answer", start), ("act", start), ("chat", start), ("title", side), ("summarize", side)):
+        selection = make().select(Request("Where is my order?", Step(kind, thread="t"), routes), [])
+        assert selection.route == expected
+        assert expected == routes[0].name or "cheap" not in selection.reason
+
+
+def test_a_support_agent_with_two_routes_still_goes_up() -> None:
+    talk = Talk(Escalate.for_support_agents(), routes=TWO)
+    assert [talk.step(), talk.step(errors_in_row=1), talk.step()] == ["mini", "max", "max"]
+    execute = Talk(PlanExecute.for_support_agents(), routes=TWO)
+    assert [execute.step(), execute.step(errors_in_row=2)] == ["mini", "max"]
+
+
+def test_routes_that_were_named_are_the_only_ones() -> None:
+    """A cheaper route that nobody named is not used, for side calls neither."""
+    policy = Escalate(["middle", "large"])
+    for kind in ("act", "title"):
+        assert policy.select(Request("Hi.", Step(kind, thread="t"), ROUTES), []).route == "middle"

@@ -1,4 +1,4 @@
-"""A ledger whose every number was worked out by hand."""
+"""A ledger whose numbers were worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from by_hand import NOW, TODAY, decided, tried
 
-from langroute.context import task
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
-from langroute.records import Outcome
 
 
 @pytest.fixture
@@ -94,7 +94,8 @@ def browse(chromium: Any) -> Iterator[Any]:
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
         page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((url, "data:", "blob:")) else None)
+        here = url.partition("?")[0]
+        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((here, "data:", "blob:")) else None)
         page.goto(url)
         return page
 

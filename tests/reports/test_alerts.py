@@ -1,4 +1,4 @@
-"""Does `langroute check` tell what somebody should hear of, and nothing else?"""
+"""`langroute alert` raises the alerts that it should, and no others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import pytest
 from by_hand import DAY, NOW, TODAY, decided, tried
 from click.testing import CliRunner
 
-from langroute.cli.check import check as command
-from langroute.context import task
-from langroute.errors import ConfigurationError, DegradedWarning, InputError
+from langroute.cli.alert import alert as command
+from langroute.cli.report import report
+from langroute.core.errors import ConfigurationError, DegradedWarning, InputError
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
 from langroute.hooks.logs import LogHook
 from langroute.ledger import open_ledger
-from langroute.records import Outcome
-from langroute.reports.alerts import Alert, BudgetBurn, ModelChanged, PriceUnknown, SuccessDrop, check
+from langroute.reports.alerts import Alert, BudgetBurn, ModelChanged, PriceUnknown, RouteFailing, SuccessDrop, check
+from langroute.reports.build import build_report
+from langroute.reports.formats import to_json
+from langroute.reports.window import Window
 
 
 def spend(
@@ -35,6 +39,59 @@ def tell(ledger: Any, won: int, lost: int, *, day: int, kind: str = "support") -
         with task(name, kind=kind):
             ledger.record(decided(name, tried("small", 0.01), day=day))
         ledger.record_outcome(Outcome(success=number < won, task_id=name, at=NOW))
+
+
+def fail(ledger: Any, good: int, bad: int, *, route: str = "small", error: str = "NotFoundError", day: int = TODAY) -> None:
+    """Calls of a route; after those that fail another route answers."""
+    for number in range(good + bad):
+        attempts = [tried(route, 0.0, error=error), tried("spare", 0.01)] if number >= good else [tried(route, 0.01)]
+        ledger.record(decided(f"{route}-{error}-{day}-{number}", *attempts, day=day))
+
+
+class TestRouteFailing:
+    """A route that fails while another answers in its place."""
+
+    @pytest.mark.parametrize(("good", "bad"), [(0, 3), (0, 10), (4, 6), (70, 30)])
+    def test_a_route_whose_calls_fail_is_told_with_its_errors(self, ledger: Any, good: int, bad: int) -> None:
+        fail(ledger, good, bad)
+        (alert,) = RouteFailing().check(ledger, NOW)
+
+        assert (alert.kind, alert.subject, alert.limit) == ("route_failing", "small", 0.2)
+        assert f"{bad} of {good + bad} calls of small failed ({bad} NotFoundError)" in alert.message
+        assert alert.value == pytest.approx(bad / (good + bad))
+
+    @pytest.mark.parametrize(("good", "bad"), [(0, 1), (0, 2), (5, 0), (3, 1), (95, 5), (80, 20)])
+    def test_what_chance_explains_is_no_alert(self, ledger: Any, good: int, bad: int) -> None:
+        fail(ledger, good, bad)
+        assert RouteFailing().check(ledger, NOW) == []
+
+    def test_calls_that_lost_a_race_did_not_fail(self, ledger: Any) -> None:
+        fail(ledger, 0, 10, error="RaceLostError")
+        assert RouteFailing().check(ledger, NOW) == []
+        assert build_report(ledger, Window.since("7d", now=NOW)).route_errors == ()
+
+    def test_earlier_days_do_not_count(self, ledger: Any) -> None:
+        fail(ledger, 0, 10, day=TODAY - 8)
+        assert RouteFailing().check(ledger, NOW) == []
+
+    def test_the_report_says_it_in_every_form(self, ledger: Any, tmp_path: Path) -> None:
+        fail(ledger, 1, 3)
+        fail(ledger, 0, 2, error="AuthenticationError")
+        fail(ledger, 9, 1, route="middle")
+        for raw in (False, True):
+            made = build_report(ledger, Window.since("7d", now=NOW), raw=raw)
+            assert [(one.route, one.calls, one.errors) for one in made.route_errors] == [("small", 6, 5), ("middle", 10, 1)]
+            assert made.route_errors[0].types == (("NotFoundError", 3), ("AuthenticationError", 2))
+        assert json.loads(to_json(made))["route_errors"][0]["route"] == "small"
+        ledger.close()
+        shown = CliRunner().invoke(report, ["--since", "all", "--ledger", str(tmp_path / "ledger.db")]).output
+        assert "Errors by route: 5 of 6 calls of small failed (3 NotFoundError, 2 AuthenticationError)" in shown
+
+    def test_nonsense_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError):
+            RouteFailing(days=0)
+        with pytest.raises(ConfigurationError):
+            RouteFailing(max_share=1.5)
 
 
 class TestBudgetBurn:

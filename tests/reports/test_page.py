@@ -1,4 +1,4 @@
-"""Does the page show what the report says, to everybody, and to nobody else? In a real browser."""
+"""The HTML page in a real browser: same content as the report, accessibility, and access only with the token."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 from by_hand import NOW, TODAY, decided, tried
 
 from langroute import ChatRouter, Route
-from langroute.context import task
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Outcome
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
-from langroute.records import Outcome
 from langroute.reports.build import build_report
 from langroute.reports.page import MOST_BYTES, write_page
 from langroute.reports.pagedata import NAMES, page_data
@@ -115,7 +115,7 @@ class TestNumbers:
             ledger.record(decided("d2", tried("small", 3.0), baseline=None))
         page = browse(saved(ledger, tmp_path))
         assert value(page, "f-saved") == "−$2.00"
-        assert page.locator("#f-saved .note").inner_text() == "it cost more than large alone; known for 1 of 2 decisions"
+        assert page.locator("#f-saved .note").inner_text() == "200 % more than large alone; known for 1 of 2 decisions"
 
     def test_many_teams_become_others_and_no_money_is_lost(self, ledger: Any, tmp_path: Path) -> None:
         for number in range(40):
@@ -237,6 +237,46 @@ class TestEverybody:
             page.locator(f"#{card} summary").click()
             assert page.locator(f"#{card} tbody tr").count() >= 1
 
+    def test_one_day_is_a_bar_and_no_block(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        """A day that is alone takes no more room than a mark of the axis needs."""
+        with task("t1"):
+            ledger.record(decided("d1", tried("small", 0.25)))
+        page = browse(saved(ledger, tmp_path), width=1360)
+        wide = [bar.bounding_box()["width"] for bar in page.locator("#spend figure svg rect").all()]
+        assert [round(one) for one in wide] == [32]
+
+    def test_amounts_of_a_column_have_the_same_decimals(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        for number, usd in enumerate((0.0103, 0.124, 0.011, 0.00462, 0.0000004)):
+            with task(f"t{number}"):
+                ledger.record(decided(f"d{number}", tried("small", usd)))
+        page = browse(saved(ledger, tmp_path))
+        page.get_by_role("button", name="Dearest").click()
+        cells = page.locator("#tasks td:nth-child(5)")
+        assert cells.all_inner_texts() == ["$0.1240", "$0.0110", "$0.0103", "$0.0046", "<$0.0001"]
+        assert {cell.evaluate("node => getComputedStyle(node).textAlign") for cell in cells.all()} == {"right"}
+
+    def test_success_and_failure_have_a_mark_beside_their_colour(self, golden: Any, browse: Any, tmp_path: Path) -> None:
+        page = browse(saved(golden, tmp_path))
+        page.get_by_role("button", name="Latest").click()
+        assert {text[0] for text in page.locator("#tasks .chip.good").all_inner_texts()} == {"✓"}
+        assert {text[0] for text in page.locator("#tasks .chip.bad").all_inner_texts()} == {"✗"}
+
+    def test_small_sums_read_alike_in_the_headline_and_in_the_figures(self, ledger: Any, browse: Any, tmp_path: Path) -> None:
+        """A new user's first tasks cost a fraction of a cent."""
+        for number in range(5):
+            with task(f"t{number}", kind=f"kind {number}"):
+                ledger.record(decided(f"d{number}", tried("small", 0.0000327)))
+        page = browse(saved(ledger, tmp_path))
+        assert "0.000164 USD" in page.locator("#first-line").inner_text()
+        assert value(page, "f-spend") == "$0.000164"
+
+    def test_a_wide_table_on_a_telephone_scrolls_and_keeps_its_words_whole(self, golden: Any, browse: Any, tmp_path: Path) -> None:
+        page = browse(saved(golden, tmp_path), width=390)
+        table = page.locator("#timeline .scroll").first
+        assert table.evaluate("node => node.scrollWidth > node.clientWidth")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator("#timeline td").first.bounding_box()["height"] < 80
+
     @pytest.mark.parametrize("width", [340, 1600])
     def test_nothing_sticks_out_at_any_width(self, golden: Any, browse: Any, tmp_path: Path, width: int) -> None:
         page = browse(saved(golden, tmp_path), width=width)
@@ -261,12 +301,14 @@ class TestEverybody:
             ledger.record_outcome(Outcome(success=True, task_id=f"{number}-{long}", at=NOW))
         page = browse(saved(ledger, tmp_path), width=width)
         for part in ("#quality", "#steps", "#spenders"):
-            card = page.locator(part).bounding_box()
+            card, shown = page.locator(part).bounding_box(), []
             for text in page.locator(f"{part} figure svg text").all():
                 box = text.bounding_box()
                 if box is not None and box["width"]:
+                    shown.append(text.text_content())
                     assert box["x"] >= card["x"], (part, text.text_content())
                     assert box["x"] + box["width"] <= card["x"] + card["width"], (part, text.text_content())
+            assert [name for name in shown if "a-name" in name], (part, shown)
 
     def test_it_follows_the_systems_colours_and_the_button(self, golden: Any, browse: Any, tmp_path: Path) -> None:
         page = browse(saved(golden, tmp_path), dark=True)
@@ -312,10 +354,14 @@ class TestTimeline:
         assert "not among those this file carries" in page.locator("#timeline").inner_text()
 
 
+TOKEN = "the-token-of-the-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
 class TestDashboard:
     @pytest.fixture
     def server(self, ledger: Any) -> Iterator[DashboardServer]:
-        with DashboardServer(ledger, since="7d") as server:
+        with DashboardServer(ledger, since="7d", token=TOKEN) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             yield server
@@ -330,7 +376,7 @@ class TestDashboard:
 
     def test_it_shows_what_came_in_since(self, ledger: Any, server: DashboardServer, browse: Any) -> None:
         self.now(ledger, "t1", 0.25)
-        page = browse(server.url)
+        page = browse(server.link)
         assert value(page, "f-spend") == "$0.25"
         page.get_by_role("button", name="Pause").click()
         self.now(ledger, "t2", 0.5)
@@ -340,7 +386,7 @@ class TestDashboard:
     def test_any_task_can_be_opened(self, ledger: Any, server: DashboardServer, browse: Any) -> None:
         for number in range(60):
             self.now(ledger, f"t{number}", 0.25)
-        page = browse(server.url)
+        page = browse(server.link)
         missing = next(
             name
             for name in (f"t{n}" for n in range(60))
@@ -352,20 +398,33 @@ class TestDashboard:
 
     def test_it_serves_this_machine_only(self, server: DashboardServer) -> None:
         assert server.server_address[0] == "127.0.0.1"
-        asked = urllib.request.Request(server.url + "data", headers={"Host": "evil.example:80"})
+        asked = urllib.request.Request(server.url + "data", headers={**BEARER, "Host": "evil.example:80"})
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(asked, timeout=5)
         assert refused.value.code == 403
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8787", "LOCALHOST"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8787", "LOCALHOST", "[::1]:8787"])
     def test_the_machines_own_names_are_answered(self, server: DashboardServer, host: str) -> None:
         """A browser leaves the port out where it is 80."""
-        asked = urllib.request.Request(server.url + "data", headers={"Host": host})
+        asked = urllib.request.Request(server.url + "data", headers={**BEARER, "Host": host})
         assert urllib.request.urlopen(asked, timeout=30).status == 200
 
-    @pytest.mark.parametrize("host", ["", "127.0.0.1.evil.example", "evil.example:127.0.0.1", "localhost.", "evil@127.0.0.1:80"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "",
+            "127.0.0.1.evil.example",
+            "evil.example:127.0.0.1",
+            "localhost.",
+            "evil@127.0.0.1:80",
+            "localhost:",
+            "[::1",
+            "127.0.0.1:8787/x",
+            "0.0.0.0:8787",
+        ],
+    )
     def test_no_other_name_is(self, server: DashboardServer, host: str) -> None:
-        asked = urllib.request.Request(server.url + "data", headers={"Host": host})
+        asked = urllib.request.Request(server.url + "data", headers={**BEARER, "Host": host})
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(asked, timeout=30)
         assert refused.value.code == 403
@@ -377,18 +436,18 @@ class TestDashboard:
         with ledger.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE places RENAME TO elsewhere")
         with pytest.raises(urllib.error.HTTPError) as failed:
-            urllib.request.urlopen(server.url + "data", timeout=30)
+            urllib.request.urlopen(urllib.request.Request(server.url + "data", headers=BEARER), timeout=30)
         assert failed.value.code == 503
         assert "The ledger cannot be read: no such table" in failed.value.read().decode()
         assert "Traceback" not in capfd.readouterr().err
         with ledger.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO places")
-        assert urllib.request.urlopen(server.url + "data", timeout=30).status == 200
+        assert urllib.request.urlopen(urllib.request.Request(server.url + "data", headers=BEARER), timeout=30).status == 200
 
     def test_old_numbers_do_not_pass_for_live_ones(self, ledger: Any, server: DashboardServer, chromium: Any) -> None:
         self.now(ledger, "t1", 0.25)
         page = chromium.new_page()
-        page.goto(server.url)
+        page.goto(server.link)
         page.get_by_role("button", name="Pause").click()
         with ledger.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE places RENAME TO elsewhere")
@@ -408,5 +467,5 @@ class TestDashboard:
     def test_what_is_not_there_is_not_found(self, server: DashboardServer) -> None:
         for path in ("../etc/passwd", "static/page.js", "task?id=nobody"):
             with pytest.raises(urllib.error.HTTPError) as missing:
-                urllib.request.urlopen(server.url + path, timeout=5)
+                urllib.request.urlopen(urllib.request.Request(server.url + path, headers=BEARER), timeout=5)
             assert missing.value.code == 404

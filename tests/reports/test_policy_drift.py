@@ -1,4 +1,4 @@
-"""Does a check tell that a fitted policy no longer fits, from what the ledger kept?"""
+"""The drift rule detects from the ledger that a fitted policy no longer matches."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from by_hand import NOW, TODAY, decided, tried
 
-from langroute.context import task
+from langroute.core.records import Outcome, Selection
+from langroute.core.task_context import task
 from langroute.estimators.store import PolicyFile
-from langroute.records import Outcome, Selection
 from langroute.reports.drift import PolicyDrift
 
 POLICY = PolicyFile((), version="abc")

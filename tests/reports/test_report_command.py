@@ -1,4 +1,4 @@
-"""Does `langroute report` write what was asked for, where it was asked?"""
+"""`langroute report` writes the requested format to the requested place."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from click.testing import CliRunner
 
 from langroute.cli.report import dashboard, report, show
 from langroute.cli.terminal import Terminal
-from langroute.context import task
-from langroute.errors import InputError, LedgerError
-from langroute.records import Outcome, Step
+from langroute.core.errors import InputError, LedgerError
+from langroute.core.records import Outcome, Step
+from langroute.core.task_context import task
 from langroute.reports.build import build_report
 from langroute.reports.model import DIMENSIONS
 from langroute.reports.window import Window
@@ -43,9 +43,11 @@ def test_the_first_line_says_what_matters(golden: Any) -> None:
     done = run(golden)
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
-    assert lines[0] == "Spend 3.90 USD, 4 tasks, 67 % of 3 successful, 1.95 USD per successful task."
+    assert (
+        lines[0] == "Spend 3.90 USD, 4 tasks, 67 % of 3 successful, 1.95 USD per successful task; priced saving 39 % against large."
+    )
     assert lines[1] == "2026-05-20 to 2026-05-27 (UTC); read from daily sums."
-    assert "Savings against large for everything: +2.65 USD net" in done.output
+    assert "Savings against large for everything: +2.65 USD net (39 %) = baseline 6.75 USD" in done.output
     assert "Extra steps are not measured" in done.output
 
 
@@ -201,7 +203,7 @@ def test_a_damaged_ledger_is_said_in_a_line(golden: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("words", [("report", "--format", "html"), ("export",), ("check",)])
+@pytest.mark.parametrize("words", [("report", "--format", "html"), ("export",), ("alert",)])
 def test_a_full_disk_is_no_alert_and_no_traceback(golden: Any, words: tuple[str, ...]) -> None:
     golden.flush()
     with Path("/dev/full").open("w") as full:
@@ -226,6 +228,8 @@ def test_a_full_disk_is_no_alert_and_no_traceback(golden: Any, words: tuple[str,
 def test_a_wrong_time_is_said_in_a_line(golden: Any) -> None:
     done = CliRunner().invoke(report, ["--ledger", str(golden.url.database), "--since", "soon"])
     assert isinstance(done.exception, InputError)
+    assert str(done.exception) == "A time is given as 7d, 2w, 36h or a date such as 2026-11-01, not 'soon'."
+    assert done.output == ""
 
 
 def test_it_runs_as_a_program_with_the_ledger_from_the_environment(golden: Any) -> None:
@@ -251,7 +255,7 @@ def test_the_dashboard_serves_until_it_is_stopped(golden: Any) -> None:
         text=True,
     )
     try:
-        found = re.match(r"Serving (http://127\.0\.0\.1:\d+/) until", server.stdout.readline())
+        found = re.match(r"Serving (http://127\.0\.0\.1:\d+/\?token=\S{32}) until", server.stdout.readline())
         page = urllib.request.urlopen(found[1], timeout=30).read().decode()
         assert "Spend 3.90 USD, 4 tasks" in page
         server.send_signal(signal.SIGINT)

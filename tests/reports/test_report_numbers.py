@@ -1,4 +1,4 @@
-"""Are a report's numbers right? Against ledgers that were worked out by hand, and against sums made the slow way."""
+"""Numbers of a report, checked against ledgers worked out by hand and against sums computed the slow way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from by_hand import DAY, NOW, TODAY, decided, tried
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from langroute.context import task
-from langroute.errors import InputError, MissingExtraError
+from langroute.core.errors import InputError, MissingExtraError
+from langroute.core.records import Outcome, Usage
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
 from langroute.ledger.facts import CallRecord
-from langroute.records import Outcome, Usage
 from langroute.reports.build import build_report
 from langroute.reports.chargeback import COLUMNS, UNALLOCATED, to_focus
 from langroute.reports.formats import to_csv, to_json
@@ -233,9 +233,9 @@ class TestChargeback:
 
 
 class TestBestSingleRoute:
-    def fill(self, ledger: Any, name: str, count: int, won: int, *attempts: Any) -> None:
+    def fill(self, ledger: Any, name: str, count: int, won: int, *attempts: Any, kind: str | None = None) -> None:
         for number in range(count):
-            with task(f"{name}{number}"):
+            with task(f"{name}{number}", kind=kind):
                 for step, one in enumerate(attempts):
                     ledger.record(decided(f"{name}{number}-{step}", one, second=float(step)))
             ledger.record_outcome(Outcome(success=number < won, task_id=f"{name}{number}", at=NOW))
@@ -249,6 +249,31 @@ class TestBestSingleRoute:
         assert saved.best_single == "large"
         assert saved.extra_steps == pytest.approx(1.0)
         assert saved.measured_per_success == pytest.approx(30 / 27 - 21 / 27)
+        assert saved.measured_share == pytest.approx(0.3)
+        assert "measured saving 30 % against large alone" in build_report(ledger, WEEK).first_line
+
+    def test_a_route_that_did_only_the_easy_kind_is_no_best_single_route(self, ledger: Any) -> None:
+        """Labels all go to small alone, investigations to both: nobody knows what small alone would have made of these."""
+        self.fill(ledger, "label", 50, 50, tried("small", 0.1), kind="label")
+        self.fill(ledger, "hard", 50, 50, tried("small", 0.1), tried("large", 1.0), kind="investigate")
+        saved = build_report(ledger, WEEK).savings
+        assert (saved.best_single, saved.measured_per_success, saved.measured_share) == (None, None, None)
+        # Once large alone has done both kinds it can be compared with, but nothing was routed among the labels.
+        self.fill(ledger, "label-large", 20, 20, tried("large", 0.5), kind="label")
+        self.fill(ledger, "hard-large", 20, 20, tried("large", 2.0), kind="investigate")
+        saved = build_report(ledger, WEEK).savings
+        assert (saved.best_single, saved.measured_per_success) == ("large", None)
+
+    def test_kinds_are_weighted_alike(self, ledger: Any) -> None:
+        """Routing met mostly cheap tasks, large alone mostly dear ones. Within each kind routing costs half, so it saves half."""
+        for kind, cost, routed, alone in (("cheap", 0.2, 90, 30), ("dear", 2.0, 30, 90)):
+            self.fill(ledger, f"{kind}-alone", alone, alone, tried("large", cost), kind=kind)
+            half = tried("small", cost / 4), tried("large", cost / 4)
+            self.fill(ledger, f"{kind}-routed", routed, routed, *half, kind=kind)
+        saved = build_report(ledger, WEEK).savings
+        # Both kinds have half of all 240 tasks.
+        assert saved.measured_per_success == pytest.approx((0.2 + 2.0) / 2 / 2)
+        assert (saved.measured_share, saved.measured_kinds) == (pytest.approx(0.5), 2)
 
     def test_a_cheaper_route_that_does_as_well_is_the_one_to_beat(self, ledger: Any) -> None:
         self.fill(ledger, "large", 30, 27, tried("large", 1.0))

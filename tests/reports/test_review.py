@@ -1,4 +1,4 @@
-"""Does a review show the decisions worth a look, blindly, and keep what people say of them?"""
+"""A review shows decisions blindly and stores the ratings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from langroute import ChatRouter
 from langroute.cli.review import review as command
-from langroute.context import task
-from langroute.errors import InputError
+from langroute.core.errors import InputError
+from langroute.core.records import Outcome, Verdict
+from langroute.core.task_context import task
 from langroute.ledger import open_ledger
 from langroute.policies import Cascade, Fixed
-from langroute.records import Outcome, Verdict
 from langroute.reports.review import KEY, candidates, rating, tie
 from langroute.reports.window import Window
 from langroute.testing import ScriptedModel

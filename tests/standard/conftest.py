@@ -1,4 +1,4 @@
-"""What must the protocol mock say where LangChain's tests expect a model to have understood the question?"""
+"""Answers of the protocol mock for LangChain's standard tests that expect a model to have understood the question."""
 
 from __future__ import annotations
 

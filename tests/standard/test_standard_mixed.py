@@ -11,8 +11,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from servers import anthropic_chat, openai_chat
 
 from langroute import ChatRouter
+from langroute.core.records import Attempt, Request, Selection
 from langroute.policies import Cascade
-from langroute.records import Attempt, Request, Selection
 
 pytestmark = pytest.mark.server
 

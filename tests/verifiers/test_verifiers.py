@@ -1,4 +1,4 @@
-"""Will an answer do? Each verifier on answers that do and answers that do not."""
+"""Each verifier on answers that should be accepted and answers that should not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
 from langroute import ChatRouter, Route
-from langroute.answers import canonical
-from langroute.errors import ConfigurationError
+from langroute.core.answers import canonical
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import Attempt, Price, Request, Selection, Verdict
 from langroute.policies import Cascade, Fixed
-from langroute.records import Attempt, Price, Request, Selection, Verdict
 from langroute.testing import ScriptedModel
 from langroute.verifiers import Agreement, Check, CodeCompiles, Judge, LogProb, NotEmpty, Structured, ToolCalls, run, score_of
 
@@ -93,20 +93,22 @@ def test_what_was_filtered_is_rejected(reason: str) -> None:
 
 
 def test_a_stream_without_a_finish_reason_is_cut_off() -> None:
-    assert "without a finish reason" in NotEmpty().verify(Request("Hi."), attempt("Once", first_token_s=0.1)).reason
+    cut = attempt("Once", first_token_s=0.1, provider="anthropic")
+    assert "without a finish reason" in NotEmpty().verify(Request("Hi."), cut).reason
+    assert NotEmpty().verify(Request("Hi."), attempt("Once", first_token_s=0.1)).score == 1.0, "many models never give one"
     assert NotEmpty().verify(Request("Hi."), attempt("Once", first_token_s=0.1, finish_reason="stop")).score == 1.0
     assert NotEmpty().verify(Request("Hi."), attempt("Once")).score == 1.0, "a model that gives no reasons is no broken stream"
 
 
 def test_a_stream_that_is_cut_off_escalates() -> None:
-    cheap = Route(ScriptedModel("Once upon a", finish_reason=None), price=PRICE)
+    cheap = Route(ScriptedModel("Once upon a", finish_reason=None, provider="anthropic"), price=PRICE)
     frontier = Route(ScriptedModel("The whole story."), price=PRICE)
-    router = ChatRouter({"cheap": cheap, "frontier": frontier}, policy=Cascade())
+    router = ChatRouter({"cheap": cheap, "frontier": frontier}, policy=Cascade(), max_retries=0)
 
     text = "".join(chunk.content for chunk in router.stream("A story."))
 
     assert text == "The whole story."
-    assert "without a finish reason" in router.ledger.latest().attempts[0].verdicts[0].reason
+    assert router.ledger.latest().attempts[0].error_type == "AnswerCutOffError"
 
 
 # ToolCalls -------------------------------------------------------------------------------------------------------------
@@ -163,8 +165,21 @@ def test_arguments_that_are_no_json_are_rejected() -> None:
     assert verdict.reason == "search: arguments are not JSON"
 
 
-@pytest.mark.parametrize(("choice", "score"), [(None, 1), ("auto", 1), ("none", 1), ("any", 0), ("required", 0), ("search", 0)])
-def test_a_call_that_was_demanded_has_to_come(choice: str | None, score: int) -> None:
+@pytest.mark.parametrize(
+    ("choice", "score"),
+    [
+        (None, 1),
+        ("auto", 1),
+        ("none", 1),
+        (False, 1),
+        ("any", 0),
+        ("required", 0),
+        ("search", 0),
+        (True, 0),
+        ({"type": "function", "function": {"name": "search"}}, 0),
+    ],
+)
+def test_a_call_that_was_demanded_has_to_come(choice: Any, score: int) -> None:
     request = Request("Hi.", tools=TOOLS, tool_choice=choice)
     assert ToolCalls().verify(request, attempt("I would rather talk.")).score == score
 
@@ -172,6 +187,42 @@ def test_a_call_that_was_demanded_has_to_come(choice: str | None, score: int) ->
 def test_an_answer_without_tools_is_none_of_its_business() -> None:
     assert ToolCalls().verify(Request("Hi."), attempt("Hello.")).score == 1.0
     assert ToolCalls().verify(Request("Hi.", tools=TOOLS), attempt("Hello.")).score == 1.0
+
+
+def test_beside_a_schema_a_call_names_a_tool_or_the_schema() -> None:
+    """Some models answer in a schema by calling it. A name that is neither can be carried out by nobody."""
+    with_tools = Request("Hi.", tools=TOOLS, response_schema=Filter)
+    told = {
+        "search": ToolCalls().verify(with_tools, attempt(calling(("search", {"query": "x"})))),
+        "Filter": ToolCalls().verify(with_tools, attempt(calling(("Filter", {"field": "a", "values": [1]})))),
+        "wrong": ToolCalls().verify(with_tools, attempt(calling(("Filter", {"field": "a", "values": []})))),
+        "neither": ToolCalls().verify(with_tools, attempt(calling(("look_up", {"query": "x"})))),
+    }
+
+    assert {name: verdict.score for name, verdict in told.items()} == {"search": 1.0, "Filter": 1.0, "wrong": 0.0, "neither": 0.0}
+    assert told["neither"].reason == "no tool is called 'look_up'"
+    assert told["wrong"].reason.startswith("Filter: values: ")
+
+
+def test_with_a_schema_alone_a_call_of_another_name_is_left_to_who_reads_the_schema() -> None:
+    """What its integration calls the schema is not known here."""
+    request = Request("Hi.", response_schema=Filter)
+
+    assert ToolCalls().verify(request, attempt(calling(("extract", {"field": "a"})))).score == 1.0
+    assert ToolCalls().verify(request, attempt(calling(("Filter", {"field": "a"})))).score == 0.0
+    assert ToolCalls().verify(request, attempt("No call.")).score == 1.0
+
+
+def test_a_schema_that_nobody_here_understands_accepts_a_call_of_its_name() -> None:
+    class Odd:
+        """Neither a model, nor a dictionary, nor a dataclass."""
+
+    assert ToolCalls().verify(Request("Hi.", response_schema=Odd), attempt(calling(("Odd", {"a": 1})))).score == 1.0
+
+
+def test_a_broken_call_without_a_name_is_a_tool_call() -> None:
+    broken = AIMessage("", invalid_tool_calls=[{"name": None, "args": "{", "id": "1", "error": None}])
+    assert ToolCalls().verify(Request("Hi."), attempt(broken)).reason == "a tool call: arguments are not JSON"
 
 
 def test_a_tool_without_a_schema_takes_anything() -> None:

@@ -1,4 +1,4 @@
-"""Where can answers be kept? In memory, in a file, in Redis or Valkey, or in memory before either."""
+"""Stores of cached answers: in memory, in an SQLite file, in Redis or Valkey, and two levels of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 from langroute.cache.stores.base import Store, StoreStats
 from langroute.cache.stores.memory import MemoryStore
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.urls import shown_url
 
 
 def open_store(where: Any = None, **options: Any) -> Store:
-    """A store from a path or a URL.
+    """Return the store of a path or URL.
 
     Args:
         where: Nothing (memory), a store, a path (SQLite), or a URL: `sqlite:///file.db`, `redis://host:6379/0`, `valkey://…`.
-        options: What else the store takes.
+        options: Other arguments of the store.
 
     Raises:
-        CacheError: It cannot be opened.
-        ConfigurationError: It is none of these.
-        MissingExtraError: It is Redis and redis-py is not installed.
+        CacheError: The store cannot be opened.
+        ConfigurationError: `where` is none of these.
+        MissingExtraError: The store is Redis and redis-py is not installed.
 
     Example:
         >>> type(open_store()).__name__
@@ -43,7 +44,7 @@ def open_store(where: Any = None, **options: Any) -> Store:
 
         plain = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
         return RedisStore(f"{plain}://{rest}", **options)
-    raise ConfigurationError(f"No store for {scheme}://. Use a path, sqlite:///, redis:// or valkey://.")
+    raise ConfigurationError(f"No store for {shown_url(name)}. Use a path, sqlite:///, redis:// or valkey://.")
 
 
 __all__ = ["MemoryStore", "Store", "StoreStats", "open_store"]

@@ -1,51 +1,51 @@
-"""How are answers kept in this process? The latest used ones, bounded by number and by bytes."""
+"""In-memory store: the most recently used values, bounded by number and by bytes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from threading import RLock
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 
 from langroute.cache.stores.base import Store, StoreStats
-from langroute.errors import ConfigurationError
+from langroute.core.errors import ConfigurationError
+from langroute.core.locks import new_rlock
 
 OVERHEAD = 400
-"""Bytes that an entry takes beside its value: key, tags, places in tables."""
+"""Estimated bytes of an entry beside its value: key, tags and table slots."""
 
 
-class _Kept(NamedTuple):
+class _StoredValue(NamedTuple):
     value: bytes
     created: float
     expires: float | None
     tags: tuple[str, ...]
 
 
-class _Bounded(LRUCache[str, _Kept]):
-    """An LRU cache by bytes that knows what it drops."""
+class _Bounded(LRUCache[str, _StoredValue]):
+    """LRU cache bounded by bytes that reports what it evicts."""
 
-    def __init__(self, max_bytes: int, dropped: Callable[[str, _Kept], None]) -> None:
+    def __init__(self, max_bytes: int, dropped: Callable[[str, _StoredValue], None]) -> None:
         super().__init__(max_bytes, getsizeof=lambda kept: len(kept.value) + OVERHEAD)
         self._dropped = dropped
 
-    def popitem(self) -> tuple[str, _Kept]:
+    def popitem(self) -> tuple[str, _StoredValue]:
         key, kept = super().popitem()
         self._dropped(key, kept)
         return key, kept
 
 
 class MemoryStore(Store):
-    """Keeps values in this process.
+    """Store of values in this process.
 
     Args:
-        max_entries: Most values kept; the least lately used goes first.
+        max_entries: Most values kept; the least recently used is evicted first.
         max_bytes: Most bytes kept.
         clock: Seconds since the epoch.
 
     Raises:
-        ConfigurationError: There is no room for anything.
+        ConfigurationError: A limit is so low that nothing could be stored.
 
     Example:
         >>> store = MemoryStore(max_entries=1)
@@ -61,7 +61,7 @@ class MemoryStore(Store):
         if max_entries < 1 or max_bytes < 1:
             raise ConfigurationError(f"A cache of {max_entries} entries and {max_bytes} bytes has room for nothing.")
         self.max_entries, self.max_bytes, self._clock = max_entries, max_bytes, clock
-        self._lock = RLock()
+        self._lock = new_rlock()
         self._kept = _Bounded(max_bytes, self._untag)
         self._tags: dict[str, set[str]] = {}
         self._leases: dict[str, tuple[str, float]] = {}
@@ -73,7 +73,7 @@ class MemoryStore(Store):
         self.__init__(**state)  # type: ignore[misc]
 
     def get(self, key: str) -> bytes | None:
-        """The value, or `None`."""
+        """Return the value, or `None`."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
@@ -84,8 +84,8 @@ class MemoryStore(Store):
             return kept.value
 
     def put(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """Keep a value; one that is larger than all the room there is, is not kept."""
-        kept = _Kept(value, self._clock(), expires, tuple(tags))
+        """Store a value; one that is larger than `max_bytes` is not stored."""
+        kept = _StoredValue(value, self._clock(), expires, tuple(tags))
         with self._lock:
             self._drop(key)
             if len(value) + OVERHEAD > self.max_bytes:
@@ -103,7 +103,7 @@ class MemoryStore(Store):
         self._untag(key, kept)
         return True
 
-    def _untag(self, key: str, kept: _Kept) -> None:
+    def _untag(self, key: str, kept: _StoredValue) -> None:
         for tag in kept.tags:
             keys = self._tags.get(tag)
             if keys is not None:
@@ -112,42 +112,51 @@ class MemoryStore(Store):
                     del self._tags[tag]
 
     def delete(self, *keys: str) -> int:
-        """Forget values; how many there were."""
+        """Delete values; return how many there were."""
         with self._lock:
             return sum([self._drop(key) for key in keys])
 
     def tagged(self, tag: str) -> list[str]:
-        """Keys of the values with a tag."""
+        """Return the keys of the values with a tag."""
         with self._lock:
             return list(self._tags.get(tag, ()))
 
+    def tag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Add tags to a value."""
+        with self._lock:
+            if key in self._kept:
+                kept = LRUCache.__getitem__(self._kept, key)
+                self._kept[key] = kept._replace(tags=tuple(dict.fromkeys([*kept.tags, *tags])))
+                for tag in tags:
+                    self._tags.setdefault(tag, set()).add(key)
+
     def older(self, before: float) -> list[str]:
-        """Keys of the values put before a time."""
+        """Return the keys of the values stored before a time, in seconds since the epoch."""
         with self._lock:
             return [key for key, kept in self._items() if kept.created < before]
 
     def _items(self) -> list[tuple[str, Any]]:
-        # Looking at a value through the cache itself would make it the latest used.
+        # Reading a value through the cache itself would mark it as recently used.
         return [(key, LRUCache.__getitem__(self._kept, key)) for key in list(self._kept)]
 
     def keys(self, limit: int = 100) -> list[str]:
-        """Keys, the latest put first."""
+        """Return at most `limit` keys, the most recently stored first."""
         with self._lock:
             return list(self._kept)[: -limit - 1 : -1]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self._lock:
             self._kept = _Bounded(self.max_bytes, self._untag)
             self._tags.clear()
 
     def stats(self) -> StoreStats:
-        """How full it is."""
+        """Return how full the store is."""
         with self._lock:
             return StoreStats(len(self._kept), int(self._kept.currsize), self.max_entries, self.max_bytes)
 
     def acquire(self, key: str, owner: str, seconds: float) -> bool:
-        """Take or prolong a lease."""
+        """Take or extend a lease; return `False` while another owner has it."""
         now = self._clock()
         with self._lock:
             held = self._leases.get(key)
@@ -157,23 +166,23 @@ class MemoryStore(Store):
             return True
 
     def release(self, key: str, owner: str) -> None:
-        """Give a lease back."""
+        """Release a lease, if this owner has it."""
         with self._lock:
             if self._leases.get(key, ("", 0.0))[0] == owner:
                 del self._leases[key]
 
     async def aget(self, key: str) -> bytes | None:
-        """`get`; it never waits."""
+        """Async version of `get`; it never waits."""
         return self.get(key)
 
     async def aput(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """`put`; it never waits."""
+        """Async version of `put`; it never waits."""
         self.put(key, value, expires=expires, tags=tags)
 
     async def aacquire(self, key: str, owner: str, seconds: float) -> bool:
-        """`acquire`; it never waits."""
+        """Async version of `acquire`; it never waits."""
         return self.acquire(key, owner, seconds)
 
     async def arelease(self, key: str, owner: str) -> None:
-        """`release`; it never waits."""
+        """Async version of `release`; it never waits."""
         self.release(key, owner)

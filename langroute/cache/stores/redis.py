@@ -1,41 +1,75 @@
-"""How are answers kept for many machines? In Redis or Valkey, alone or as a cluster.
+"""Store in Redis or Valkey, single server or cluster, for many machines.
 
-Each command touches one key, so that a cluster can spread them. Times to live are the server's own; so is what goes first when it is
+Each command touches one key, so that a cluster can spread them. Expiry is left to the server, and so is eviction when it is
 full (`maxmemory-policy allkeys-lru` suits a cache).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from langroute.cache.codec import Codec
-from langroute.cache.stores.base import Store, StoreStats
-from langroute.errors import ConfigurationError, DataError, MissingExtraError
+from langroute.cache.codec import MAX_BYTES, Codec
+from langroute.cache.stores.base import LONGEST_LEASE, Store, StoreStats
+from langroute.core.degradation import Degradations
+from langroute.core.errors import ConfigurationError, ConfigurationWarning, DataError
+from langroute.core.redis_client import redis_client
+from langroute.core.redis_clients import redis_of_loops
+from langroute.core.storable import text_of
 
 ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
+if held and held ~= ARGV[1] then
+  local left = redis.call('PTTL', KEYS[1])
+  if left >= 0 and left <= tonumber(ARGV[3]) then return 0 end
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+INDEX = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
+local last = tonumber(redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
+if last >= tonumber(ARGV[4]) then redis.call('PERSIST', KEYS[1])
+else redis.call('PEXPIRE', KEYS[1], math.max(1, math.ceil((last - tonumber(ARGV[1])) * 1000))) end
+return 1
+"""
+"""Add a key to an index that is sorted by expiry, and let the index expire with the last of its keys: what never expires cannot be evicted
+by `volatile-lru`, and fills a server that evicts nothing.
+"""
+
+LISTED = """
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+local left = redis.call('PTTL', KEYS[1])
+if ARGV[3] == '' then redis.call('PERSIST', KEYS[1])
+elseif redis.call('ZCARD', KEYS[1]) == 1 or (left >= 0 and left < tonumber(ARGV[3])) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return 1
+"""
+"""Add a key to a list that is sorted by age."""
+
+TRIMMED = 1000
+"""Most expired keys that one put removes from the lists of all keys."""
+
 FOREVER = 1e15
+FOREIGN = (
+    "The Redis cache holds answers that are damaged or were sealed by another user or machine; they are not used. Machines that share "
+    'answers need one secret: RedisStore(..., codec=Codec(secret="...")).'
+)
 
 
 class RedisStore(Store):
-    """Keeps values in Redis or Valkey.
+    """Store of values in Redis or Valkey.
 
     Args:
         url: `redis://host:6379/0`, `rediss://…` or `unix://…`.
         client: A `redis.Redis` or `redis.RedisCluster` of your own, instead of a URL.
-        async_client: Its awaited twin; without one, awaited calls run the plain client in a thread.
-        prefix: What all keys begin with.
-        codec: How values are sealed, compressed and encrypted.
-        timeout_seconds: Longest wait for the server; a cache that is slower than this is no help.
+        async_client: The matching async client; without one, async calls run the sync client in a thread.
+        prefix: Prefix of all keys.
+        codec: How values are sealed, compressed and encrypted. Machines that share answers need one with the same secret.
+        timeout_seconds: Longest wait for the server. A client of your own keeps its own timeouts.
         clock: Seconds since the epoch.
 
     Raises:
@@ -60,16 +94,16 @@ class RedisStore(Store):
             raise ConfigurationError("Give a Redis store either a URL or a client.")
         self.url, self.prefix, self.codec, self._clock, self._timeout = url, prefix, codec or Codec(), clock, timeout_seconds
         self._own = client is None
-        if client is None:
-            try:
-                import redis
-            except ImportError as error:
-                raise MissingExtraError("redis", "redis", "Keeping answers in Redis or Valkey") from error
-            client = redis.Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)  # type: ignore[arg-type]
-        self._client = client
+        if client is not None and _waits_for_ever(client):
+            warnings.warn(
+                "The Redis client has no socket_timeout: calls wait for as long as the server hangs. Make it with socket_timeout=1.",
+                ConfigurationWarning,
+                stacklevel=2,
+            )
+        self._client = redis_client(url if client is None else client, timeout_seconds, "Keeping answers in Redis or Valkey")
         self._given_async = async_client
-        # A connection belongs to the event loop it was made in.
-        self._async: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._async = redis_of_loops(self.url, timeout_seconds)
+        self._notices = Degradations()
 
     def __getstate__(self) -> dict[str, Any]:
         if self.url is None:
@@ -80,17 +114,7 @@ class RedisStore(Store):
         self.__init__(**state)  # type: ignore[misc]
 
     def _aclient(self) -> Any:
-        if self._given_async is not None or self.url is None:
-            return self._given_async
-        loop = asyncio.get_running_loop()
-        client = self._async.get(loop)
-        if client is None:
-            from redis.asyncio import Redis
-
-            client = self._async[loop] = Redis.from_url(
-                self.url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout
-            )
-        return client
+        return self._given_async if self._given_async is not None or self.url is None else self._async.get()
 
     def _entry(self, key: str) -> str:
         return f"{self.prefix}:e:{key}"
@@ -107,55 +131,95 @@ class RedisStore(Store):
         return f"{self.prefix}:created"
 
     def _opened(self, key: str, sealed: Any) -> bytes | None:
-        if sealed is None:
+        if not sealed:
             return None
         try:
             return self.codec.open(key, sealed.encode() if isinstance(sealed, str) else sealed)
         except DataError:
+            self._notices.warn("sealed", ConfigurationWarning, FOREIGN)
             return None
 
     def get(self, key: str) -> bytes | None:
-        """The value, or `None`."""
-        return self._opened(key, self._client.get(self._entry(key)))
+        """Return the value, or `None`."""
+        try:
+            # Read no more than the longest value that this store writes.
+            return self._opened(key, self._client.getrange(self._entry(key), 0, MAX_BYTES))
+        except Exception as error:
+            if _is_no_value(error):
+                return None
+            raise
 
     async def aget(self, key: str) -> bytes | None:
-        """`get`, awaited."""
+        """Async version of `get`."""
         if (client := self._aclient()) is None:
             return await super().aget(key)
-        return self._opened(key, await client.get(self._entry(key)))
+        try:
+            return self._opened(key, await client.getrange(self._entry(key), 0, MAX_BYTES))
+        except Exception as error:
+            if _is_no_value(error):
+                return None
+            raise
 
     def _queue(self, pipe: Any, key: str, value: bytes, expires: float | None, tags: Sequence[str]) -> bool:
-        """Write a put into a pipeline; `False` where there is nothing left to keep."""
+        """Queue the commands of a put in a pipeline; return `False` for a value that is expired already."""
         now = self._clock()
         left = None if expires is None else int((expires - now) * 1000)
         if left is not None and left <= 0:
             return False
+        # The first answer is of what is expired by now; see `_expired`.
+        pipe.zrangebyscore(self._all, "-inf", now, start=0, num=TRIMMED)
         pipe.set(self._entry(key), self.codec.seal(key, value), px=left)
-        until = FOREVER if expires is None else expires
-        for name in (self._all, *[self._tag(tag) for tag in tags]):
-            # What has run out is dropped from the lists whenever something is added to them.
-            pipe.zremrangebyscore(name, "-inf", now)
-            pipe.zadd(name, {key: until})
-        pipe.zadd(self._created, {key: now})
+        pipe.execute_command("EVAL", LISTED, 1, self._created, now, key, "" if left is None else left)
+        pipe.execute_command(
+            "EVAL", LISTED, 1, self._all, FOREVER if expires is None else expires, key, "" if left is None else left
+        )
+        self._index(pipe, key, now, expires, tags)
         return True
 
-    def put(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """Keep a value."""
+    def _index(self, pipe: Any, key: str, now: float, expires: float | None, tags: Sequence[str]) -> None:
+        for tag in tags:
+            pipe.execute_command("EVAL", INDEX, 1, self._tag(tag), now, FOREVER if expires is None else expires, key, FOREVER)
+
+    def _expired(self, pipe: Any, answers: Sequence[Any], key: str) -> bool:
+        """Queue the removal of expired keys from the lists; return whether there are any. `answers` are those of a put's commands."""
+        gone = [one for one in answers[0] if text_of(one) != key]
+        if gone:
+            pipe.zrem(self._created, *gone)
+            pipe.zrem(self._all, *gone)
+        return bool(gone)
+
+    def tag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Add tags to a value."""
         with self._client.pipeline(transaction=False) as pipe:
-            if self._queue(pipe, key, value, expires, tags):
+            self._index(pipe, key, self._clock(), expires, tags)
+            pipe.execute()
+
+    async def atag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Async version of `tag`."""
+        if (client := self._aclient()) is None:
+            await super().atag(key, tags, expires=expires)
+            return
+        async with client.pipeline(transaction=False) as pipe:
+            self._index(pipe, key, self._clock(), expires, tags)
+            await pipe.execute()
+
+    def put(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
+        """Store a value."""
+        with self._client.pipeline(transaction=False) as pipe:
+            if self._queue(pipe, key, value, expires, tags) and self._expired(pipe, pipe.execute(), key):
                 pipe.execute()
 
     async def aput(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """`put`, awaited."""
+        """Async version of `put`."""
         if (client := self._aclient()) is None:
             await super().aput(key, value, expires=expires, tags=tags)
             return
         async with client.pipeline(transaction=False) as pipe:
-            if self._queue(pipe, key, value, expires, tags):
+            if self._queue(pipe, key, value, expires, tags) and self._expired(pipe, await pipe.execute(), key):
                 await pipe.execute()
 
     def delete(self, *keys: str) -> int:
-        """Forget values; how many there were."""
+        """Delete values; return how many there were."""
         gone = 0
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
@@ -168,16 +232,16 @@ class RedisStore(Store):
         return gone
 
     def tagged(self, tag: str) -> list[str]:
-        """Keys of the values with a tag."""
-        return [_text(key) for key in self._client.zrangebyscore(self._tag(tag), self._clock(), "+inf")]
+        """Return the keys of the values with a tag."""
+        return [text_of(key) for key in self._client.zrangebyscore(self._tag(tag), self._clock(), "+inf")]
 
     def older(self, before: float) -> list[str]:
-        """Keys of the values put before a time."""
-        return [_text(key) for key in self._client.zrangebyscore(self._created, "-inf", f"({before}")]
+        """Return the keys of the values stored before a time, in seconds since the epoch."""
+        return [text_of(key) for key in self._client.zrangebyscore(self._created, "-inf", f"({before}")]
 
     def keys(self, limit: int = 100) -> list[str]:
-        """Keys, the latest put first."""
-        found = [_text(key) for key in self._client.zrevrange(self._created, 0, limit - 1)]
+        """Return at most `limit` keys, the most recently stored first."""
+        found = [text_of(key) for key in self._client.zrevrange(self._created, 0, limit - 1)]
         with self._client.pipeline(transaction=False) as pipe:
             for key in found:
                 pipe.exists(self._entry(key))
@@ -189,7 +253,7 @@ class RedisStore(Store):
         return [key for key, there in zip(found, alive, strict=True) if there]
 
     def clear(self) -> None:
-        """Forget everything under the prefix."""
+        """Delete everything under the prefix."""
         batch: list[Any] = []
         for name in self._client.scan_iter(match=f"{_escaped(self.prefix)}:*", count=1000):
             batch.append(name)
@@ -206,45 +270,56 @@ class RedisStore(Store):
                 pipe.execute()
 
     def stats(self) -> StoreStats:
-        """How many values there are; how many bytes, only the server knows."""
+        """Return the number of values; their bytes are not known."""
         return StoreStats(int(self._client.zcount(self._all, self._clock(), "+inf")))
 
     def acquire(self, key: str, owner: str, seconds: float) -> bool:
-        """Take or prolong a lease."""
-        return bool(self._client.eval(ACQUIRE, 1, f"{self.prefix}:l:{key}", owner, max(1, int(seconds * 1000))))
+        """Take or extend a lease; return `False` while another owner has it."""
+        return bool(self._client.eval(ACQUIRE, 1, f"{self.prefix}:l:{key}", owner, *_lease(seconds)))
 
     def release(self, key: str, owner: str) -> None:
-        """Give a lease back."""
+        """Release a lease, if this owner has it."""
         self._client.eval(RELEASE, 1, f"{self.prefix}:l:{key}", owner)
 
     async def aacquire(self, key: str, owner: str, seconds: float) -> bool:
-        """`acquire`, awaited."""
+        """Async version of `acquire`."""
         if (client := self._aclient()) is None:
             return await super().aacquire(key, owner, seconds)
-        return bool(await client.eval(ACQUIRE, 1, f"{self.prefix}:l:{key}", owner, max(1, int(seconds * 1000))))
+        return bool(await client.eval(ACQUIRE, 1, f"{self.prefix}:l:{key}", owner, *_lease(seconds)))
 
     async def arelease(self, key: str, owner: str) -> None:
-        """`release`, awaited."""
+        """Async version of `release`."""
         if (client := self._aclient()) is None:
             await super().arelease(key, owner)
             return
         await client.eval(RELEASE, 1, f"{self.prefix}:l:{key}", owner)
 
     def close(self) -> None:
-        """Close the connections that were made here."""
+        """Close the connections that this store opened."""
+        self._async.sweep()
         if self._own:
             self._client.close()
 
     async def aclose(self) -> None:
-        """`close`, with the connections of this event loop."""
-        client = self._async.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        """Async version of `close`, which also closes the connections of this event loop."""
+        await self._async.aclose()
         self.close()
 
 
-def _text(key: Any) -> str:
-    return key.decode() if isinstance(key, bytes) else str(key)
+def _lease(seconds: float) -> tuple[int, int]:
+    """Return the milliseconds of a lease, and the most that a valid lease of another owner can have left."""
+    return max(1, int(seconds * 1000)), int(max(LONGEST_LEASE, seconds) * 1000)
+
+
+def _waits_for_ever(client: Any) -> bool:
+    """Return whether a client's connections are known to have no timeout."""
+    settings = getattr(getattr(client, "connection_pool", None), "connection_kwargs", None)
+    return isinstance(settings, dict) and settings.get("socket_timeout") is None
+
+
+def _is_no_value(error: Exception) -> bool:
+    """Return whether the key holds another Redis type, which is a miss and not a failure of the server."""
+    return str(error).startswith("WRONGTYPE")
 
 
 def _escaped(prefix: str) -> str:

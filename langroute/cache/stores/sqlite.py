@@ -1,4 +1,4 @@
-"""How are answers kept on one machine, for all of its processes? In an SQLite file that survives whatever kills them."""
+"""Store in an SQLite file, for all processes of one machine; it survives crashes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from langroute.cache.codec import Codec
-from langroute.cache.stores.base import Store, StoreStats
-from langroute.errors import CacheError, ConfigurationError, DataError
-from langroute.wal import looked_at, write_ahead
+from langroute.cache.codec import MAX_BYTES, Codec
+from langroute.cache.stores.base import LONGEST_LEASE, Store, StoreBusyError, StoreStats
+from langroute.core.degradation import Degradations
+from langroute.core.errors import CacheError, ConfigurationError, ConfigurationWarning, DataError
+from langroute.core.files import make_folder
+from langroute.core.locks import at_fork, give_way, new_lock, new_rlock
+from langroute.core.sqlite import check_owner, check_path, connect, leave, tables_of
+from langroute.core.urls import shown_url
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -38,55 +44,114 @@ END;
 """
 
 TABLES = frozenset({"entries", "tags", "leases", "totals"})
-"""What a cache has, and another program may have of the same name."""
+"""Tables of a cache file."""
 
 ACQUIRE = """
 INSERT INTO leases VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until
-WHERE leases.until <= ? OR leases.owner = excluded.owner
+WHERE leases.until <= ? OR leases.owner = excluded.owner OR leases.until > ? OR typeof(leases.until) NOT IN ('real', 'integer')
 """
 
+OPENING_SECONDS = 0.5
+"""Seconds to wait for other processes that open the file at the same moment. After that, it is opened at first use."""
+
+FIND = "SELECT CASE WHEN length(value) <= ? THEN value END, expires FROM entries WHERE key = ?"
+NAMES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+FOREIGN = (
+    "The cache {path} holds answers that are damaged or were sealed by another user; they are not used. Users who share answers need one "
+    'secret: SqliteStore(..., codec=Codec(secret="...")).'
+)
+
 TOUCHES = 256
-"""Uses that are noted before they are written with the next value; a read writes nothing."""
+"""Most uses that are kept in memory before they are written along with the next value; a read never writes."""
 
 
-class _Held:
-    """A thread's connection; closed when the thread ends, or the store is closed."""
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
 
-    __slots__ = ("__weakref__", "connection", "pid")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection, self.pid = connection, os.getpid()
+_Work = TypeVar("_Work", bound=Callable[..., Any])
+
+
+def _unless_busy(work: _Work) -> _Work:
+    """Wrap an operation to raise `StoreBusyError` where others hold the file locked, which is not a failure of the file."""
+
+    @wraps(work)
+    def tried(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return work(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                raise StoreBusyError(f"The cache is locked by another process: {error}") from error
+            raise
+
+    return cast("_Work", tried)
+
+
+class _ResultRows(list[Any]):
+    """Rows of an executed statement."""
+
+    rowcount = -1
+
+    def fetchone(self) -> Any:
+        """Return the first row, or `None`."""
+        return self[0] if self else None
+
+
+class _ThreadConnection:
+    """Connection of one thread; closed when the thread ends, the store is closed, or a child is forked.
+
+    Args:
+        open: Function that opens the connection.
+    """
+
+    __slots__ = ("__weakref__", "_connection", "_open", "_pid", "lock")
+
+    def __init__(self, open: Callable[[float | None], sqlite3.Connection]) -> None:
+        self._open, self._pid = open, os.getpid()
+        self._connection: sqlite3.Connection | None = None
+        self.lock = new_rlock()
+        """Held during each statement and each transaction, so that no child is forked meanwhile."""
+
+    def connected(self, wait_seconds: float | None = None) -> sqlite3.Connection:
+        """Return the connection; the caller must hold the lock. A forked child opens its own."""
+        if self._connection is None:
+            self._connection, self._pid = self._open(wait_seconds), os.getpid()
+        return self._connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> _ResultRows:
+        """Execute one statement and return all of its rows."""
+        give_way()
+        with self.lock:
+            cursor = self.connected().execute(sql, parameters)
+            rows = _ResultRows(cursor.fetchall())
+            rows.rowcount = cursor.rowcount
+            return rows
 
     def close(self) -> None:
-        # What a forked process inherited is its parent's to close.
-        if self.pid == os.getpid():
-            with suppress(sqlite3.Error):
-                self.connection.close()
+        """Close the connection; it is opened again at the next use."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._pid != os.getpid():
+            leave(connection)
+            return
+        with self.lock, suppress(sqlite3.Error):
+            connection.close()
 
     __del__ = close
 
 
-def tables_of(path: Path) -> set[str]:
-    """The tables of a file; none where it is no database, or does not say. Looking changes nothing."""
-    try:
-        with looked_at(path) as connection:
-            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
-            return {name for (name,) in found}
-    except sqlite3.Error:
-        # There is no such file yet, or it is damaged or locked: opening it says so.
-        return set()
-
-
 class SqliteStore(Store):
-    """Keeps values in an SQLite file, in write-ahead mode.
+    """Store of values in an SQLite file, in write-ahead mode.
 
     Args:
-        path: The file; made where there is none, readable by its owner alone.
-        max_entries: Most values kept; the least lately used go first.
+        path: The file; created where there is none, readable by its owner only.
+        max_entries: Most values kept; the least recently used are evicted first.
         max_bytes: Most bytes of values kept.
         codec: How values are sealed, compressed and encrypted.
-        busy_timeout_seconds: How long a write waits for another process.
+        busy_timeout_seconds: How long a read or write waits for another process before it is given up; it should be less than the
+            time that a cache hit saves.
         clock: Seconds since the epoch.
 
     Raises:
@@ -109,7 +174,7 @@ class SqliteStore(Store):
         max_entries: int = 1_000_000,
         max_bytes: int = 4 * 1024**3,
         codec: Codec | None = None,
-        busy_timeout_seconds: float = 2.0,
+        busy_timeout_seconds: float = 0.05,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if max_entries < 1 or max_bytes < 1:
@@ -119,68 +184,120 @@ class SqliteStore(Store):
         self.codec = codec or Codec()
         self._busy, self._clock = busy_timeout_seconds, clock
         self._local = threading.local()
-        self._opened: WeakSet[_Held] = WeakSet()
-        self._lock = threading.Lock()
+        self._opened: WeakSet[_ThreadConnection] = WeakSet()
+        self._lock = new_lock()
+        at_fork(self, before=SqliteStore._before_fork, in_child=SqliteStore._in_child)
         self._touched: dict[str, float] = {}
-        taken = TABLES & tables_of(self.path)
+        self._notices = Degradations()
+        try:
+            check_path(self.path)
+            check_owner(self.path)
+            self._prepared = self._is_cache(tables_of(self.path, OPENING_SECONDS))
+            make_folder(self.path.parent)
+            self._open_first()
+        except (sqlite3.Error, OSError, DataError) as error:
+            where = shown_url(str(self.path))
+            raise CacheError(f"The cache {where} cannot be opened: {error}. Move it away, or name another file.") from error
+
+    def _is_cache(self, tables: set[str]) -> bool:
+        """Return whether a file with these tables is a cache already; `False` where it can become one.
+
+        Raises:
+            CacheError: The file belongs to another program.
+        """
+        taken = TABLES & tables
         if taken and taken != TABLES:
-            # A ledger has `tags`, too.
+            # A ledger file has a table `tags`, too.
             raise CacheError(
                 f"{self.path} belongs to another program: it has {', '.join(sorted(taken))} and is no cache. Name another file."
             )
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = self._connection()
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        except (sqlite3.Error, OSError) as error:
-            raise CacheError(f"The cache {self.path} cannot be opened: {error}. Move it away, or name another file.") from error
+        return bool(taken)
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection; a forked process must not use its parent's."""
-        local = self._local
-        held: _Held | None = getattr(local, "held", None)
-        if held is None or held.pid != os.getpid():
-            connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
-            write_ahead(connection.execute, self._busy)
-            # A crash of the machine may cost the latest answers, never the file; a crash of the process costs nothing.
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA mmap_size=268435456")
-            connection.execute("PRAGMA journal_size_limit=67108864")
-            held = local.held = _Held(connection)
+    def _open_first(self) -> None:
+        try:
+            held = self._connection()
+            with held.lock:
+                held.connected(OPENING_SECONDS).execute(f"PRAGMA busy_timeout={int(self._busy * 1000)}")
+        except sqlite3.OperationalError as error:
+            # A file that is locked now may be free when it is needed.
+            if not _is_busy(error):
+                raise
+
+    def _connection(self) -> _ThreadConnection:
+        """Return this thread's connection."""
+        held: _ThreadConnection | None = getattr(self._local, "held", None)
+        if held is None:
+            held = self._local.held = _ThreadConnection(self._open)
             with self._lock:
                 self._opened.add(held)
-        return held.connection
+        return held
 
+    def _open(self, wait_seconds: float | None = None) -> sqlite3.Connection:
+        wait_seconds = self._busy if wait_seconds is None else wait_seconds
+        connection = connect(self.path, wait_seconds, "entries")
+        connection.execute("PRAGMA mmap_size=268435456")
+        # Triggers that somebody added to the file must not call functions.
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        if not self._prepared:
+            self._prepare(connection)
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if not self._is_cache({name for (name,) in connection.execute(NAMES)}):
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        self._prepared = True
+
+    def _before_fork(self) -> None:
+        # SQLite's state of file locks would be copied into the child, and be wrong there.
+        for held in list(self._opened):
+            if held.lock.acquire(blocking=False):
+                try:
+                    held.close()
+                finally:
+                    held.lock.release()
+
+    def _in_child(self) -> None:
+        for held in list(self._opened):
+            held.close()
+
+    @_unless_busy
     def get(self, key: str) -> bytes | None:
-        """The value, or `None`; a damaged one is forgotten."""
-        row = self._connection().execute("SELECT value, expires FROM entries WHERE key = ?", (key,)).fetchone()
+        """Return the value, or `None`, also for a value that is damaged or sealed with another key."""
+        row = self._connection().execute(FIND, (MAX_BYTES, key)).fetchone()
         if row is None:
             return None
         now = self._clock()
-        if row[1] is not None and row[1] <= now:
+        if row[1] is not None and not (isinstance(row[1], (int, float)) and row[1] > now):
             return None
         try:
             value = self.codec.open(key, row[0])
         except (DataError, TypeError):
-            self.delete(key)
+            self._notices.warn("sealed", ConfigurationWarning, FOREIGN.format(path=self.path))
             return None
         if len(self._touched) < TOUCHES:
             self._touched[key] = now
         return value
 
+    @_unless_busy
     def put(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """Keep a value; one that is larger than all the room there is, is not kept."""
+        """Store a value; one that is larger than `max_bytes` is not stored."""
         sealed, now = self.codec.seal(key, value), self._clock()
         if len(sealed) > self.max_bytes:
             return
-        connection = self._connection()
         with self._lock:
             touched, self._touched = self._touched, {}
+        held = self._connection()
+        give_way()
+        with held.lock:
+            self._write(held.connected(), (key, sealed, len(sealed), now, expires, now), tags, touched)
+
+    def _write(self, connection: sqlite3.Connection, row: tuple[Any, ...], tags: Sequence[str], touched: dict[str, float]) -> None:
+        key, now = row[0], row[3]
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute("DELETE FROM entries WHERE key = ?", (key,))
-            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (key, sealed, len(sealed), now, expires, now))
+            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
             if tags:
                 connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, key) for tag in tags])
             if touched:
@@ -192,6 +309,15 @@ class SqliteStore(Store):
                 connection.execute("ROLLBACK")
             raise
 
+    @_unless_busy
+    def tag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Add tags to a value, in one statement."""
+        chosen = " UNION ALL ".join(["SELECT ?"] * len(tags))
+        self._connection().execute(
+            f"INSERT OR IGNORE INTO tags SELECT said.*, key FROM ({chosen}) AS said, entries WHERE key = ?",  # noqa: S608
+            (*tags, key),
+        )
+
     def _make_room(self, connection: sqlite3.Connection, now: float, newest: str) -> None:
         connection.execute(
             "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires IS NOT NULL AND expires <= ? LIMIT 100)",
@@ -201,7 +327,7 @@ class SqliteStore(Store):
             entries, size = connection.execute("SELECT entries, bytes FROM totals").fetchone()
             if entries <= self.max_entries and size <= self.max_bytes:
                 return
-            # A few more than needed, so that a full cache does not pay for this at every write.
+            # Evict a few more than needed, so that a full cache does not evict at every write.
             count = max(1, entries - self.max_entries, min(entries // 100, 1000))
             gone = connection.execute(
                 "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE key != ? ORDER BY used LIMIT ?)", (newest, count)
@@ -209,8 +335,9 @@ class SqliteStore(Store):
             if not gone.rowcount:
                 return
 
+    @_unless_busy
     def delete(self, *keys: str) -> int:
-        """Forget values; how many there were."""
+        """Delete values; return how many there were."""
         connection, gone = self._connection(), 0
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
@@ -218,39 +345,46 @@ class SqliteStore(Store):
             gone += connection.execute(f"DELETE FROM entries WHERE key IN ({marks})", part).rowcount  # noqa: S608 - question marks only
         return gone
 
+    @_unless_busy
     def tagged(self, tag: str) -> list[str]:
-        """Keys of the values with a tag."""
+        """Return the keys of the values with a tag."""
         return [key for (key,) in self._connection().execute("SELECT key FROM tags WHERE tag = ?", (tag,))]
 
+    @_unless_busy
     def older(self, before: float) -> list[str]:
-        """Keys of the values put before a time."""
+        """Return the keys of the values stored before a time, in seconds since the epoch."""
         return [key for (key,) in self._connection().execute("SELECT key FROM entries WHERE created < ?", (before,))]
 
     def keys(self, limit: int = 100) -> list[str]:
-        """Keys, the latest put first."""
+        """Return at most `limit` keys, the most recently stored first."""
         found = self._connection().execute("SELECT key FROM entries ORDER BY created DESC LIMIT ?", (limit,))
         return [key for (key,) in found]
 
+    @_unless_busy
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._connection().execute("DELETE FROM entries")
 
     def stats(self) -> StoreStats:
-        """How full it is."""
+        """Return how full the store is."""
         entries, size = self._connection().execute("SELECT entries, bytes FROM totals").fetchone()
         return StoreStats(entries, size, self.max_entries, self.max_bytes)
 
+    @_unless_busy
     def acquire(self, key: str, owner: str, seconds: float) -> bool:
-        """Take or prolong a lease."""
+        """Take or extend a lease; return `False` while another owner has it."""
         now = self._clock()
-        return self._connection().execute(ACQUIRE, (key, owner, now + seconds, now)).rowcount == 1
+        return (
+            self._connection().execute(ACQUIRE, (key, owner, now + seconds, now, now + max(LONGEST_LEASE, seconds))).rowcount == 1
+        )
 
+    @_unless_busy
     def release(self, key: str, owner: str) -> None:
-        """Give a lease back."""
+        """Release a lease, if this owner has it."""
         self._connection().execute("DELETE FROM leases WHERE key = ? AND owner = ?", (key, owner))
 
     async def aget(self, key: str) -> bytes | None:
-        """`get`: a read of some microseconds, which in write-ahead mode waits for nobody."""
+        """Async version of `get`, run in place: a read takes microseconds, and in write-ahead mode waits for no writer."""
         return self.get(key)
 
     def close(self) -> None:
@@ -259,7 +393,8 @@ class SqliteStore(Store):
             opened, self._opened = list(self._opened), WeakSet()
         self._local = threading.local()
         for held in opened:
-            held.close()
+            with held.lock:
+                held.close()
 
     def __getstate__(self) -> dict[str, object]:
         return {

@@ -1,4 +1,4 @@
-"""How is a far store made near? With a small one in memory before it."""
+"""Two-level store: a small one in memory in front of a file or network store."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from langroute.cache.stores.memory import MemoryStore
 
 
 class TwoLevelStore(Store):
-    """Looks into memory first, then into a far store.
+    """Store that looks in memory first, then in a far store.
 
-    What another process deletes from the far store stays good here for at most `near_seconds`.
+    A value that another process deletes from the far store is served here for at most `near_seconds` more.
 
     Args:
-        far: The store that counts: SQLite or Redis.
-        near: The one in memory.
+        far: The authoritative store: SQLite or Redis.
+        near: The store in memory.
         near_seconds: Longest time a value is answered from memory alone.
         clock: Seconds since the epoch.
 
@@ -39,81 +39,94 @@ class TwoLevelStore(Store):
         )
         self.shared = far.shared
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether the far store seals values with a secret of yours."""
+        return self.far.has_secret
+
     def _keep_near(self, key: str, value: bytes, expires: float | None) -> None:
         until = self._clock() + self.near_seconds
         self.near.put(key, value, expires=until if expires is None else min(until, expires))
 
     def get(self, key: str) -> bytes | None:
-        """The value, from memory where it is there."""
+        """Return the value, from memory where it is there."""
         value = self.near.get(key)
         if value is None and (value := self.far.get(key)) is not None:
-            # Whoever reads an entry checks its own time too, so one that runs out sooner is not answered from memory.
+            # The reader of an entry checks its own expiry too, so an entry that expires sooner is not served from memory.
             self._keep_near(key, value, None)
         return value
 
     async def aget(self, key: str) -> bytes | None:
-        """`get`, awaited."""
+        """Async version of `get`."""
         value = self.near.get(key)
         if value is None and (value := await self.far.aget(key)) is not None:
             self._keep_near(key, value, None)
         return value
 
     def put(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """Keep a value in both."""
+        """Store a value in both stores."""
         self._keep_near(key, value, expires)
         self.far.put(key, value, expires=expires, tags=tags)
 
     async def aput(self, key: str, value: bytes, *, expires: float | None = None, tags: Sequence[str] = ()) -> None:
-        """`put`, awaited."""
+        """Async version of `put`."""
         self._keep_near(key, value, expires)
         await self.far.aput(key, value, expires=expires, tags=tags)
 
     def delete(self, *keys: str) -> int:
-        """Forget values in both; how many the far one had."""
+        """Delete values in both stores; return how many the far one had."""
         self.near.delete(*keys)
         return self.far.delete(*keys)
 
     def tagged(self, tag: str) -> list[str]:
-        """Keys of the values with a tag."""
+        """Return the keys of the values with a tag."""
         return self.far.tagged(tag)
 
+    def tag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Add tags to a value of the far store."""
+        self.far.tag(key, tags, expires=expires)
+
+    async def atag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
+        """Async version of `tag`."""
+        await self.far.atag(key, tags, expires=expires)
+
     def older(self, before: float) -> list[str]:
-        """Keys of the values put before a time."""
+        """Return the keys of the values stored before a time, in seconds since the epoch."""
         return self.far.older(before)
 
     def keys(self, limit: int = 100) -> list[str]:
-        """Some of the keys."""
+        """Return at most `limit` of the keys."""
         return self.far.keys(limit)
 
     def clear(self) -> None:
-        """Forget everything in both."""
+        """Delete everything in both stores."""
         self.near.clear()
         self.far.clear()
 
     def stats(self) -> StoreStats:
-        """How full the far one is."""
+        """Return how full the far store is."""
         return self.far.stats()
 
     def acquire(self, key: str, owner: str, seconds: float) -> bool:
-        """Take or prolong a lease of the far store."""
+        """Take or extend a lease in the far store; return `False` while another owner has it."""
         return self.far.acquire(key, owner, seconds)
 
     def release(self, key: str, owner: str) -> None:
-        """Give a lease back."""
+        """Release a lease, if this owner has it."""
         self.far.release(key, owner)
 
     async def aacquire(self, key: str, owner: str, seconds: float) -> bool:
-        """`acquire`, awaited."""
+        """Async version of `acquire`."""
         return await self.far.aacquire(key, owner, seconds)
 
     async def arelease(self, key: str, owner: str) -> None:
-        """`release`, awaited."""
+        """Async version of `release`."""
         await self.far.arelease(key, owner)
 
     def close(self) -> None:
-        """Close both."""
+        """Close the far store; the one in memory holds nothing open."""
         self.far.close()
 
     async def aclose(self) -> None:
-        """Close both."""
+        """Async version of `close`."""
         await self.far.aclose()

@@ -15,21 +15,26 @@
     if (a >= 1e6) return sign + "$" + d3.format(",.2f")(a / 1e6) + "M";
     if (a >= 10000) return sign + "$" + d3.format(",.0f")(a);
     if (a >= 1) return sign + "$" + d3.format(",.2f")(a);
-    const [whole, cents = ""] = Number(a.toPrecision(3)).toFixed(12).replace(/0+$/, "").split(".");
-    return `${sign}$${whole}.${cents.padEnd(2, "0")}`;
+    return sign + "$" + fixed(a, digits(a)).replace(/(\.\d\d+?)0+$/, "$1");
+  };
+  // Three significant digits, two decimals at least: so many decimals. A sum that ends in a half is rounded up, as elsewhere.
+  const digits = (a) => Math.max(2, Math.min(12, 2 - Math.floor(Math.log10(a))));
+  const fixed = (a, decimals) => d3.format(`,.${decimals}f`)(a * (1 + 1e-12));
+  // Amounts of one column have the same decimals, so that they can be compared by eye: one more than the largest needs, if any needs it.
+  const column = (amounts) => {
+    const [smallest, largest] = d3.extent(amounts.filter(Boolean), Math.abs);
+    if (!largest || largest >= 10000) return usd;
+    let decimals = Math.min(12, digits(largest) + (digits(smallest) > digits(largest) ? 1 : 0));
+    while (decimals > 2 && amounts.every((x) => fixed(Math.abs(x ?? 0), decimals).endsWith("0"))) decimals--;
+    const least = 0.5 * 10 ** -decimals;
+    return (x) => (!x ? usd(x) : Math.abs(x) < least ? "<$" + fixed(2 * least, decimals) : (x < 0 ? "−$" : "$") + fixed(Math.abs(x), decimals));
   };
   const tick = (x) => "$" + d3.format(Math.abs(x) >= 1000 ? ",.0f" : "~g")(x);
-  const atLeast = (x, unknown) => (x == null || (unknown && !x) ? "unknown" : (unknown ? "≥ " : "") + usd(x));
+  const atLeast = (x, unknown, word = usd) => (x == null || (unknown && !x) ? "unknown" : (unknown ? "≥ " : "") + word(x));
   const percent = (x, d = 0) => (x == null ? "unknown" : (x * 100).toFixed(d) + " %");
   const seconds = (s) => (s == null ? "" : s < 1 ? Math.round(s * 1000) + " ms" : s < 60 ? s.toFixed(1) + " s" : s < 3600 ? Math.floor(s / 60) + " min " + Math.round(s % 60) + " s" : (s / 3600).toFixed(1) + " h");
   const moment = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
-  const wilson = (hits, of) => {
-    if (!of) return [0, 1];
-    const z = 1.959963984540054, p = hits / of, q = z * z;
-    const middle = (p + q / (2 * of)) / (1 + q / of), half = (z * Math.sqrt((p * (1 - p)) / of + q / (4 * of * of))) / (1 + q / of);
-    return [hits === 0 ? 0 : Math.max(0, middle - half), hits === of ? 1 : Math.min(1, middle + half)];
-  };
-  const tierColor = (tier) => `var(--${["cheap", "balanced", "frontier"].includes(tier) ? tier : "other"})`;
+  const tierColor = (tier) => `var(--${data.known_tiers.includes(tier) ? tier : "other"})`;
   const short = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
   const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
@@ -47,7 +52,7 @@
   const swatch = (tier) => el("i", { class: "tier", style: `background:${tierColor(tier)}`, "aria-hidden": "true" });
   const table = (head, rows, label) =>
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-      el("table", {},
+      el("table", { class: head.length < 4 ? "few" : head.length > 5 ? "many" : null },
         el("thead", {}, el("tr", {}, ...head.map(([name, numeric]) => el("th", { scope: "col", class: numeric ? "n" : null }, name)))),
         el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell, i) =>
           el(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: head[i][1] ? "n" : null, style: i === 0 ? "font-weight:500" : null }, cell ?? "")))))));
@@ -105,12 +110,15 @@
     const end = d3.utcDay.offset(new Date(data.points.at(-1)), data.grain_days), start = new Date(data.points[from]);
     return [d3.min([start, d3.utcDay.offset(end, -14)]), end];
   };
+  // Success rates and their intervals were computed for every selection: succeeded, with an outcome, low, high.
+  const selected = (kind = chosen().kind) => `${chosen().team}|${kind}|${chosen().time}`;
+  const rateOf = (key) => data.success.rates[key] ?? [0, 0, 0, 1];
   const total = (rows, index) => d3.sum(rows, (row) => row[index]);
 
   // The parts of the page -----------------------------------------------------------------------------------------------
   function figures(tasks, calls, saving, decided) {
     const spend = total(calls, 5), unknown = total(calls, 6), made = total(calls, 4);
-    const won = total(tasks, 4), told = won + total(tasks, 5), [low, high] = wilson(won, told);
+    const [won, told, low, high] = rateOf(selected());
     const known = total(tasks, 7), gone = total(tasks, 8);
     const compared = total(saving, 3), saved = total(saving, 4) - total(saving, 5) - total(saving, 6);
     const hours = total(tasks, 9) / 60, baselines = total(tasks, 10), all = total(tasks, 3);
@@ -123,7 +131,7 @@
       one("f-tasks", "Tasks", count(all), `${count(told)} with an outcome`),
       one("f-success", "Success", told ? percent(won / told) : "not told", told ? `95 % interval ${(low * 100).toFixed(0)}–${percent(high)}` : "no outcome yet"),
       one("f-per", "Per successful task", won && !(nothingKnown) ? atLeast(known / won, gone) : "unknown", won ? "with failures and retries" : "nothing has succeeded yet"),
-      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `${saved < 0 ? "it cost more than" : "against"} ${data.savings.baselines.join(" or ") || "the baseline"} alone${part}` : "nothing to compare with"),
+      one("f-saved", "Saved by routing", compared ? usd(saved) : "unknown", compared ? `${percent(Math.abs(saved) / (total(saving, 4) || 1))} ${saved < 0 ? "more" : "less"} than ${data.savings.baselines.join(" or ") || "the baseline"} alone${part}` : "nothing to compare with"),
       one("f-hours", "Hours saved", baselines ? d3.format(",.1f")(hours) : "not declared", baselines ? `${plural(baselines, "task")} with a baseline` : "no baseline was declared"),
     );
   }
@@ -133,30 +141,30 @@
     const rows = [];
     for (const [point, byTier] of sums) for (const [tier, [value, unknown]] of byTier) rows.push({ date: new Date(data.points[point]), tier, usd: value, unknown });
     const grain = { 1: "day", 7: "week", 28: "four weeks", 3650: "all of it" }[data.grain_days];
-    if (!rows.length) return card("spend", "Spend over time", null, empty(data.calls.length ? "No calls in this selection." : "No calls were recorded in this time. A router keeps them where it is given a ledger: ChatRouter(routes, ledger=open_ledger(\"ledger.db\"))."));
+    if (!rows.length) return card("spend", "Spend over time", null, empty(data.calls.length ? "No calls in this selection." : "No calls were recorded in this time. A router keeps them where it is given a ledger: ChatRouter(routes, ledger=\"ledger.db\")."));
     const tiers = data.tiers.filter((tier) => rows.some((row) => row.tier === tier));
     const span = spanFrom(from);
     const whole = d3.sum(rows, (r) => r.usd), unpriced = d3.sum(rows, (r) => r.unknown);
+    // A few days are bars beside a day's mark, not blocks as wide as a day.
+    const days = Math.max(1, d3.utcDay.count(...span) / data.grain_days), wide = (width("spend") - 64) / days;
+    const inset = Math.max(.5, (wide - 32) / 2);
     const figure = draw(`Spend for each ${grain}, by tier. The whole is ${atLeast(whole, unpriced)}.`, {
       width: width("spend"), height: 240, marginLeft: 56, marginRight: 8,
       x: { type: "utc", domain: span, label: null }, y: { label: "USD", grid: true, tickFormat: tick, nice: true, ticks: 5, ...(whole ? {} : { domain: [0, 1] }) },
       marks: [
-        Plot.rectY(rows, Plot.stackY({ x1: (d) => d.date, x2: (d) => d3.utcDay.offset(d.date, data.grain_days), y: "usd", fill: (d) => tierColor(d.tier), order: (d) => tiers.indexOf(d.tier), insetLeft: .5, insetRight: .5 })),
+        Plot.rectY(rows, Plot.stackY({ x1: (d) => d.date, x2: (d) => d3.utcDay.offset(d.date, data.grain_days), y: "usd", fill: (d) => tierColor(d.tier), order: (d) => tiers.indexOf(d.tier), insetLeft: inset, insetRight: inset })),
         Plot.ruleY([0], { stroke: "var(--line)" }),
         Plot.tip(rows, Plot.pointerX(Plot.stackY({ x: (d) => d3.utcHour.offset(d.date, data.grain_days * 12), y: "usd", order: (d) => tiers.indexOf(d.tier), title: (d) => `${d.date.toISOString().slice(0, 10)}\n${d.tier}: ${atLeast(d.usd, d.unknown)}` }))),
       ],
     });
-    const perPoint = [...sums].sort((a, b) => d3.descending(a[0], b[0])).map(([point, byTier]) => [data.points[point], ...tiers.map((tier) => atLeast((byTier.get(tier) || [0, 0])[0], (byTier.get(tier) || [0, 0])[1]))]);
+    const money = column(rows.map((row) => row.usd));
+    const perPoint = [...sums].sort((a, b) => d3.descending(a[0], b[0])).map(([point, byTier]) => [data.points[point], ...tiers.map((tier) => atLeast((byTier.get(tier) || [0, 0])[0], (byTier.get(tier) || [0, 0])[1], money))]);
     card("spend", "Spend over time", `For each ${grain}, by tier.${unpriced ? ` Not drawn: ${plural(unpriced, "call")} without a known price.` : ""}`, legend(tiers), figure, asTable([["From"], ...tiers.map((tier) => [tier, true])], perPoint, "Spend over time"));
   }
 
-  function successOverTime(tasks, from) {
-    // A point of a handful of outcomes says nothing: neighbours are taken together until there are 25 on average.
-    const told = total(tasks, 4) + total(tasks, 5), points = new Set(tasks.filter((r) => r[4] + r[5]).map((r) => r[0])).size;
-    const together = Math.max(1, Math.min(data.points.length - from, Math.ceil((25 * points) / Math.max(1, told))));
-    const rows = [...d3.rollup(tasks, (r) => [total(r, 4), total(r, 4) + total(r, 5)], (r) => from + Math.floor((r[0] - from) / together) * together)]
-      .filter(([, [, of]]) => of).sort((a, b) => a[0] - b[0])
-      .map(([point, [won, of]]) => { const [low, high] = wilson(won, of); return { date: new Date(data.points[point]), won, of, share: won / of, low, high }; });
+  function successOverTime(from) {
+    const [together, series] = data.success.series[selected()] ?? [1, []];
+    const rows = series.map(([point, won, of, low, high]) => ({ date: new Date(data.points[point]), won, of, share: won / of, low, high }));
     if (!rows.length) return card("success", "Success over time", null, empty("No outcome was told in this selection."));
     const figure = draw(`Success rate over time, with its 95 % interval. The last is ${percent(rows.at(-1).share)}.`, {
       width: width("success"), height: 270, marginLeft: 48, marginTop: 24, x: { type: "utc", domain: spanFrom(from), label: null, ticks: 5 },
@@ -173,8 +181,8 @@
   }
 
   function quality(tasks) {
-    const rows = [...d3.rollup(tasks, (r) => ({ n: total(r, 3), won: total(r, 4), of: total(r, 4) + total(r, 5), usd: total(r, 7), unknown: total(r, 8) }), (r) => r[2])]
-      .map(([kind, r]) => { const [low, high] = wilson(r.won, r.of); return { kind: data.kinds[kind], ...r, name: short(data.kinds[kind]), share: r.of ? r.won / r.of : null, low, high, per: r.won ? r.usd / r.won : null }; })
+    const rows = [...d3.rollup(tasks, (r) => ({ n: total(r, 3), usd: total(r, 7), unknown: total(r, 8) }), (r) => r[2])]
+      .map(([kind, r]) => { const [won, of, low, high] = rateOf(selected(kind)); return { kind: data.kinds[kind], ...r, won, of, name: short(data.kinds[kind]), share: of ? won / of : null, low, high, per: won ? r.usd / won : null }; })
       .sort((a, b) => d3.descending(a.per ?? Infinity, b.per ?? Infinity));
     if (!rows.length) return card("quality", "Cost and quality by task kind", null, empty("No tasks in this selection."));
     const told = rows.filter((r) => r.of && r.per > 0), left = rows.filter((r) => r.of && !(r.per > 0));
@@ -241,25 +249,27 @@
     const tabs = el("div", { class: "tabs", role: "group", "aria-label": "Top spenders by" }, ...choices.map(([id, name]) =>
       el("button", { type: "button", "aria-pressed": String(spendersBy === id), onclick: () => { spendersBy = id; render(); $("spenders").querySelector('[aria-pressed="true"]').focus(); } }, name)));
     if (!rows.length) return card("spenders", "Top spenders", null, tabs, empty("No spend in this selection."));
-    const top = rows.slice(0, 9);
+    const top = rows.slice(0, 9), money = column(rows.map((r) => r.usd));
     const figure = draw(`Top spenders by ${spendersBy}; first ${top[0].name} with ${usd(top[0].usd)}.`, {
       width: width("spenders"), height: 20 + top.length * 29, marginLeft: 145, marginRight: 84, marginTop: 4, marginBottom: 8,
       x: { axis: null, domain: [0, d3.max(top, (r) => r.usd) || 1] }, y: { domain: top.map((r) => r.name), label: null, tickSize: 0, tickFormat: short },
       marks: [
         Plot.barX(top, { x: "usd", y: "name", fill: spendersBy === "route" || spendersBy === "model" ? (d) => tierColor(data.places.find((p) => p[spendersBy] === d.name)?.tier) : "var(--accent)", fillOpacity: .85, rx2: 4, insetTop: 3, insetBottom: 3 }),
-        Plot.text(top, { x: "usd", y: "name", text: (d) => atLeast(d.usd, d.unknown), dx: 6, textAnchor: "start", fill: "var(--ink)" }),
+        Plot.text(top, { x: "usd", y: "name", text: (d) => atLeast(d.usd, d.unknown, money), dx: 6, textAnchor: "start", fill: "var(--ink)" }),
       ],
     });
-    card("spenders", "Top spenders", null, tabs, figure, asTable([["Name"], ["Spend", true]], rows.map((r) => [r.name, atLeast(r.usd, r.unknown)]), "Top spenders"));
+    card("spenders", "Top spenders", null, tabs, figure, asTable([["Name"], ["Spend", true]], rows.map((r) => [r.name, atLeast(r.usd, r.unknown, money)]), "Top spenders"));
   }
 
-  const verdict = (task) => el("span", { class: `chip ${task.success == null ? "none" : task.success ? "good" : "bad"}` }, task.success == null ? (task.state === "error" ? "error" : "no outcome") : task.success ? "success" : "failed");
+  // A mark beside the word: neither colour nor a foreign word alone has to tell.
+  const chip = (kind, word) => el("span", { class: `chip ${kind}` }, el("span", { "aria-hidden": "true" }, { good: "✓ ", bad: "✗ ", none: "" }[kind]), word);
+  const verdict = (task) => (task.success == null ? (task.state === "error" ? chip("bad", "error") : chip("none", "no outcome")) : task.success ? chip("good", "success") : chip("bad", "failed"));
 
   function taskLists() {
     const choices = [["worst", "Worst outcomes"], ["slowest", "Slowest"], ["dearest", "Dearest"], ["latest", "Latest"]];
     const { team, kind } = chosen();
     const fits = (task) => task && (team === "" || data.teams[+team] === (task.team || NONE)) && (kind === "" || data.kinds[+kind] === (task.kind || NONE));
-    const tasks = data.lists[list].map((id) => data.timelines[id]).filter(fits);
+    const tasks = data.lists[list].map((id) => data.timelines[id]).filter(fits), money = column(tasks.map((task) => task.usd));
     const tabs = el("div", { class: "tabs", role: "group", "aria-label": "Which tasks" }, ...choices.map(([id, name]) =>
       el("button", { type: "button", "aria-pressed": String(list === id), onclick: () => { list = id; taskLists(); $("tasks").querySelector('[aria-pressed="true"]').focus(); } }, name)));
     const notes = { worst: "Tasks that failed, the dearest first.", slowest: "By the time from first start to last end.", dearest: "By what they cost.", latest: "By when they began." };
@@ -267,8 +277,8 @@
       el("label", {}, "Show a task by its id ", el("input", { id: "find", list: "known", autocomplete: "off", size: "28" })), el("button", { type: "submit" }, "Show"),
       el("datalist", { id: "known" }, ...Object.keys(data.timelines).map((id) => el("option", { value: id }))));
     card("tasks", "Tasks", notes[list], tabs,
-      tasks.length ? table([["Task"], ["Kind"], ["Team"], ["Outcome"], ["Cost", true], ["Took", true], ["Steps", true], ["Began", true]],
-        tasks.map((task) => [el("button", { type: "button", class: "link", onclick: () => open(task.id) }, task.id), task.kind || NONE, task.team || NONE, verdict(task), atLeast(task.usd, task.unknown), seconds(task.wall_s), count(task.count), moment(task.started)]), "Tasks")
+      tasks.length ? table([["Task"], ["Kind"], ["Team"], ["Outcome"], ["Cost", true], ["Took", true], ["Steps", true], ["Began"]],
+        tasks.map((task) => [el("button", { type: "button", class: "link", onclick: () => open(task.id) }, task.id), task.kind || NONE, task.team || NONE, verdict(task), atLeast(task.usd, task.unknown, money), seconds(task.wall_s), count(task.count), moment(task.started)]), "Tasks")
         : empty(list === "worst" ? "No task of this selection failed." : "No task in this selection."), find);
   }
 
@@ -310,29 +320,32 @@
       for (const problem of step.problems || []) lines.push(el("div", { class: "why" }, `problem: ${problem}`));
       return el("div", {}, ...lines);
     };
-    const cost = (step) => (["tool", "retriever"].includes(step.what) ? "" : usd(step.usd));
+    const money = column(rows.map((step) => step.usd));
+    const cost = (step) => (["tool", "retriever"].includes(step.what) ? "" : money(step.usd));
     card("timeline", `One task, step by step: ${task.id}`, `Began ${moment(task.started)}.`, facts, legend(tiers), figure,
       table([["Step"], ["At", true], ["Went to"], ["Why"], ["Cost", true], ["Took", true]],
-        rows.map((step) => [`${step.i} ${step.kind || "call"}${step.node ? " in " + step.node : ""}`, step.at === 0 ? "0 s" : seconds(step.at), el("span", {}, swatch(step.tier), [step.route, step.model && step.model !== step.route ? `(${step.model})` : ""].filter(Boolean).join(" ") || NONE, step.ok ? "" : el("span", { class: "chip bad", style: "margin-left:6px" }, "failed")), why(step), cost(step), seconds(step.s)]), "Decisions of this task"),
+        rows.map((step) => [`${step.i} ${step.kind || "call"}${step.node ? " in " + step.node : ""}`, step.at === 0 ? "0 s" : seconds(step.at), el("span", {}, swatch(step.tier), [step.route, step.model && step.model !== step.route ? `(${step.model})` : ""].filter(Boolean).join(" ") || NONE, step.ok ? "" : el("span", {}, " ", chip("bad", "failed"))), why(step), cost(step), seconds(step.s)]), "Decisions of this task"),
       task.count > rows.length && rows.length ? el("p", { class: "note" }, `The first ${rows.length} of ${plural(task.count, "step")}.`) : null,
-      task.outcomes.length ? el("details", {}, el("summary", {}, `What was told of it (${task.outcomes.length})`), table([["Key"], ["By"], ["Success"], ["Score", true]], task.outcomes.map(([key, by, success, score]) => [key, by, success == null ? "" : success ? "yes" : "no", score == null ? "" : String(score)]), "Outcomes of this task")) : null);
+      task.outcomes.length ? el("details", {}, el("summary", {}, `What was told of it (${task.outcomes.length})`), table([["Key"], ["By"], ["Success"], ["Score", true]], task.outcomes.map(([key, by, success, score]) => [key, by, success == null ? "" : chip(success ? "good" : "bad", success ? "yes" : "no"), score == null ? "" : String(score)]), "Outcomes of this task")) : null);
   }
 
   function worth() {
     const s = data.savings, w = data.worth, rows = [], put = (name, text) => rows.push(el("dt", {}, name), el("dd", {}, text));
     if (s.compared) {
-      put("Savings, priced", `${usd(s.net_usd)} against ${s.baselines.join(" or ") || "the baseline"} for everything: baseline ${usd(s.baseline_usd)}, minus ${usd(s.cost_usd)} spent on every attempt (${plural(s.rejected_calls, "call")} thrown away, ${usd(s.checks_usd)} for checks), minus ${usd(s.cold_usd)} for prompt caches left cold; over ${count(s.compared)} of ${plural(s.decisions, "decision")}. Deciding took ${seconds(s.overhead_s)} in all.`);
+      put("Savings, priced", `${usd(s.net_usd)}${s.baseline_usd > 0 ? ` (${percent(s.net_usd / s.baseline_usd)})` : ""} against ${s.baselines.join(" or ") || "the baseline"} for everything: baseline ${usd(s.baseline_usd)}, minus ${usd(s.cost_usd)} spent on every attempt (${plural(s.rejected_calls, "call")} thrown away, ${usd(s.checks_usd)} for checks), minus ${usd(s.cold_usd)} for prompt caches left cold; over ${count(s.compared)} of ${plural(s.decisions, "decision")}. Deciding took ${seconds(s.overhead_s)} in all.`);
     }
     if (s.measured_per_success_usd != null) {
       const steps = s.extra_steps == null ? "" : ` Routed tasks took ${Math.abs(s.extra_steps).toFixed(1)} steps ${s.extra_steps < 0 ? "fewer" : "more"}.`;
-      put("Savings, measured", `A success cost ${usd(Math.abs(s.measured_per_success_usd))} ${s.measured_per_success_usd < 0 ? "more" : "less"} than with ${s.best_single} alone, the best single route.${steps} Tasks were not assigned by chance: compare like with like.`);
-    } else if (s.decisions) put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 are needed), so extra steps are not measured.");
+      put("Savings, measured", `A success cost ${usd(Math.abs(s.measured_per_success_usd))}${s.measured_share == null ? "" : ` (${percent(Math.abs(s.measured_share))})`} ${s.measured_per_success_usd < 0 ? "more" : "less"} than with ${s.best_single} alone, the best single route.${steps} Compared within ${plural(s.measured_kinds, "kind")} of task; tasks were not assigned by chance.`);
+    } else if (s.decisions) put("Savings, measured", "Too few tasks with an outcome were done by one route alone (20 of each kind of task are needed), so extra steps are not measured.");
     if (data.total.response_hits) put("Response cache", `${plural(data.total.response_hits, "hit")}, whose calls would have cost ${usd(data.total.response_saved_usd)}.`);
     if (s.prompt_cache_usd != null) put("Prompt caches", `${usd(s.prompt_cache_usd)} saved at list prices; in the spend already.`);
     if (w.hours_saved != null) put("Hours saved", `${d3.format(",.1f")(w.hours_saved)} over ${plural(w.tasks_with_baseline, "task")} with a baseline; people spent ${d3.format(",.1f")(w.review_hours)} hours on other tasks.`);
     if (w.return_share) put("Return", `${d3.format("+,.1f")(w.return_share.low)} to ${d3.format("+,.1f")(w.return_share.high)} USD for each USD spent.`);
     if (data.footprint) put("Energy and CO2", data.footprint.energy_kwh ? `${d3.format(".3~g")(data.footprint.energy_kwh.low)} to ${d3.format(".3~g")(data.footprint.energy_kwh.high)} kWh, ${d3.format(".3~g")(data.footprint.co2e_kg.low)} to ${d3.format(".3~g")(data.footprint.co2e_kg.high)} kg CO2e, for ${percent(data.footprint.covered)} of the output tokens. ${data.footprint.method}` : "No model is known to the method.");
     for (const one of data.unknown_prices) put("Unknown price", `${one.model || NONE} on route ${one.route || NONE}: ${plural(one.calls, "call")}, ${plural(one.tokens, "token")}`);
+    for (const one of data.subtasks) put("Subtasks", one.told);
+    for (const one of data.route_errors) put("Errors", `${one.errors} of ${plural(one.calls, "call")} of ${one.route} failed${one.types.length ? ` (${one.types.map(([type, number]) => `${number} ${type}`).join(", ")})` : ""}`);
     for (const note of data.notes) put("Mind", note);
     card("worth", "Was it worth it", "Of the whole time, whatever the filters say.", rows.length ? el("dl", {}, ...rows) : empty("Nothing to compare with yet."));
   }
@@ -342,14 +355,13 @@
     const { from, keep } = passing();
     const tasks = data.tasks.filter(keep), calls = data.calls.filter(keep), decisions = data.decisions.filter(keep);
     figures(tasks, calls, data.saving.filter(keep), data.decisions_timeless && chosen().time ? 0 : total(decisions, 5));
-    spendOverTime(calls, from); successOverTime(tasks, from); quality(tasks); whereStepsGo(decisions); spenders(calls);
+    spendOverTime(calls, from); successOverTime(from); quality(tasks); whereStepsGo(decisions); spenders(calls);
     taskLists(); timeline(); worth();
   }
   function start() {
     fill("team", "All teams", data.teams); fill("kind", "All kinds", data.kinds);
     // So many points from the end; named by the day on which they begin, which is exact where a point is a week.
-    const spans = [...new Set([7, 30, 90].map((days) => Math.max(1, Math.round(days / data.grain_days))))].filter((n) => n < data.points.length);
-    fill("time", "All of it", spans.map((n) => `Since ${data.points.at(-n)}`), spans);
+    fill("time", "All of it", data.spans.map((n) => `Since ${data.points.at(-n)}`), data.spans);
     lost = false;
     $("window").textContent = `Report of ${data.window}`;
     $("first-line").textContent = data.first_line;

@@ -1,0 +1,104 @@
+"""Frozen dataclasses with slots that are quicker to make and to import.
+
+A routed call makes half a dozen records. `dataclasses` writes every field of a frozen class through `object.__setattr__`, which looks
+up the name each time; writing through the slot descriptors takes half the time. It also compiles a comparison, a hash and a text form
+for each class when the module is imported; here all classes share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields
+from operator import attrgetter
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any, TypeVar
+
+Kind = TypeVar("Kind", bound=type)
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: Any) -> Callable[[Kind], Kind]:
+        """Return the decorator unchanged: only type checkers read it."""
+        return lambda decorator: decorator
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
+def fast_dataclass(kind: Kind) -> Kind:
+    """Return the class as a frozen dataclass with slots, as `dataclass(frozen=True, slots=True)` makes it.
+
+    Args:
+        kind: The class.
+
+    Example:
+        >>> @fast_dataclass
+        ... class Point:
+        ...     x: int
+        ...     y: int = 0
+        >>> Point(3), Point(x=1, y=2) == Point(1, 2), hash(Point(1)) == hash((1, 0))
+        (Point(x=3, y=0), True, True)
+    """
+    made: Any = dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)(kind)
+    names = [one.name for one in fields(made) if one.compare]
+    values = attrgetter(*names) if len(names) > 1 else lambda self: tuple([getattr(self, name) for name in names])
+    for name, method in (("__eq__", _equality(values)), ("__hash__", _hash(values)), ("__repr__", _text(fields(made)))):
+        if name not in kind.__dict__:
+            setattr(made, name, method)
+    if "__init__" not in kind.__dict__:
+        made.__init__ = _init(made)
+    return made  # type: ignore[no-any-return]
+
+
+def _init(made: Any) -> Any:
+    """Return an `__init__` that writes the slots through their descriptors."""
+    names: dict[str, Any] = {"_MADE": MISSING}
+    arguments, writes = [], []
+    for one in fields(made):
+        name = one.name
+        names[f"_set_{name}"] = made.__dict__[name].__set__
+        if not one.init:
+            # Left to `__post_init__`.
+            continue
+        if one.default_factory is not MISSING:
+            names[f"_make_{name}"] = one.default_factory
+            arguments.append(f"{name}=_MADE")
+            writes.append(f"_set_{name}(self, _make_{name}() if {name} is _MADE else {name})")
+        else:
+            names[f"_default_{name}"] = one.default
+            arguments.append(name if one.default is MISSING else f"{name}=_default_{name}")
+            writes.append(f"_set_{name}(self, {name})")
+    if hasattr(made, "__post_init__"):
+        writes.append("self.__post_init__()")
+    body = "\n    ".join(writes) or "pass"
+    exec(f"def __init__(self, {', '.join(arguments)}):\n    {body}", names)  # noqa: S102 - from the fields' names alone, as dataclasses does
+    init = names["__init__"]
+    init.__annotations__ = {one.name: one.type for one in fields(made)} | {"return": None}
+    init.__qualname__, init.__module__ = f"{made.__qualname__}.__init__", made.__module__
+    return init
+
+
+def _equality(values: Callable[[Any], tuple[Any, ...]]) -> Any:
+    def equals(self: Any, other: Any) -> Any:
+        return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
+
+    return equals
+
+
+def _hash(values: Callable[[Any], tuple[Any, ...]]) -> Any:
+    def hashed(self: Any) -> int:
+        return hash(values(self))
+
+    return hashed
+
+
+def _text(shown: tuple[Field[Any], ...]) -> Any:
+    @recursive_repr()
+    def text(self: Any) -> str:
+        said = ", ".join([f"{one.name}={getattr(self, one.name)!r}" for one in shown if one.repr])
+        return f"{self.__class__.__qualname__}({said})"
+
+    return text
+
+
+__all__ = ["fast_dataclass"]

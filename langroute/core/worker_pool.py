@@ -1,0 +1,74 @@
+"""Background thread pool that starts lazily and is recreated in a forked child."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from langroute.core.locks import at_fork, new_lock
+from langroute.core.process_end import watch_end
+
+
+class Workers:
+    """Thread pool that starts its threads with the first job.
+
+    Args:
+        name: Prefix of the threads' names.
+        count: Number of threads.
+
+    Example:
+        >>> workers = Workers("example")
+        >>> workers.submit(sum, [1, 2]).result()
+        3
+    """
+
+    def __init__(self, name: str, count: int = 1) -> None:
+        self._name, self._count = name, count
+        self._lock = new_lock()
+        self._begin()
+        at_fork(self, in_child=Workers._begin)
+
+    def _begin(self) -> None:
+        # A child inherits the pool object but not its threads; jobs that waited there are done by the parent.
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: list[Future[Any]] = []
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, most: int | None = None) -> Future[Any] | None:
+        """Submit a function call to the pool.
+
+        Args:
+            function: The function.
+            arguments: Its arguments.
+            most: Most unfinished jobs; when there are as many, nothing is submitted and `None` is returned.
+        """
+        with self._lock:
+            self._waiting = [one for one in self._waiting if not one.done()]
+            if most is not None and len(self._waiting) >= most:
+                return None
+            if self._pool is None:
+                watch_end()
+                self._pool = ThreadPoolExecutor(self._count, self._name)
+            future = self._pool.submit(function, *arguments)
+            self._waiting.append(future)
+            return future
+
+    def pending(self) -> list[Future[Any]]:
+        """Return the jobs that are not done."""
+        with self._lock:
+            return [one for one in self._waiting if not one.done()]
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until all jobs submitted so far are done."""
+        if waiting := self.pending():
+            wait(waiting, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Wait for running jobs and shut the pool down."""
+        with self._lock:
+            pool = self._pool
+        if pool is not None:
+            pool.shutdown(wait=True)
+
+
+__all__ = ["Workers"]

@@ -1,0 +1,1 @@
+"""Execution engine of a step: plan, drivers, streams, timeouts, eligibility and accounting."""

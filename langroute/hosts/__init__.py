@@ -1,0 +1,1 @@
+"""Hosts: the chat model, the LangGraph node and edge, the agent middleware, and caching for them."""

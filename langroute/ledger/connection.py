@@ -1,0 +1,184 @@
+"""Database connections of a ledger: URLs, engines and error messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from langroute.core.errors import ConfigurationError, DataError, LedgerError, MissingExtraError
+from langroute.core.sqlite import Quiet, make_private, tune
+from langroute.core.urls import holds_password, shown_url
+from langroute.ledger import schema
+
+CONNECT_TIMEOUT_S = 10
+"""Default connect timeout for PostgreSQL, unless the URL sets one (`?connect_timeout=3`): libpq's own default is minutes."""
+
+
+def url_of(where: str | Path | URL) -> URL:
+    """Return the URL of a ledger's database.
+
+    Raises:
+        ConfigurationError: The URL is not one of a supported database.
+    """
+    if isinstance(where, URL):
+        url = where
+    elif isinstance(where, Path) or "://" not in where:
+        if holds_password(str(where)) and not Path(where).exists():
+            raise ConfigurationError(_NEITHER.format(shown_url(str(where))))
+        return URL.create("sqlite", database=str(where))
+    else:
+        url = _parsed(where)
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(f"A ledger is kept in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError("A SQLite ledger needs a file; for one in memory take MemoryLedger.")
+    return url
+
+
+_NEITHER = (
+    "A ledger is opened by a path or a URL; {!r} is neither. A URL reads postgresql://user:password@host:5432/database; "
+    "in a password, @ is written %40, / is %2F and : is %3A."
+)
+
+
+def _parsed(where: str) -> URL:
+    url: URL | None
+    try:
+        url = make_url(where)
+        # URLs in which SQLAlchemy does not hide the password.
+        if isinstance(password := url.query.get("password"), str):
+            url = url.set(password=url.password or password).difference_update_query(["password"])
+    except (ArgumentError, ValueError):
+        # The original exception may quote the password, and so would an error chained to it.
+        url = None
+    if url is None:
+        raise ConfigurationError(_NEITHER.format(shown_url(where)))
+    return url
+
+
+def shown(url: URL) -> str:
+    """Return a ledger's URL in a form that may be displayed."""
+    return shown_url(url.render_as_string(hide_password=False))
+
+
+def engine_of(url: URL) -> Engine:
+    """Create the SQLAlchemy engine of a ledger's database; a missing SQLite file is created.
+
+    Raises:
+        LedgerError: The file cannot be opened.
+        MissingExtraError: It is PostgreSQL and psycopg is not installed.
+    """
+    if url.get_backend_name() == "postgresql":
+        try:
+            if "connect_timeout" not in url.query:
+                url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
+            url, connect = _driver_options(url)
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=connect)
+        except ImportError as error:
+            raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error
+        except ArgumentError as error:
+            raise ConfigurationError(f"The ledger at {shown(url)} cannot be opened: {error}") from error
+    path = Path(str(url.database))
+    try:
+        # Created here, so that only the owner can read it from the first byte on; SQLite gives its other files the same mode.
+        make_private(path, schema.meta.name)
+    except DataError as error:
+        raise LedgerError(f"The ledger cannot be opened: {error}") from error
+    except OSError as error:
+        raise LedgerError(f"The ledger {str(path)!r} cannot be opened: {error.strerror}.") from error
+    # Statement parameters contain the stored data, and warnings end up in logs.
+    connect = {"timeout": 60, "check_same_thread": False, "factory": Quiet}
+    engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        tune(cursor.execute, 60.0)
+        cursor.close()
+
+    @event.listens_for(engine, "checkout")
+    def _taken(connection: Any, *_: Any) -> None:
+        connection.use()
+
+    @event.listens_for(engine, "checkin")
+    def _returned(connection: Any, _: Any) -> None:
+        if connection is not None:
+            connection.release()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        # A writing transaction takes the lock at once: upgrading a read lock fails if another process wrote meanwhile.
+        writes = connection.get_execution_options().get("langroute_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+_THRESHOLD = "prepare_threshold"
+
+
+def _driver_options(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Return a PostgreSQL URL without the options that psycopg takes as numbers, and these options.
+
+    A pooler in transaction mode (PgBouncer) needs `?prepare_threshold=none`: a statement that was prepared on one connection is unknown
+    on the next.
+
+    Raises:
+        ConfigurationError: An option is no number.
+    """
+    given = url.query.get(_THRESHOLD)
+    if given is None:
+        return url, {}
+    said = str(given).strip().lower()
+    if said == "none":
+        value = None
+    elif said.isdecimal():
+        value = int(said)
+    else:
+        raise ConfigurationError(f"The ledger's URL says {_THRESHOLD}={said[:40]}; it is a number, or none (behind PgBouncer).")
+    return url.difference_update_query([_THRESHOLD]), {_THRESHOLD: value}
+
+
+def holds_ledger(where: str | Path | URL) -> bool:
+    """Return whether there is a ledger at a path or URL, without creating or changing anything.
+
+    Returns `True` where the database does not answer: opening it raises an error that says why.
+    """
+    url = url_of(where)
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and not Path(str(url.database)).is_file():
+        return False
+    engine = create_engine(url) if sqlite else engine_of(url)
+    try:
+        with engine.connect() as connection:
+            return bool(connection.dialect.has_table(connection, schema.meta.name))
+    except SQLAlchemyError:
+        return True
+    finally:
+        engine.dispose()
+
+
+def said_by(error: SQLAlchemyError) -> str:
+    """Return the database's own error message and what to do about it, without the SQL statement."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    for sign, advice in _ADVICE.items():
+        if sign in said:
+            return f"{said}. {advice}"
+    return said
+
+
+_ADVICE = {
+    "database is locked": "Another program has been writing to it all the time; try again when it is done.",
+    "readonly database": "Reading needs the right to write, too: daily sums are kept in it. Copy it to a place of your own.",
+    "malformed": "The file is damaged: take a copy of it from before.",
+    "not a database": "It is another kind of file.",
+}
+"""Advice by a part of SQLite's error message."""

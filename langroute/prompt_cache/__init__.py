@@ -1,0 +1,1 @@
+"""Providers' prompt caches: their expected contents, and the cost of switching routes."""

@@ -1,0 +1,1 @@
+"""Routes: chat models with name, price, capabilities and tier."""

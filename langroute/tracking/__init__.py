@@ -1,0 +1,1 @@
+"""Tracking of tasks: observed calls, outcomes, evaluators and implicit feedback."""

@@ -1,0 +1,78 @@
+"""Options mean the same, and are written the same, in every command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from langroute.cli import cli
+from langroute.ledger import open_ledger
+
+
+def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:  # type: ignore[assignment]
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+OPTIONS = [(name, option) for name, command in commands() for option in command.params if isinstance(option, click.Option)]
+
+
+def test_the_commands_are_these() -> None:
+    names = {name.partition(" ")[0] for name, _ in commands()}
+    assert "alert" in names
+    assert "check" not in names
+
+
+@pytest.mark.parametrize("name, option", OPTIONS, ids=[f"{name} {option.opts[0]}" for name, option in OPTIONS])
+def test_times_and_formats_are_given_in_one_way(name: str, option: click.Option) -> None:
+    """Never a number of days here and a time there, or a flag for JSON; `--last` is a number of records."""
+    assert not {"--days", "--json", "--hours"} & set(option.opts)
+    if "--last" in option.opts:
+        assert isinstance(option.type, click.IntRange)
+    if "--since" in option.opts:
+        assert option.metavar == "TIME"
+    if "--format" in option.opts:
+        assert isinstance(option.type, click.Choice)
+        assert "json" in option.type.choices
+        assert option.default == option.type.choices[0] != "json"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    open_ledger(tmp_path / "ledger.db").close()
+    return tmp_path / "ledger.db"
+
+
+@pytest.mark.parametrize("given", [(), ("--since", "2w"), ("--since", "7d", "--before", "4w"), ("--since", "2026-01-01")])
+def test_alerts_take_whole_days(given: tuple[str, ...], ledger: Path) -> None:
+    done = CliRunner().invoke(cli, ["alert", "--ledger", str(ledger), "--format", "json", *given])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (("--since", "36h"), "whole days"),
+        (("--since", "all"), "whole days"),
+        (("--before", "36h"), "whole days or weeks"),
+        (("--before", "2026-01-01"), "whole days or weeks"),
+        (("--before", "28"), "whole days or weeks"),
+        (("--days", "7"), "No such option"),
+    ],
+)
+def test_alerts_refuse_what_is_no_whole_day(given: tuple[str, ...], said: str, ledger: Path) -> None:
+    done = CliRunner().invoke(cli, ["alert", "--ledger", str(ledger), *given])
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.replace("│", " ").split())

@@ -1,0 +1,202 @@
+"""The router's calls to its routes, independent of the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import sleep
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import tool
+
+from langroute import ChatRouter, Route
+from langroute.core.records import Decision, Outcome, Request, Selection
+from langroute.engine.drivers import drive
+from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.router import Router, call_options
+from langroute.policies import Cascade, Fallback, Fixed
+from langroute.testing import ScriptedModel
+
+PRICE = {"input": 1.0, "output": 2.0}
+
+
+def routes(**answers: Any) -> dict[str, Route]:
+    return {name: Route(ScriptedModel(answer), price=PRICE) for name, answer in answers.items()}
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@pytest.mark.parametrize(
+    ("choice", "forced"),
+    [
+        (None, False),
+        ("auto", False),
+        ("none", False),
+        (False, False),
+        (True, True),
+        ("any", True),
+        ("required", True),
+        ("add", True),
+        ({"type": "function", "function": {"name": "add"}}, True),
+    ],
+)
+def test_a_tool_call_is_demanded_by_whatever_is_no_free_choice(choice: Any, forced: bool) -> None:
+    assert call_options(tool_choice=choice).forced is forced
+
+
+@pytest.mark.parametrize("choice", [True, "any", "add"])
+def test_a_route_that_cannot_be_made_to_call_a_tool_is_not_asked_to(choice: Any) -> None:
+    """LangChain's `tool_choice=True` is such a demand, too."""
+    stubborn = Route(ScriptedModel("No."), price=PRICE, capabilities={"tool_choice": False})
+    model = ChatRouter({"stubborn": stubborn, **routes(able="Yes.")}, policy=Fixed("stubborn"))
+
+    with pytest.warns(UserWarning, match="cannot be made to call a tool"):
+        answer = model.bind_tools([add], tool_choice=choice).invoke("1 + 1?")
+    assert answer.content == "Yes."
+    assert model.bind_tools([add]).invoke("1 + 1?").content == "No."
+
+
+def test_what_a_call_asks_for_is_worked_out_from_its_tools() -> None:
+    definition = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    asked = call_options([definition], "auto", {"title": "Sum"}, 100)
+
+    assert (asked.tools, asked.tool_choice, asked.schema, asked.max_tokens) == ((definition,), "auto", {"title": "Sum"}, 100)
+    assert asked.tools_tokens > 10
+    assert call_options().tools_tokens == 0
+
+
+class Noting:
+    """Sends everything to one route, and notes what it is told and asked."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.deterministic: list[bool] = []
+
+    def select(self, request: Request, attempts: Any) -> Selection | None:
+        self.deterministic.append(request.deterministic)
+        return None if attempts else Selection("small", "noted")
+
+    def on_decision(self, decision: Decision) -> None:
+        self.heard.append(decision.id)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        self.heard.append(outcome)
+
+
+@pytest.mark.parametrize("given", [{}, {"deterministic": False}, {"deterministic": True}])
+def test_a_policy_hears_of_decisions_and_outcomes_unless_the_router_is_deterministic(given: dict[str, bool]) -> None:
+    """By default it does. Hooks always hear, and the ledger keeps."""
+    policy, hook, outcome = Noting(), Noting(), Outcome(success=True, task_id="k")
+    router = Router(routes(small="s", large="l"), policy=policy, hooks=[hook], **given)
+    result = drive(router.plan(router.request([HumanMessage("Hi.")])), Host())
+    router.record_outcome(outcome)
+
+    assert hook.heard == [result.decision.id, outcome]
+    assert policy.heard == ([] if given.get("deterministic") else hook.heard)
+    assert set(policy.deterministic) == {bool(given.get("deterministic"))}
+    assert router.ledger.get(result.decision.id).route == "small"
+
+
+class Host:
+    """Answers every call as the test says, after a while."""
+
+    def __init__(self, *replies: Reply | Exception, seconds: float = 0.0) -> None:
+        self.replies, self.seconds, self.calls = list(replies), seconds, []
+
+    def call(self, call: RouteCall) -> Reply:
+        self.calls.append(call.route.name)
+        sleep(self.seconds)
+        reply = self.replies.pop(0) if self.replies else Reply(AIMessage("x"))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def acall(self, call: RouteCall) -> Reply:
+        return self.call(call)
+
+
+def test_what_a_host_worked_around_is_said_in_the_decision() -> None:
+    router = Router(routes(small="s"))
+    result = drive(router.plan(router.request([HumanMessage("Hi.")])), Host(Reply(AIMessage("x"), problems=("the cache is away",))))
+
+    assert result.decision.problems == ("the cache is away",)
+
+
+def test_waiting_for_a_model_or_for_another_try_is_no_overhead() -> None:
+    """Only what deciding took; the rest stands in the attempts."""
+    policy = Fallback(Fixed("small"), retries=1, backoff_seconds=0.5, jitter=lambda: 1.0)
+    router = Router(routes(small="s"), policy=policy)
+    result = drive(router.plan(router.request([HumanMessage("Hi.")])), Host(ConnectionError(), seconds=0.5))
+
+    assert [attempt.ok for attempt in result.decision.attempts] == [False, True]
+    assert all(attempt.latency_s >= 0.5 for attempt in result.decision.attempts)
+    assert 0 <= result.decision.overhead_s < 0.5
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_route_may_be_chosen_without_a_call(asynchronous: bool) -> None:
+    """For hosts that do the work themselves; the decision is recorded, and nothing was billed."""
+    policy = Noting()
+    router = Router(routes(small="s", large="l"), policy=policy)
+    request = router.request([HumanMessage("Hi.")])
+    result = await router.achoose(request) if asynchronous else router.choose(request)
+
+    assert result.decision.route == "small"
+    assert result.decision.attempts[0].usage is None
+    assert policy.heard == [result.decision.id]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("selected", [None, "small", Selection("gone"), ValueError("no")])
+async def test_a_policy_that_chooses_nothing_that_can_be_used_gets_the_default_route(asynchronous: bool, selected: Any) -> None:
+    """And the decision says why."""
+
+    class Odd:
+        def select(self, request: Request, attempts: Any) -> Any:
+            if isinstance(selected, Exception):
+                raise selected
+            return selected
+
+    router = Router(routes(small="s", middle="m", large="l"), policy=Odd(), default="middle")
+    request = router.request([HumanMessage("Hi.")])
+    with pytest.warns(UserWarning, match="policy Odd"):
+        result = await router.achoose(request) if asynchronous else router.choose(request)
+
+    assert result.decision.route == "middle"
+    assert len(result.decision.problems) == 1
+
+
+def test_the_kept_answer_is_the_one_that_the_decision_names() -> None:
+    """The best of three checked answers, wherever it stands."""
+    scores = {"a": 0.2, "b": 0.4, "c": 0.3}
+
+    class Strict(Cascade):
+        """Checks the last answer, too."""
+
+        def select(self, request: Request, attempts: Any) -> Selection | None:
+            selection = super().select(request, attempts)
+            return None if selection is None else replace(selection, provisional=True)
+
+    policy = Strict(["small", "middle", "large"], threshold=0.9)
+    model = Router(routes(small="a", middle="b", large="c"), policy=policy, verifier=lambda message: scores[message.content])
+    result = drive(model.plan(model.request([HumanMessage("Hi.")])), Host(*[Reply(AIMessage(text)) for text in "abc"]))
+
+    assert (result.decision.route, result.message.content, result.index, result.answer) == ("middle", "b", 1, "b")
+
+
+def test_an_attempt_that_was_cancelled_is_recorded_and_the_cancellation_goes_on() -> None:
+    router = Router(routes(small="s"))
+
+    class Cancelled(Host):
+        def call(self, call: RouteCall) -> Reply:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(router.plan(router.request([HumanMessage("Hi.")])), Cancelled())
+    (decision,) = router.ledger.decisions
+    assert (decision.route, [attempt.error_type for attempt in decision.attempts]) == (None, ["KeyboardInterrupt"])

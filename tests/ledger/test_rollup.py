@@ -1,0 +1,114 @@
+"""Daily sums at their borders: the last day that is kept, failed decisions, checks of unknown cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from sqlalchemy import select
+
+from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage, Verdict
+from langroute.core.task_context import task
+from langroute.ledger import open_ledger, schema
+from langroute.ledger.facts import CallRecord
+
+DAY = 86_400.0
+TODAY = 20_000
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """Rows are kept for 30 days, tasks for 60, and what was said with them."""
+    url = str(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("postgres")
+    with open_ledger(url, level="full", raw_days=30, task_days=60) as ledger:
+        yield ledger
+
+
+def answered(name: str, day: int, second: float = 0.0, **fields: Any) -> Decision:
+    attempt = Attempt(Selection("small"), answer=AIMessage(f"said {name}"), usage=Usage(100, 10), cost_usd=0.25, model="small-1")
+    known: dict[str, Any] = {"step": Step("chat", task=f"t-{name}"), "route": "small", "attempts": (attempt,), "cost_usd": 0.25}
+    return Decision(name, **{**known, **fields}, started_at=day * DAY + second)
+
+
+def rows(ledger: Any, query: Any) -> list[tuple[Any, ...]]:
+    with ledger.reading() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def kept(ledger: Any, name: str) -> str | None:
+    """What the decision of that name answered, if it is still there as a whole."""
+    found = ledger.get(name)
+    return None if found is None else found.attempts[0].answer.content
+
+
+def test_the_first_day_that_is_kept_is_kept_whole(ledger: Any) -> None:
+    """Rows, details and texts go for the same days: those before the border, and not the border's own."""
+    days = {"before": TODAY - 31, "border": TODAY - 30, "after": TODAY - 29}
+    for name, day in days.items():
+        ledger.record(answered(name, day))
+        ledger.record_call(CallRecord(f"t-{name}", at=day * DAY, messages=(HumanMessage(name),), answer=AIMessage("Yes.")))
+    # The last second before the border is a second of a day that goes.
+    ledger.record(answered("midnight", TODAY - 31, second=DAY - 1))
+    ledger.purge(now=TODAY * DAY + DAY - 1)
+
+    assert [kept(ledger, name) for name in ("before", "midnight", "border", "after")] == [None, None, "said border", "said after"]
+    left = [TODAY - 30, TODAY - 29]
+    for table in (schema.decisions, schema.calls):
+        assert sorted({day for (day,) in rows(ledger, select(table.c.day))}) == left, table.name
+    decisions = {n for (n,) in rows(ledger, select(schema.decisions.c.n))}
+    calls = {n for (n,) in rows(ledger, select(schema.calls.c.n))}
+    assert {n for (n,) in rows(ledger, select(schema.details.c.decision))} == decisions
+    # What was said in a decision is in its details; beside them stands what was said in calls that no router made.
+    said = {n for (n,) in rows(ledger, select(schema.texts.c.call))}
+    assert said < calls
+    assert (len(decisions), len(calls), len(said)) == (2, 4, 2)
+
+
+def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
+    """With their outcomes, tags and root runs."""
+    for name, day in {"before": TODAY - 61, "border": TODAY - 60, "after": TODAY - 59}.items():
+        with task(f"t-{name}", unstick_when="7"):
+            ledger.record(answered(name, day, run_id=f"run-{name}"))
+        ledger.record_outcome(Outcome(success=True, task_id=f"t-{name}", at=day * DAY + 5))
+    ledger.purge(now=TODAY * DAY)
+
+    assert [ledger.task(f"t-{name}") is not None for name in ("before", "border", "after")] == [False, True, True]
+    assert [len(ledger.outcomes_of(f"t-{name}")) for name in ("before", "border", "after")] == [0, 1, 1]
+    tasks = {n for (n,) in rows(ledger, select(schema.tasks.c.n))}
+    assert len(tasks) == 2
+    for table in (schema.outcomes, schema.tags):
+        assert {n for (n,) in rows(ledger, select(table.c.task))} == tasks, table.name
+    summed = select(schema.daily_tasks.c.day, schema.daily_tasks.c.succeeded).order_by(schema.daily_tasks.c.day)
+    assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
+
+
+def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> None:
+    failed = Attempt(Selection("small"), error_type="RateLimitError", cost_usd=0.0)
+    for number in range(3):
+        ledger.record(answered(f"fine-{number}", TODAY))
+    ledger.record(answered("failed", TODAY, route=None, attempts=(failed,)))
+    ledger.rollup()
+    d = schema.daily_decisions.c
+    found = rows(ledger, select(d.decisions, d.failed))
+    assert (sum(decisions for decisions, _ in found), sum(failed for _, failed in found)) == (4, 1)
+
+
+def test_a_check_of_unknown_cost_adds_nothing_to_a_routes_sum(ledger: Any) -> None:
+    def checked(name: str, cost: float | None, check: float | None) -> Decision:
+        attempt = Attempt(
+            Selection("small"), verdicts=(Verdict("judge", 1.0, cost_usd=check),), usage=Usage(100, 10), cost_usd=cost, model="m"
+        )
+        return answered(name, TODAY, attempts=(attempt,), cost_usd=None)
+
+    ledger.record(checked("d1", 0.25, None))
+    ledger.record(checked("d2", None, 0.125))
+    ledger.record_outcome(Outcome(success=False, task_id="t-d1", at=TODAY * DAY))
+    ledger.rollup()
+    part = schema.daily_parts.c
+    found = rows(
+        ledger, select(part.value, part.tasks, part.failed, part.cost_usd, part.known_usd).where(part.dimension == "route")
+    )
+    assert found == [("small", 2, 1, 0.375, 0.25)]
