@@ -1,0 +1,205 @@
+"""One route's answer to a wire call: the bytes that are held back, and the message that the engine accounts for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from langroute.engine.effects import Reply
+from langroute.steps.message_content import text_tokens
+from langroute.wire.answers import AnswerReader
+from langroute.wire.chat_usage import UsageFilter
+from langroute.wire.edits import WireEdit
+from langroute.wire.translation import AnswerTranslator
+
+
+class WireAnswer:
+    """What has come of one call of a route.
+
+    Args:
+        route: Name of the route.
+        edits: What was changed in the request for it.
+        prompt_tokens: Estimated tokens of the prompt, for an answer that breaks off before it tells them.
+    """
+
+    __slots__ = (
+        "_prompt_tokens",
+        "begun",
+        "edits",
+        "filter",
+        "first",
+        "headers",
+        "heard",
+        "held",
+        "reader",
+        "route",
+        "shown",
+        "status",
+        "streams",
+        "translator",
+    )
+
+    def __init__(self, route: str, edits: Sequence[WireEdit], prompt_tokens: int) -> None:
+        self.route, self.edits, self._prompt_tokens = route, edits, prompt_tokens
+        self.begun = perf_counter()
+        self.first: float | None = None
+        """Seconds until the first content."""
+        self.reader: AnswerReader | None = None
+        self.translator: AnswerTranslator | None = None
+        """Translates the answer, where its route speaks another protocol than the client."""
+        self.filter: UsageFilter | None = None
+        """Keeps the usage from a client that did not ask for it."""
+        self.streams = False
+        """Whether the client is sent a stream."""
+        self.status, self.headers = 200, dict[str, str]()
+        self.held: list[bytes] = []
+        """Bytes that were not sent on yet."""
+        self.heard = False
+        """Whether anything of the answer has come; see `langroute.engine.billed_usage.usage_so_far`."""
+        self.shown = False
+        """Whether the client has been sent a byte of it."""
+
+    def take(self, chunk: bytes) -> bytes:
+        """Read a chunk; return what the client gets for it."""
+        reader = self.reader
+        assert reader is not None  # noqa: S101 - set when the response begins
+        out = chunk
+        if self.translator is not None:
+            out = self.translator.feed(chunk)
+        else:
+            reader.feed(chunk)
+            if self.filter is not None:
+                out = self.filter.feed(chunk)
+        self.heard = True
+        if self.first is None and reader.started:
+            self.first = perf_counter() - self.begun
+        return out
+
+    def end(self) -> bytes:
+        """Note that no more chunks come; return what the client gets for that."""
+        if self.translator is not None:
+            return self.translator.finish()
+        if self.reader is not None:
+            self.reader.finish()
+        return b"" if self.filter is None else self.filter.finish()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer came to its end."""
+        if self.translator is not None:
+            return self.translator.whole
+        return self.reader is not None and self.reader.complete
+
+    @property
+    def between_events(self) -> bool:
+        """Whether what the client was sent ends between two events."""
+        return self.translator is not None or self.filter is not None or self.reader is None or self.reader.between_events
+
+    # As the engine's accounting reads a stream that was left ---------------------------------------------------------
+
+    @property
+    def heard_chunks(self) -> Sequence[Any]:
+        """What was written so far, as one message."""
+        return [self.message()] if self.heard else []
+
+    @property
+    def usage_metadata(self) -> Mapping[str, Any] | None:
+        """Nothing: the usage is in the response's metadata, in the provider's own words."""
+        return None
+
+    @property
+    def response_metadata(self) -> dict[str, Any]:
+        """What the answer says of itself, as LangChain's packages keep it."""
+        reader = self.reader
+        if reader is None:
+            return {}
+        said: dict[str, Any] = {**reader.terms}
+        if reader.raw_usage:
+            said["usage"] = reader.raw_usage
+        if reader.model:
+            said["model_name"] = reader.model
+        if reader.finish_reason:
+            said["finish_reason"] = reader.finish_reason
+        return said
+
+    @property
+    def content(self) -> Any:
+        """Blocks of the provider's own tools, else the text."""
+        return (
+            ""
+            if self.reader is None
+            else [*self.reader.blocks, {"type": "text", "text": self.reader.text}]
+            if self.reader.blocks
+            else self.reader.text
+        )
+
+    # Ends ------------------------------------------------------------------------------------------------------------
+
+    def message(self) -> AIMessage:
+        """Return the answer as a message, as far as it came."""
+        calls, broken = [], []
+        for call in () if self.reader is None else self.reader.tool_calls:
+            arguments = _arguments(call.text)
+            if arguments is None:
+                broken.append({"name": call.name, "args": call.text, "id": call.id, "error": None, "type": "invalid_tool_call"})
+            else:
+                calls.append({"name": call.name, "args": arguments, "id": call.id, "type": "tool_call"})
+        return AIMessage(self.content, tool_calls=calls, invalid_tool_calls=broken, response_metadata=self.response_metadata)
+
+    def reply(self, error: BaseException | None = None) -> Reply:
+        """Return the reply for the plan.
+
+        An answer that broke off is billed for what was heard of it: the tokens that it told, else estimated ones.
+        """
+        message: Any = None
+        if error is None or self.heard:
+            message = self.message()
+            if error is not None:
+                message.usage_metadata = self._billed_so_far(message)
+        return Reply(message, error, perf_counter() - self.begun, self.first, self.shown, output=self)
+
+    def _billed_so_far(self, message: AIMessage) -> Any:
+        told = None if self.reader is None else self.reader.usage
+        written = _written(message)
+        if told is None:
+            if not written:
+                return None
+            return {"input_tokens": self._prompt_tokens, "output_tokens": written, "total_tokens": self._prompt_tokens + written}
+        output = max(told.output_tokens, written)
+        details = {
+            "cache_read": told.cache_read,
+            "cache_creation": told.cache_write,
+            "ephemeral_1h_input_tokens": told.cache_write_1h,
+        }
+        return {
+            "input_tokens": told.input_tokens,
+            "output_tokens": output,
+            "total_tokens": told.input_tokens + output,
+            "input_token_details": {name: count for name, count in details.items() if count},
+        }
+
+
+def _written(message: AIMessage) -> int:
+    text = (
+        message.content
+        if isinstance(message.content, str)
+        else "".join(str(block.get("text") or "") for block in message.content if isinstance(block, dict))
+    )
+    calls = [*message.tool_calls, *message.invalid_tool_calls]
+    text += "".join(f"{call['name']}{call['args']}" for call in calls)
+    return max(1, text_tokens(text)) if text else 0
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+__all__ = ["WireAnswer"]

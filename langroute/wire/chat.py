@@ -1,0 +1,196 @@
+"""OpenAI's Chat Completions protocol: `/v1/chat/completions`.
+
+Source: https://platform.openai.com/docs/api-reference/chat and /chat-streaming (read 2026-11-29).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
+
+from langroute.core.errors import MissingExtraError
+from langroute.providers.profile import WireRules
+from langroute.wire import histories
+from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
+from langroute.wire.chat_usage import usage_edits
+from langroute.wire.edits import WireEdit, WireTarget
+from langroute.wire.openai_edits import edits_for
+from langroute.wire.openai_errors import error_of
+from langroute.wire.protocol import WireProtocol
+from langroute.wire.request import WireRequest, without_marks
+from langroute.wire.spans import BROKEN, encoded, value_of
+from langroute.wire.sse import Event, written
+
+try:
+    import msgspec
+except ImportError as error:
+    raise MissingExtraError("msgspec", "serve", "Reading the answers of providers") from error
+
+
+class _SpokenDelta(msgspec.Struct):
+    content: str | None = None
+    refusal: None = None
+    reasoning: None = None
+    reasoning_content: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _SpokenChoice(msgspec.Struct):
+    delta: _SpokenDelta | None = None
+    finish_reason: None = None
+
+
+class _Spoken(msgspec.Struct):
+    """An event that says a part of the text and nothing else, as most of a stream do."""
+
+    id: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    choices: tuple[_SpokenChoice, ...] = ()
+    usage: None = None
+    error: None = None
+
+
+_SPOKEN = msgspec.json.Decoder(_Spoken)
+
+
+class ChatProtocol(WireProtocol):
+    """OpenAI's Chat Completions protocol, which most other servers speak."""
+
+    name = "chat"
+    path = "/v1/chat/completions"
+    api = "openai-chat"
+    reason_ends = True
+    entries_field = "messages"
+    history_fields = ("messages",)
+
+    @override
+    def edits_of(self, request: WireRequest, target: WireTarget, rules: WireRules) -> tuple[WireEdit, ...]:
+        return edits_for(request, target, rules, history="messages", effort=("reasoning_effort",))
+
+    @override
+    def usage_edits(self, request: WireRequest, target: WireTarget) -> tuple[WireEdit, ...]:
+        return usage_edits(request) if "stream_options" in target.rules(self.api).arguments else ()
+
+    @override
+    def read_event(self, answer: AnswerReader, event: Event) -> None:
+        if event.data[:1] != b"{" and event.data.strip() == b"[DONE]":
+            answer.complete = answer.error is None and answer.finish_reason is not None
+            return
+        try:
+            spoken = _SPOKEN.decode(event.data)
+        except BROKEN:
+            self.read_any(answer, parsed(event))
+            return
+        if answer.model is None or answer.id is None or spoken.service_tier is not None:
+            self._envelope(answer, {"model": spoken.model, "id": spoken.id, "service_tier": spoken.service_tier})
+        for choice in spoken.choices:
+            if choice.delta is not None:
+                answer.add_text(choice.delta.content)
+
+    def read_any(self, answer: AnswerReader, said: dict[str, Any]) -> None:
+        """Read an event by its parsed form."""
+        if said.get("error"):
+            answer.fail(said["error"])
+            return
+        self._envelope(answer, said)
+        for choice in sequence(said.get("choices")):
+            choice = mapping(choice)
+            self._delta(answer, choice.get("index"), mapping(choice.get("delta")))
+            if isinstance(reason := choice.get("finish_reason"), str):
+                answer.finish_reason = reason
+
+    @override
+    def read_plain(self, answer: AnswerReader, event: Event) -> None:
+        said = parsed(event)
+        if said.get("error"):
+            answer.fail(said["error"])
+            return
+        self._envelope(answer, said)
+        for choice in sequence(said.get("choices")):
+            choice = mapping(choice)
+            self._delta(answer, choice.get("index"), mapping(choice.get("message")))
+            if isinstance(reason := choice.get("finish_reason"), str):
+                answer.finish_reason = reason
+        answer.complete = answer.finish_reason is not None
+
+    def _envelope(self, answer: AnswerReader, said: dict[str, Any]) -> None:
+        if answer.model is None and isinstance(model := said.get("model"), str):
+            answer.model = model
+        if answer.id is None and isinstance(number := said.get("id"), str):
+            answer.id = number
+        if isinstance(tier := said.get("service_tier"), str):
+            answer.terms["service_tier"] = tier
+        answer.add_usage(said.get("usage"))
+
+    def _delta(self, answer: AnswerReader, choice: Any, delta: Any) -> None:
+        answer.add_text(delta.get("content"))
+        answer.add_text(delta.get("refusal"))
+        if delta.get("reasoning_content") or delta.get("reasoning"):
+            answer.started = True
+        for at, call in enumerate(sequence(delta.get("tool_calls"))):
+            call = mapping(call)
+            function = mapping(call.get("function"))
+            key = (choice, call.get("index", at))
+            answer.add_call(key, call.get("id"), function.get("name"), function.get("arguments"))
+        if function := mapping(delta.get("function_call")):
+            answer.add_call((choice, "function"), None, function.get("name"), function.get("arguments"))
+
+    @override
+    def error_body(self, status: int, kind: str, message: str) -> bytes:
+        return encoded(error_of(self.words, status, kind, message))
+
+    @override
+    def error_event(self, kind: str, message: str) -> bytes:
+        return written(encoded(error_of(self.words, 500, kind, message)))
+
+    @override
+    def max_tokens_of(self, request: WireRequest) -> int | None:
+        found = [request.value(name) for name in ("max_completion_tokens", "max_tokens")]
+        return next((most for most in found if isinstance(most, int) and most > 0), None)
+
+    @override
+    def tools_of(self, request: WireRequest) -> tuple[dict[str, Any], ...]:
+        return tuple(dict(tool) for tool in sequence(request.value("tools")) if mapping(tool))
+
+    @override
+    def schema_of(self, request: WireRequest) -> Any:
+        told = mapping(request.value("response_format"))
+        return mapping(told.get("json_schema")).get("schema") if told.get("type") == "json_schema" else None
+
+    @override
+    def head_of(self, request: WireRequest) -> list[Any]:
+        return []
+
+    @override
+    def entry(self, entry: Any) -> list[Any]:
+        if not isinstance(entry, dict):
+            return histories.human(str(entry)[:1000])
+        content, role = entry.get("content"), entry.get("role")
+        parts = content if isinstance(content, str) else histories.blocks(content)
+        if role in ("system", "developer"):
+            return [histories.system(parts)]
+        if role == "assistant":
+            calls = []
+            for one in sequence(entry.get("tool_calls")):
+                function = mapping(mapping(one).get("function"))
+                calls.append(histories.call(mapping(one).get("id"), function.get("name"), function.get("arguments")))
+            return [histories.answer(parts, calls)]
+        if role in ("tool", "function"):
+            return [histories.result(entry.get("tool_call_id"), parts, name=entry.get("name"))]
+        return histories.human(parts)
+
+    @override
+    def beginning_of(self, request: WireRequest) -> list[bytes]:
+        head: list[bytes] = [without_marks(request.raw("tools"))]
+        for place in request.parts("messages"):
+            raw = request.body[place.start : place.stop]
+            head.append(without_marks(raw))
+            if mapping(value_of(raw, 0, len(raw))).get("role") not in ("system", "developer"):
+                break
+        return head
+
+
+CHAT = ChatProtocol()

@@ -1,0 +1,210 @@
+"""A request of a coding agent as it was sent: its envelope, and the places of its parts in the bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from langroute.wire.sessions import Session, session_of
+from langroute.wire.side_calls import side_call_of
+from langroute.wire.spans import Member, NotJsonError, Span, items, members, value_of
+
+if TYPE_CHECKING:
+    from langroute.wire.memo import HistoryMemo
+    from langroute.wire.protocol import WireProtocol
+
+MAX_MODEL = 300
+"""Longest name of a model, in characters."""
+
+MAX_ENTRIES = 20_000
+"""Most entries of a history that are read; of a longer one the last."""
+
+MARKS = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+"""Marks of the prompt cache, which move from step to step and say nothing of what is asked."""
+
+_MARK = re.compile(rb"\s*:\s*\{[^{}]*\}")
+_A_TOOL = re.compile(rb'\[\s*\{\s*"')
+_COMMA = re.compile(rb"\s*,\s*")
+
+
+class WireRequest:
+    """A request's envelope. What it says of the conversation is read when it is asked for.
+
+    Made by `WireProtocol.read_request`; nothing here raises, whatever the body holds.
+
+    Args:
+        protocol: The protocol of the address that was called.
+        body: The bytes that were sent, uncompressed.
+        headers: The headers, with their names in lower case.
+    """
+
+    def __init__(self, protocol: WireProtocol, body: bytes, headers: Mapping[str, str]) -> None:
+        self.protocol = protocol
+        self.body = body
+        self.headers = headers
+        self.memo: HistoryMemo | None = None
+        """Remembers histories, so that one which has grown is read only where it grew."""
+        self.problem: str | None = None
+        """What makes the body no request of this protocol; `None` where it is one. To be answered with status 400."""
+        self.fields: dict[str, Member] = {}
+        """Name of a field → its places in the body; of a name that occurs twice the last."""
+        self.all_fields: Sequence[Member] = ()
+        self._parts: dict[str, list[Span]] = {}
+        try:
+            self.all_fields = members(body)
+        except NotJsonError:
+            self.problem = "The body is not a JSON object."
+        self.fields = {one.name: one for one in self.all_fields}
+        model = self.value("model")
+        self.model: str = model if isinstance(model, str) and 0 < len(model) <= MAX_MODEL else ""
+        """Name of the model that the client asks for; empty where there is none."""
+        if self.problem is None and not self.model:
+            self.problem = "The field `model` has no name of a model."
+        self.stream: bool = self.value("stream") is True
+
+    def value(self, name: str) -> Any:
+        """Return the value of a top-level field; `None` where it is not there."""
+        found = self.fields.get(name)
+        return None if found is None else value_of(self.body, found.value, found.stop)
+
+    def raw(self, name: str) -> bytes:
+        """Return the bytes of a top-level field's value; empty where it is not there."""
+        found = self.fields.get(name)
+        return b"" if found is None else self.body[found.value : found.stop]
+
+    def entries(self, name: str) -> list[Any]:
+        """Return the items of a top-level array without marks of the prompt cache; none where it is no array.
+
+        Of an array with more items than are read the last are returned.
+        """
+        raw = without_marks(self.raw(name))
+        found = value_of(raw, 0, len(raw)) if raw else None
+        return found[-MAX_ENTRIES:] if isinstance(found, list) else []
+
+    def parts(self, name: str) -> list[Span]:
+        """Return the places of the items of a top-level array; none where it is no array."""
+        if name not in self._parts:
+            found = self.fields.get(name)
+            try:
+                self._parts[name] = [] if found is None else items(self.body, found.value, found.stop)
+            except NotJsonError:
+                self._parts[name] = []
+        return self._parts[name]
+
+    @cached_property
+    def max_tokens(self) -> int | None:
+        """Longest answer in tokens that the client asked for."""
+        return self.protocol.max_tokens_of(self)
+
+    @cached_property
+    def tools(self) -> tuple[dict[str, Any], ...]:
+        """The tools, in OpenAI's form; the provider's own tools as they stand."""
+        return self.protocol.tools_of(self)
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether there is any tool; `tools` is read only where the first is none."""
+        found = self.fields.get("tools")
+        return found is not None and (_A_TOOL.match(self.body, found.value) is not None or bool(self.tools))
+
+    @cached_property
+    def tool_names(self) -> tuple[str, ...]:
+        """Names of the tools that can be called."""
+        names = [function.get("name") for tool in self.tools if isinstance(function := tool.get("function"), Mapping)]
+        return tuple(name for name in names if isinstance(name, str))
+
+    @cached_property
+    def response_schema(self) -> Any:
+        """The schema that the answer must have; `None` where there is none."""
+        return self.protocol.schema_of(self)
+
+    @cached_property
+    def tool_choice(self) -> Any:
+        """Which tool must be called, as the client said it."""
+        return self.value("tool_choice")
+
+    @cached_property
+    def bound_by(self) -> str | None:
+        """Why only the provider that answered before can answer; `None` where any can."""
+        return self.protocol.bound_by(self)
+
+    @cached_property
+    def _messages(self) -> list[Any]:
+        return self.protocol.messages_of(self) if self.memo is None else self.memo.messages(self)
+
+    def messages(self) -> list[Any]:
+        """Return the history as LangChain messages, for inspection. What cannot be understood is text.
+
+        The list is made once; do not change it.
+        """
+        return self._messages
+
+    @cached_property
+    def session(self) -> Session:
+        """Which conversation the request belongs to."""
+        return session_of(self)
+
+    @property
+    def thread(self) -> str:
+        """Id of the conversation: from the client's headers, else a fingerprint of its beginning with the client's key."""
+        return self.session.thread
+
+    @property
+    def parent_thread(self) -> str | None:
+        """Id of the conversation that started this one: a sub-agent's parent; `None` where there is none."""
+        return self.session.parent
+
+    @property
+    def sub_agent(self) -> bool:
+        """Whether a sub-agent sent the request."""
+        return self.session.parent is not None
+
+    @cached_property
+    def side_call(self) -> str | None:
+        """Kind of a call beside the conversation: `title`, `summarize`, `classify`, `extract`, or `answer`; `None` for a step of the agent."""
+        return side_call_of(self)
+
+    @cached_property
+    def resend_key(self) -> str:
+        """Key that is the same for a resend of the same step, whether as a stream or not."""
+        digest = blake2b(self.thread.encode("utf-8", "replace"), digest_size=16)
+        for name in self.protocol.history_fields:
+            digest.update(b"\0" + without_marks(self.raw(name)))
+        return digest.hexdigest()
+
+
+def without_marks(raw: bytes) -> bytes:
+    """Return the bytes of a value without marks of the prompt cache.
+
+    Example:
+        >>> without_marks(b'{"text":"a","cache_control":{"type":"ephemeral"}}')
+        b'{"text":"a"}'
+    """
+    for name in MARKS:
+        if name in raw:
+            raw = _without(raw, name)
+    return raw
+
+
+def _without(raw: bytes, name: bytes) -> bytes:
+    parts, place, at = [], 0, raw.find(name)
+    while at >= 0:
+        mark = _MARK.match(raw, at + len(name))
+        # Behind a backslash it is the end of a text, not a name.
+        if mark is not None and raw[at - 1 : at] != b"\\":
+            head = raw[place:at].rstrip()
+            stop = mark.end()
+            if head.endswith(b","):
+                head = head[:-1]
+            elif (comma := _COMMA.match(raw, stop)) is not None:
+                stop = comma.end()
+            parts.append(head)
+            place = stop
+        at = raw.find(name, at + len(name))
+    return b"".join((*parts, raw[place:]))
+
+
+__all__ = ["WireRequest", "without_marks"]

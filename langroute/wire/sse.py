@@ -1,0 +1,129 @@
+"""Server-sent events, read from chunks that may end anywhere and written for clients.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (read 2026-11-30).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_EVENT = 16 * 2**20
+"""Longest event, in bytes, that is read; a longer one is left out."""
+
+
+class Event(NamedTuple):
+    """One event of a stream."""
+
+    name: str
+    """What stands behind `event:`; empty where it does not say it."""
+
+    data: bytes
+
+
+class EventReader:
+    r"""Splits a stream of server-sent events, whatever the edges of its chunks cut.
+
+    Args:
+        max_event: Longest event in bytes; of a longer one nothing is kept.
+
+    Example:
+        >>> reader = EventReader()
+        >>> reader.feed(b"event: ping\r"), reader.feed(b"\ndata: {}\r\n"), reader.feed(b"\r\nda")
+        ([], [], [Event(name='ping', data=b'{}')])
+        >>> reader.between_events
+        False
+    """
+
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        self.max_event = max_event
+        self.left_out = 0
+        """Events that were too long to be read."""
+        self._buffer = bytearray()
+        self._seen = 0
+        self._after_return = False
+        self._skipping = False
+        self._begun = False
+
+    @property
+    def between_events(self) -> bool:
+        """Whether the stream stands between two events, so that another one can be put there."""
+        return not self._skipping and not self._buffer.strip(b"\n")
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that end in these bytes."""
+        if not chunk:
+            return []
+        if self._after_return and chunk[:1] == b"\n":
+            chunk = chunk[1:]
+            self._after_return = False
+            if not chunk:
+                return []
+        self._after_return = chunk[-1:] == b"\r"
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._buffer += chunk
+        return self._split()
+
+    def rest(self) -> bytes:
+        """Return what of an event that did not end has been read."""
+        return bytes(self._buffer)
+
+    def _split(self) -> list[Event]:
+        buffer, found = self._buffer, []
+        if not self._begun:
+            if b"\xef\xbb\xbf".startswith(buffer):
+                return []
+            self._begun = True
+            if buffer.startswith(b"\xef\xbb\xbf"):
+                del buffer[:3]
+        place = 0
+        while (end := buffer.find(b"\n\n", max(place, self._seen))) >= 0:
+            if self._skipping:
+                self._skipping = False
+            elif end - place > self.max_event:
+                self.left_out += 1
+            elif (event := _event(bytes(buffer[place:end]))) is not None:
+                found.append(event)
+            place = end + 2
+            self._seen = place
+        del buffer[:place]
+        self._seen = max(0, len(buffer) - 1)
+        if len(buffer) > self.max_event:
+            if not self._skipping:
+                self.left_out += 1
+            self._skipping = True
+            del buffer[:-1]
+            self._seen = 0
+        return found
+
+
+def _event(block: bytes) -> Event | None:
+    """Return the event that these lines are; `None` where they have no data."""
+    if b"\n" not in block:
+        # One line of data, as most servers write an event.
+        return Event("", block[6 if block[5:6] == b" " else 5 :]) if block.startswith(b"data:") or block == b"data" else None
+    name, data = "", []
+    for line in block.split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode("utf-8", "replace")
+        elif line == b"data":
+            data.append(b"")
+    return Event(name, data[0] if len(data) == 1 else b"\n".join(data)) if data else None
+
+
+def written(data: bytes, name: str = "") -> bytes:
+    r"""Return an event as it is sent. The data must be on one line, as JSON is.
+
+    Example:
+        >>> written(b"{}", "ping")
+        b'event: ping\ndata: {}\n\n'
+    """
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data) if name else b"data: %s\n\n" % data
+
+
+COMMENT = b": ping\n\n"
+"""A comment, which every client ignores: it keeps a connection alive."""
+
+__all__ = ["COMMENT", "Event", "EventReader", "written"]
