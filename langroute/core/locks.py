@@ -20,7 +20,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Protocol, TypeVar
 
-MOST_SECONDS = 1.0
+MOST_SECONDS = 2.0
 """Seconds that a fork waits for locks and imports of other threads. Most locks are held for microseconds, a transaction's for longer."""
 
 Owner = TypeVar("Owner")
@@ -238,4 +238,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
-__all__ = ["adopt", "at_fork", "begin_work", "end_work", "give_way", "live_locks", "new_condition", "new_lock", "new_rlock", "others_work"]
+__all__ = [
+    "adopt",
+    "at_fork",
+    "begin_work",
+    "end_work",
+    "give_way",
+    "live_locks",
+    "new_condition",
+    "new_lock",
+    "new_rlock",
+    "others_work",
+]

@@ -55,6 +55,7 @@ class Quiet(sqlite3.Connection):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         self.lock = new_rlock()
+        self._wait_s: float | None = None
         self.use()
         try:
             # A fork that has begun knows `_opening`, but perhaps not yet this new lock.
@@ -85,6 +86,12 @@ class Quiet(sqlite3.Connection):
         with self.lock:
             super().close()
         self.release()
+
+    def wait(self, seconds: float) -> None:
+        """Set how long its transactions wait for another process that writes to the file."""
+        if seconds != self._wait_s:
+            self.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+            self._wait_s = seconds
 
     def use(self) -> None:
         """Let forks wait for what is done with the connection from now on, as after opening it."""

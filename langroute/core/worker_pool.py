@@ -1,7 +1,9 @@
-"""Background thread pool that starts lazily and is recreated in a forked child."""
+"""Background threads that start lazily and are recreated in a forked child."""
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -71,4 +73,79 @@ class Workers:
             pool.shutdown(wait=True)
 
 
-__all__ = ["Workers"]
+class RepeatedWork:
+    """A function without arguments that a daemon thread runs once more whenever somebody asks for it.
+
+    The end of the program does not wait for it.
+
+    Args:
+        name: The thread's name.
+        work: The function. It raises nothing.
+
+    Example:
+        >>> done = []
+        >>> repeated = RepeatedWork("example", lambda: done.append(1))
+        >>> repeated.ask()
+        >>> repeated.wait(5.0), done
+        (True, [1])
+    """
+
+    def __init__(self, name: str, work: Callable[[], object]) -> None:
+        self._name, self._work = name, work
+        self._lock = new_lock()
+        self._begin()
+        at_fork(self, in_child=RepeatedWork._begin)
+
+    def _begin(self) -> None:
+        # A child inherits no thread.
+        self._asked, self._idle = threading.Event(), threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+
+    def ask(self) -> None:
+        """Have the work done soon, once for all who ask before it begins."""
+        if self._asked.is_set():
+            return
+        with self._lock:
+            self._idle.clear()
+            self._asked.set()
+            started = self._thread is not None or self._start()
+        if not started:
+            self._once()
+
+    def _start(self) -> bool:
+        """Return whether there is a thread; at the end of the interpreter none can be started."""
+        thread = threading.Thread(target=self._run, args=(weakref.ref(self), self._asked), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        weakref.finalize(self, self._asked.set).atexit = False
+        return True
+
+    @staticmethod
+    def _run(reference: weakref.ref[RepeatedWork], asked: threading.Event) -> None:
+        while True:
+            asked.wait()
+            me = reference()
+            if me is None:
+                return
+            me._once()
+            del me
+
+    def _once(self) -> None:
+        self._asked.clear()
+        try:
+            self._work()
+        finally:
+            with self._lock:
+                if not self._asked.is_set():
+                    self._idle.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to be done; return whether that was in time."""
+        return self._idle.wait(timeout_s)
+
+
+__all__ = ["RepeatedWork", "Workers"]

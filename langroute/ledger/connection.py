@@ -18,6 +18,9 @@ from langroute.ledger import schema
 CONNECT_TIMEOUT_S = 10
 """Default connect timeout for PostgreSQL, unless the URL sets one (`?connect_timeout=3`): libpq's own default is minutes."""
 
+SQLITE_WAIT_S = 60.0
+"""How long a transaction waits for another process that writes to the same file, unless it says otherwise."""
+
 
 def url_of(where: str | Path | URL) -> URL:
     """Return the URL of a ledger's database.
@@ -93,15 +96,19 @@ def engine_of(url: URL) -> Engine:
         raise LedgerError(f"The ledger cannot be opened: {error}") from error
     except OSError as error:
         raise LedgerError(f"The ledger {str(path)!r} cannot be opened: {error.strerror}.") from error
+    return _sqlite_engine(url)
+
+
+def _sqlite_engine(url: URL) -> Engine:
     # Statement parameters contain the stored data, and warnings end up in logs.
-    connect = {"timeout": 60, "check_same_thread": False, "factory": Quiet}
+    connect = {"timeout": SQLITE_WAIT_S, "check_same_thread": False, "factory": Quiet}
     engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        tune(cursor.execute, 60.0)
+        tune(cursor.execute, SQLITE_WAIT_S)
         cursor.close()
 
     @event.listens_for(engine, "checkout")
@@ -116,8 +123,9 @@ def engine_of(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         # A writing transaction takes the lock at once: upgrading a read lock fails if another process wrote meanwhile.
-        writes = connection.get_execution_options().get("langroute_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        connection.connection.dbapi_connection.wait(options.get("langroute_wait_s", SQLITE_WAIT_S))  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("langroute_write") else "BEGIN")
 
     return engine
 

@@ -10,7 +10,6 @@ import json
 import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -18,7 +17,7 @@ from langroute.core.degradation import Degradations
 from langroute.core.errors import DegradedWarning, StateError
 from langroute.core.locks import at_fork, new_lock
 from langroute.core.process_end import at_end
-from langroute.core.worker_pool import Workers
+from langroute.core.worker_pool import RepeatedWork
 from langroute.state.local import Event, Fold, LocalState, digest
 from langroute.state.store import Change, StateEntry
 
@@ -42,6 +41,9 @@ GATHER_S = 0.05
 
 RETRY_S = 5.0
 """Seconds before a store that was away is asked again."""
+
+END_S = 5.0
+"""Seconds that the end of the program waits for a store that does not answer."""
 
 
 class SharedState(LocalState):
@@ -79,7 +81,7 @@ class SharedState(LocalState):
         self._read_at, self._away_until = float("-inf"), 0.0
         self._writing = new_lock()
         self._notices = Degradations()
-        self._workers = Workers("langroute-state")
+        self._worker = RepeatedWork("langroute-state", self._work)
         if not store.local:
             # What waited here at a fork is written by the parent.
             at_fork(self, in_child=lambda state: state._events.clear())
@@ -141,9 +143,7 @@ class SharedState(LocalState):
 
     def _soon(self) -> None:
         if monotonic() >= self._away_until:
-            # After the end of the process nothing more can be submitted.
-            with suppress(RuntimeError):
-                self._workers.submit(self._work, most=1)
+            self._worker.ask()
 
     def _work(self) -> None:
         if self._events:
@@ -206,12 +206,12 @@ class SharedState(LocalState):
 
     def _end(self) -> None:
         if self._events:
-            self._bypassing(self._flush)
+            self._worker.ask()
+            self._worker.wait(END_S)
 
     def close(self) -> None:
-        """Write what was told, and end the thread."""
+        """Write what was told."""
         self._bypassing(self._flush)
-        self._workers.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"store": self.store, "space": self.space, "fold": self.fold, "refresh_s": self.refresh_s}

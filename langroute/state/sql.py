@@ -24,6 +24,9 @@ from langroute.state.store import Change, StateEntry
 AT_ONCE = 500
 """Most keys of one statement."""
 
+WAIT_S = 2.0
+"""How long a transaction waits for another process that writes to the same SQLite file: calls wait for some of them."""
+
 TIDY_S = 600.0
 """Seconds between two removals of what expired."""
 
@@ -112,7 +115,7 @@ class SqlState:
         give_way()
         try:
             self._make()
-            with self.engine.connect().execution_options(langroute_write=writes) as connection, connection.begin():
+            with self._begun(writes=writes) as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise StateError(f"The shared state in {shown(self.engine.url)} cannot be used: {said_by(error)}") from error
@@ -120,12 +123,18 @@ class SqlState:
             if self._ended():
                 self.engine.dispose()
 
+    @contextmanager
+    def _begun(self, *, writes: bool) -> Iterator[Connection]:
+        options = {"langroute_write": writes, "langroute_wait_s": WAIT_S}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
     def _make(self) -> None:
         """Create the table where it is missing."""
         if self._made:
             return
         try:
-            with self.engine.connect().execution_options(langroute_write=True) as connection, connection.begin():
+            with self._begun(writes=True) as connection:
                 beside.create_all(connection)
         except (IntegrityError, OperationalError, ProgrammingError):
             # PostgreSQL says so where another process made it at the same moment; other trouble shows again at once.
