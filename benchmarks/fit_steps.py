@@ -33,7 +33,7 @@ from langroute.estimators.step_fields import NUMBERS, PLACES, step_fields
 from langroute.estimators.step_grams import GRAMMED, SLOTS, grams_of
 from langroute.estimators.step_judge import POOLED, VERSION
 from langroute.estimators.step_words import BLOCKS, blocks_of, words_of
-from langroute.policies.judged import HARD, LIMIT, MOST_STAKES, SIDE_KINDS
+from langroute.policies.judged import BOUNDED_KINDS, HARD, LIMIT, MOST_STAKES
 
 HERE = Path(__file__).resolve().parent / "steps"
 OUT = HERE.parent.parent / "langroute" / "data" / "steps"
@@ -318,7 +318,7 @@ def named(steps: Steps, hard: Floats, costly: Floats) -> list[dict[str, Any]]:
     hard, costly = hard[kept], costly[kept]
     easy = (hard < LIMIT) & (costly < MOST_STAKES)
     top = (hard >= HARD) | (costly >= HARD)
-    side = np.isin(steps.kinds[kept], sorted(SIDE_KINDS))
+    side = np.isin(steps.kinds[kept], sorted(BOUNDED_KINDS))
     wanted = steps.hard[kept]
     rows = []
     for name, down, middle in (("quality", easy & side, np.zeros_like(easy)), ("balanced", easy, ~easy & ~top)):

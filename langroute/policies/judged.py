@@ -34,7 +34,7 @@ HARD = 0.5
 MOST_STAKES = 0.3
 """Probability that a mistake is costly, from which no step goes down."""
 
-SIDE_KINDS = frozenset(("title", "summarize", "classify", "extract", "grade", "route", "rewrite", "translate"))
+BOUNDED_KINDS = frozenset(("title", "summarize", "classify", "extract", "grade", "route", "rewrite", "translate"))
 """Kinds of calls beside the conversation; their answers are verified, and `policy="quality"` sends no others down."""
 
 
@@ -97,7 +97,7 @@ class Judged(ShortRepr):
         kind = request.metadata.get("langroute_step_kind")
         if kind in ("plan", "review"):
             return _selection(request, "frontier", f"the caller says: {kind}")
-        if kind in SIDE_KINDS:
+        if kind in BOUNDED_KINDS:
             return _selection(request, "cheap", f"the caller says: {kind}", verify=True)
         signals = request.step.signals
         if signals.images or signals.audio or signals.video or signals.files:
@@ -108,7 +108,7 @@ class Judged(ShortRepr):
     def _judged(self, request: Request, found: Judgement) -> Selection:
         said = f"{found.kind}, {found.hard:.2f} that it needs a frontier model, stakes {_level(found.stakes)}"
         if found.hard < self.limit and found.stakes < MOST_STAKES:
-            side = found.kind in SIDE_KINDS
+            side = found.kind in BOUNDED_KINDS
             if side or not self.side_only:
                 return _selection(request, "cheap", f"looks easy: {said}", verify=side)
             return _selection(request, "frontier", f"looks easy, but is no call beside the conversation: {said}")
@@ -150,4 +150,4 @@ def _selection(request: Request, name: str, reason: str, *, verify: bool = False
     return Selection(route.name, reason, provisional=verify and bool(routes_above(request, route.name)))
 
 
-__all__ = ["HARD", "LIMIT", "MOST_STAKES", "SIDE_KINDS", "Judged", "WholeTurns", "is_small_talk", "is_stuck"]
+__all__ = ["BOUNDED_KINDS", "HARD", "LIMIT", "MOST_STAKES", "Judged", "WholeTurns", "is_small_talk", "is_stuck"]
