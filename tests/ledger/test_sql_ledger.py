@@ -119,7 +119,7 @@ def test_kill_9_tears_no_record_and_loses_no_more_than_the_last_interval(url: st
     until = None
     for line in worker.stdout:
         recorded.append((time.monotonic(), int(line)))
-        until = until or time.monotonic() + 2.5
+        until = until or time.monotonic() + 3.5
         if time.monotonic() > until:
             break
     killed = time.monotonic()
@@ -130,7 +130,7 @@ def test_kill_9_tears_no_record_and_loses_no_more_than_the_last_interval(url: st
         d, c, t = schema.decisions.c, schema.calls.c, schema.tasks.c
         kept = connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one()
         # The interval, and the time that a slow machine takes to write it.
-        long_before = [number for at, number in recorded if at < killed - 1.0]
+        long_before = [number for at, number in recorded if at < killed - 2.0]
         assert long_before
         assert kept > long_before[-1]
         ids = set(connection.execute(select(d.id)).scalars())
