@@ -13,7 +13,6 @@ from langroute.engine.effects import Reply
 from langroute.steps.message_content import text_tokens
 from langroute.wire.answers import AnswerReader
 from langroute.wire.chat_usage import UsageFilter
-from langroute.wire.edits import WireEdit
 from langroute.wire.translation import AnswerTranslator
 
 
@@ -22,7 +21,7 @@ class WireAnswer:
 
     Args:
         route: Name of the route.
-        edits: What was changed in the request for it.
+        edits: What was changed in the request for it, or lost in translation, in words.
         prompt_tokens: Estimated tokens of the prompt, for an answer that breaks off before it tells them.
     """
 
@@ -43,7 +42,7 @@ class WireAnswer:
         "translator",
     )
 
-    def __init__(self, route: str, edits: Sequence[WireEdit], prompt_tokens: int) -> None:
+    def __init__(self, route: str, edits: Sequence[str], prompt_tokens: int) -> None:
         self.route, self.edits, self._prompt_tokens = route, edits, prompt_tokens
         self.begun = perf_counter()
         self.first: float | None = None
@@ -160,7 +159,7 @@ class WireAnswer:
             message = self.message()
             if error is not None:
                 message.usage_metadata = self._billed_so_far(message)
-        return Reply(message, error, perf_counter() - self.begun, self.first, self.shown, output=self)
+        return Reply(message, error, perf_counter() - self.begun, self.first, self.shown, output=self, edits=self.edits)
 
     def _billed_so_far(self, message: AIMessage) -> Any:
         told = None if self.reader is None else self.reader.usage

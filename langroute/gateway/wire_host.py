@@ -19,7 +19,7 @@ from langroute.gateway.answer import WireAnswer
 from langroute.gateway.outlet import STREAM_HEADERS, ClientLeftError, Outlet, time_limit
 from langroute.gateway.upstream import UpstreamError, Upstreams, UpstreamTarget, UpstreamTimeoutError
 from langroute.wire.chat_usage import UsageFilter
-from langroute.wire.edits import WireEdit, WireTarget, edits_header
+from langroute.wire.edits import WireEdit, WireTarget, edit_words
 from langroute.wire.protocol import WireProtocol
 from langroute.wire.request import WireRequest
 from langroute.wire.translation import AnswerTranslator, TranslatedRequest, translated
@@ -60,6 +60,17 @@ class SentRequest:
 
     hides_usage: bool = False
     """Whether the usage was asked for in the client's place, so that it is kept from it."""
+
+    @property
+    def translation(self) -> str:
+        """The protocols of client and route, where they differ; else empty."""
+        return "" if self.there is None else f"{self.there.source.name} to {self.there.target.name}"
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was changed and lost, in words, for the decision."""
+        words = edit_words(self.edits)
+        return words if self.there is None else (f'translate;what="{self.translation}"', *words)
 
 
 class UntranslatableError(LangrouteError, ValueError):
@@ -206,7 +217,7 @@ class WireHost:
         """
         route = self.routes[call.route.name]
         sent = sent_request(self.request, route, self.foreign(route.model.model))
-        answer = self.answer = call.heard = WireAnswer(route.name, sent.edits, call.request.step.signals.tokens)
+        answer = self.answer = call.heard = WireAnswer(route.name, sent.told, call.request.step.signals.tokens)
         seconds = self.limits.first_token
         try:
             async with (
@@ -247,11 +258,11 @@ class WireHost:
             answer.reader, answer.streams = answer.translator.reader, self.request.stream
             kept = {name: value for name, value in headers.items() if name in _OF_ANY_PROTOCOL}
             headers = {**(STREAM_HEADERS if answer.streams else {"content-type": "application/json"}), **kept}
-            headers["x-langroute-translated"] = f"{sent.there.source.name} to {sent.there.target.name}"
+            headers["x-langroute-translated"] = sent.translation
         if self.told is not None:
             headers.update(self.told(call))
         if sent.edits:
-            headers["x-langroute-edits"] = edits_header(sent.edits)
+            headers["x-langroute-edits"] = ", ".join(edit_words(sent.edits))
         answer.headers = headers
 
     # Streams ---------------------------------------------------------------------------------------------------------
