@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from langroute._version import __version__
 from langroute.core.errors import AnswerCutOffError, LangrouteError, RouteTimeoutError
@@ -122,7 +122,24 @@ class BrokenStepError(Exception):
         super().__init__("a stream broke")
 
 
-async def drive_wire(plan: Plan, host: WireHost, effect: Effect | None = None) -> StepResult:
+class Drivable(Protocol):
+    """What `drive_wire` needs of a host."""
+
+    @property
+    def keeps_broken(self) -> bool:
+        """Whether a step whose stream broke waits for the client's resend."""
+        ...
+
+    async def acall(self, call: RouteCall) -> Reply:
+        """Call the route."""
+        ...
+
+    def failed(self, call: RouteCall, error: Exception) -> Reply:
+        """Return the reply for an error of a call."""
+        ...
+
+
+async def drive_wire(plan: Plan, host: Drivable, effect: Effect | None = None) -> StepResult:
     """Carry out a plan for a client of the gateway.
 
     Args:
@@ -199,6 +216,10 @@ class WireHost:
         self.foreign = foreign
         self.answer: WireAnswer | None = None
         """The answer of the latest call."""
+        self.marks: Mapping[str, str] = {}
+        """Further response headers of the next call."""
+        self.most_kept = 0
+        """Most bytes of the next call's answer that are kept for the response cache; 0 for none."""
 
     @property
     def complete(self) -> bool:
@@ -218,6 +239,8 @@ class WireHost:
         route = self.routes[call.route.name]
         sent = sent_request(self.request, route, self.foreign(route.model.model))
         answer = self.answer = call.heard = WireAnswer(route.name, sent.told, call.request.step.signals.tokens)
+        if self.most_kept:
+            answer.keep(self.most_kept)
         seconds = self.limits.first_token
         try:
             async with (
@@ -261,6 +284,7 @@ class WireHost:
             headers["x-langroute-translated"] = sent.translation
         if self.told is not None:
             headers.update(self.told(call))
+        headers.update(self.marks)
         if sent.edits:
             headers["x-langroute-edits"] = ", ".join(edit_words(sent.edits))
         answer.headers = headers
@@ -321,7 +345,7 @@ class WireHost:
             async with time_limit(DRAIN_SECONDS):
                 async for chunk in response.content.iter_any():
                     if answer.translator is None and (out := chunk if answer.filter is None else answer.filter.feed(chunk)):
-                        await self._pass_on(answer, out)
+                        await self._pass_on(answer, answer.note(out))
         except ClientLeftError:
             return
         except Exception:  # noqa: BLE001 - the answer is complete, whatever becomes of the connection
