@@ -30,7 +30,8 @@ _MARKS = re.compile(
     rb'|(?<=\{)"cache_control":\{"type":"ephemeral"(?:,"(?:ttl|scope)":"[a-z0-9]{1,12}")*\},?'
 )
 _BILLING = re.compile(
-    r"x-anthropic-billing-header:(?: ?cc_version=[\d.]{1,20}[0-9a-z]{0,8};?| ?cc_entrypoint=[a-z-]{1,20};?| ?cc_is_subagent=true;?| ?cch=[0-9a-f]{1,16};?)*\s*"
+    r"x-anthropic-billing-header:"
+    r"(?: cc_version=[0-9.]{1,20}(?:[a-z][0-9a-z]{0,8})?;| cc_entrypoint=[a-z-]{1,20};| cc_is_subagent=true;| cch=[0-9a-f]{1,16};){1,8}"
 )
 """Block of the system prompt that Claude Code writes for the provider's bills; it differs by conversation."""
 
