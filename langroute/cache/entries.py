@@ -82,6 +82,9 @@ class CacheEntry:
     question: Mapping[str, Any] = field(default_factory=dict)
     """Data of the semantic cache about the question."""
 
+    wire: Mapping[str, str] = field(default_factory=dict)
+    """The answer as a gateway sent it, which gives its very bytes again: protocol, form and body."""
+
 
 def encode(entry: CacheEntry) -> bytes:
     """Return an entry as JSON.
@@ -119,6 +122,7 @@ def encode(entry: CacheEntry) -> bytes:
             "sent": entry.sent,
             "tags": list(entry.tags),
             "question": dict(entry.question),
+            "wire": dict(entry.wire),
             "message": dumpd(entry.message),
         }
         _check(raw)
@@ -138,6 +142,8 @@ def decode(data: bytes) -> CacheEntry:
     """
     try:
         raw = json.loads(data, parse_constant=_no_number)
+        # Answers of a library before the gateway's have none.
+        raw.setdefault("wire", {})
         if raw["v"] != FORMAT:
             raise DataError(f"A stored answer has format {str(raw['v'])[:20]}; this version reads {FORMAT}.")
         _check(raw)
@@ -161,6 +167,7 @@ def decode(data: bytes) -> CacheEntry:
             sent=raw["sent"],
             tags=tuple(raw["tags"]),
             question=raw["question"],
+            wire=raw["wire"],
         )
     except DataError:
         raise
@@ -222,6 +229,7 @@ FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "sent": _or_none(_word),
     "tags": _words,
     "question": _texts,
+    "wire": _texts,
 }
 """Fields of a stored entry, each with its check, which is applied when it is written and when it is read."""
 

@@ -76,6 +76,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "latency_s": round(attempt.latency_s, 6),
         "verdict": verdict_of(attempt),
         "score": attempt.score,
+        **({"edits": list(attempt.edits)} if attempt.edits else {}),
     }
 
 

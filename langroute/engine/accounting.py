@@ -120,6 +120,7 @@ class Accounting:
             route.info.provider,
             route.info.tier,
             None if served == route.info.model else route.info.model,
+            tuple(reply.edits),
         )
 
     def left(self, call: RouteCall, error: BaseException) -> Attempt:
@@ -137,6 +138,7 @@ class Accounting:
             streamed=usage is not None,
             provider=call.route.info.provider,
             tier=call.route.info.tier,
+            edits=tuple(getattr(call.heard, "edits", ())),
         )
 
     def _cost(

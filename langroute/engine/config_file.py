@@ -10,6 +10,7 @@ from typing import Any
 
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.toml_file import TomlFile, TomlTable
+from langroute.engine.cache_config import CacheConfig, cache_config
 
 CONFIG_NAME = "langroute.toml"
 PROTOCOLS = ("chat", "responses", "messages")
@@ -65,8 +66,7 @@ class RouterConfig:
     default: str | None = None
     baseline: str | None = None
     ledger: str | None = None
-    cache: Any = None
-    """`True`, a path or URL, or the arguments of a `ResponseCache`."""
+    cache: CacheConfig | None = None
 
     budgets: tuple[Mapping[str, Any], ...] = ()
     """Arguments of each `Budget`."""
@@ -136,7 +136,7 @@ def _router(file: TomlFile, root: TomlTable) -> RouterConfig:
         chosen["default"],
         chosen["baseline"],
         root.take("ledger", str),
-        root.take("cache", bool, str, dict),
+        cache_config(root),
         tuple(_budget(table) for table in root.tables("budgets")),
         root.take("budget_store", str),
         root.take("prices", dict, default={}),

@@ -11,9 +11,10 @@ from typing import Any
 import langroute.policies as policies
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.core.records import RouteInfo
-from langroute.engine.config_file import PolicyConfig, RouteConfig, RouterConfig
+from langroute.engine.cache_config import open_cache
+from langroute.engine.config_file import PolicyConfig, RouteConfig, RouterConfig, read_router_config
 from langroute.policies.default import NAMED
-from langroute.routes.route import Route, resolve
+from langroute.routes.route import Route, build_routes, resolve
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CLASSES = ("Bandit", "CacheAware", "Cascade", "ConfidenceFloor", "Escalate", "Fallback", "Fixed", "Judged", "PinThread", "PlanExecute", "Sticky", "SubagentCap", "WholeTurns")  # fmt: skip
@@ -105,16 +106,13 @@ def budget_store(config: RouterConfig) -> Any:
     return SqliteBudgets(where)
 
 
-def cache_of_config(config: RouterConfig) -> Any:
-    """Return the response cache of a file as `ChatRouter` takes it, or `None`."""
-    if not isinstance(config.cache, dict):
-        return config.cache or None
-    from langroute.cache.response import ResponseCache
+def cache_of_config(config: RouterConfig, environment: Mapping[str, str] | None = None) -> Any:
+    """Return the response cache of a file; `None` where it wants none.
 
-    try:
-        return ResponseCache(**config.cache)
-    except (TypeError, ValueError) as error:
-        raise config.file.error(("cache",), str(error)) from error
+    Raises:
+        ConfigurationError: It cannot be opened, or its secret is not set. The error names the line.
+    """
+    return open_cache(config.file, config.cache, os.environ if environment is None else environment)
 
 
 def route_key(config: RouterConfig, route: RouteConfig, environment: Mapping[str, str] | None = None) -> str | None:
@@ -159,6 +157,22 @@ def route_of(route: RouteConfig, model: Any) -> Route:
     )
 
 
+def arguments_of_file(path: Any, routes: Any = None) -> tuple[RouterConfig, dict[str, Any]]:
+    """Return what a file says about a router, and the arguments of a `Router` that follow from it.
+
+    Args:
+        path: The file.
+        routes: Routes in the place of the file's, for what needs no provider.
+
+    Raises:
+        ConfigurationError: The file is not right; the error names the line.
+        MissingExtraError: A provider's package is not installed.
+    """
+    config = read_router_config(path)
+    built = build_routes(routes or chat_routes(config), dict(config.prices) or None)
+    return config, router_arguments(config, built)
+
+
 def router_arguments(config: RouterConfig, routes: Mapping[str, Any], *, store: Any = None) -> dict[str, Any]:
     """Return the arguments of a `Router`.
 
@@ -181,6 +195,7 @@ def router_arguments(config: RouterConfig, routes: Mapping[str, Any], *, store: 
 
 
 __all__ = [
+    "arguments_of_file",
     "budget_store",
     "budgets_of",
     "cache_of_config",

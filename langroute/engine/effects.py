@@ -106,6 +106,9 @@ class Reply:
     problems: Sequence[str] = ()
     """Failures in the host that were worked around."""
 
+    edits: Sequence[str] = ()
+    """What the host changed in the request for this route; see `Attempt.edits`."""
+
     call: RouteCall | None = None
     """The call that was answered, where several routes were called at once."""
 

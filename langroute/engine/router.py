@@ -206,6 +206,8 @@ class Router:
     def from_config(cls, path: Any, **arguments: Any) -> Router:
         """Return the router that a `langroute.toml` describes; see `docs/gateway.md`.
 
+        It chooses routes and calls none, so that it has no use for the file's `cache`: that is for `ChatRouter.from_config`.
+
         Args:
             path: The file.
             arguments: Arguments of `Router` in the place of what the file says.
@@ -214,12 +216,9 @@ class Router:
             ConfigurationError: The file is not right; the error names the line.
             MissingExtraError: A provider's package is not installed.
         """
-        from langroute.engine.config_file import read_router_config
-        from langroute.engine.configured import chat_routes, router_arguments
+        from langroute.engine.configured import arguments_of_file
 
-        config = read_router_config(path)
-        routes = arguments.pop("routes", None) or chat_routes(config)
-        return cls(**{**router_arguments(config, build_routes(routes, dict(config.prices) or None)), **arguments})
+        return cls(**{**arguments_of_file(path, arguments.pop("routes", None))[1], **arguments})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({short_form(list(self.routes))}, policy={short_form(self.policy)}, default={self.default!r})"

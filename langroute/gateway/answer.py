@@ -13,7 +13,6 @@ from langroute.engine.effects import Reply
 from langroute.steps.message_content import text_tokens
 from langroute.wire.answers import AnswerReader
 from langroute.wire.chat_usage import UsageFilter
-from langroute.wire.edits import WireEdit
 from langroute.wire.translation import AnswerTranslator
 
 
@@ -22,11 +21,13 @@ class WireAnswer:
 
     Args:
         route: Name of the route.
-        edits: What was changed in the request for it.
+        edits: What was changed in the request for it, or lost in translation, in words.
         prompt_tokens: Estimated tokens of the prompt, for an answer that breaks off before it tells them.
     """
 
     __slots__ = (
+        "_kept",
+        "_most_kept",
         "_prompt_tokens",
         "begun",
         "edits",
@@ -43,7 +44,7 @@ class WireAnswer:
         "translator",
     )
 
-    def __init__(self, route: str, edits: Sequence[WireEdit], prompt_tokens: int) -> None:
+    def __init__(self, route: str, edits: Sequence[str], prompt_tokens: int) -> None:
         self.route, self.edits, self._prompt_tokens = route, edits, prompt_tokens
         self.begun = perf_counter()
         self.first: float | None = None
@@ -62,6 +63,26 @@ class WireAnswer:
         """Whether anything of the answer has come; see `langroute.engine.billed_usage.usage_so_far`."""
         self.shown = False
         """Whether the client has been sent a byte of it."""
+        self._kept: list[bytes] | None = None
+        self._most_kept = 0
+
+    def keep(self, most: int) -> None:
+        """Keep what the client gets, for the response cache, up to so many bytes."""
+        self._kept, self._most_kept = [], most
+
+    def note(self, out: bytes) -> bytes:
+        """Note what the client gets; return it."""
+        if self._kept is not None and out:
+            self._kept.append(out)
+            self._most_kept -= len(out)
+            if self._most_kept < 0:
+                self._kept = None
+        return out
+
+    @property
+    def kept(self) -> bytes | None:
+        """All that the client got; `None` where it was not kept, or was too long."""
+        return None if self._kept is None else b"".join(self._kept)
 
     def take(self, chunk: bytes) -> bytes:
         """Read a chunk; return what the client gets for it."""
@@ -77,15 +98,15 @@ class WireAnswer:
         self.heard = True
         if self.first is None and reader.started:
             self.first = perf_counter() - self.begun
-        return out
+        return self.note(out)
 
     def end(self) -> bytes:
         """Note that no more chunks come; return what the client gets for that."""
         if self.translator is not None:
-            return self.translator.finish()
+            return self.note(self.translator.finish())
         if self.reader is not None:
             self.reader.finish()
-        return b"" if self.filter is None else self.filter.finish()
+        return b"" if self.filter is None else self.note(self.filter.finish())
 
     @property
     def whole(self) -> bool:
@@ -160,7 +181,7 @@ class WireAnswer:
             message = self.message()
             if error is not None:
                 message.usage_metadata = self._billed_so_far(message)
-        return Reply(message, error, perf_counter() - self.begun, self.first, self.shown, output=self)
+        return Reply(message, error, perf_counter() - self.begun, self.first, self.shown, output=self, edits=self.edits)
 
     def _billed_so_far(self, message: AIMessage) -> Any:
         told = None if self.reader is None else self.reader.usage

@@ -75,8 +75,8 @@ class GatewayState:
         self._old: list[Serving] = []
         self._log = WarningLog(logging.getLogger("langroute"))
 
-    def _served(self, config: GatewayConfig, budgets: Any = None) -> Serving:
-        return Serving(config, self._environment, ledger=self.ledger, hooks=self.meters.hooks, digest=self._digest, budgets=budgets)
+    def _served(self, config: GatewayConfig, before: Serving | None = None) -> Serving:
+        return Serving(config, self._environment, ledger=self.ledger, hooks=self.meters.hooks, digest=self._digest, before=before)
 
     @contextmanager
     def using(self) -> Iterator[Serving]:
@@ -101,7 +101,7 @@ class GatewayState:
         if self._read is None:
             return "there is no file to read"
         try:
-            return self._served(self._read(), self.serving.budgets)
+            return self._served(self._read(), self.serving)
         except Exception as error:  # noqa: BLE001 - a gateway that runs goes on
             return f"{type(error).__name__}: {error}"
 
@@ -113,6 +113,8 @@ class GatewayState:
         """
         config = serving.config
         before, self.serving = self.serving, serving
+        before.owns_cache = before.owns_cache and before.caching is not serving.caching
+        serving.owns_cache = True
         # Their plans name routes that may be gone.
         self.resends.close()
         self.guard = Guard(accepted_hosts(config.serve, self.port))

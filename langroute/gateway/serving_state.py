@@ -10,12 +10,14 @@ from langroute.budgets.memory import MemoryBudgets
 from langroute.core.errors import ConfigurationError, UnknownRouteError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.locks import new_lock
-from langroute.core.records import RouteInfo
-from langroute.engine.configured import budget_store, router_arguments
+from langroute.core.records import KINDS, RouteInfo
+from langroute.engine.config_file import RouterConfig
+from langroute.engine.configured import budget_store, cache_of_config, router_arguments
 from langroute.engine.eligibility import RouteLimits
 from langroute.engine.router import Router
 from langroute.gateway.clients import Callers
 from langroute.gateway.config import AUTO, OTHERS, PREFIX, GatewayConfig
+from langroute.gateway.wire_cache import WireCaching
 from langroute.gateway.wire_host import WireLimits
 from langroute.gateway.wire_routes import ProtocolRoutes, protocol_routes
 from langroute.policies.cache_aware import CacheAware
@@ -43,7 +45,8 @@ class Serving:
         ledger: The ledger of all routers.
         hooks: Receive every decision and outcome.
         digest: Hash of the token of the machine's own user.
-        budgets: Where budgets are counted, if the configuration names no place: that of the configuration before.
+        before: The configuration before: budgets that are counted in no place of their own go on, and so does its cache where the new one
+            is the same.
 
     Raises:
         ConfigurationError: Something of the configuration cannot be made.
@@ -57,7 +60,7 @@ class Serving:
         ledger: Any = None,
         hooks: Sequence[Any] = (),
         digest: str | None = None,
-        budgets: Any = None,
+        before: Serving | None = None,
     ) -> None:
         self.config, self.ledger, self.hooks = config, ledger, tuple(hooks)
         self.routes: dict[str, ProtocolRoutes] = protocol_routes(config.router, environment)
@@ -66,8 +69,12 @@ class Serving:
         self.active = 0
         """Requests that are being answered."""
         self._own_store = budget_store(config.router)
-        self.budgets = self._own_store or budgets or MemoryBudgets()
+        self.budgets: Any = self._own_store or (None if before is None else before.budgets) or MemoryBudgets()
         """Where budgets are counted, for all routers together."""
+        self.caching = _caching(config.router, environment, before)
+        """The response cache; `None` where there is none."""
+        self.owns_cache = before is None or self.caching is not before.caching
+        """Whether the cache is closed with this configuration."""
         self._prompt_cache = PromptCacheState()
         self._routers: dict[tuple[str, str | None], Router] = {}
         self._lock = new_lock()
@@ -102,7 +109,8 @@ class Serving:
         if policy is not None or self.config.router.policy is None:
             given["policy"] = self._policy(policy or DEFAULT_POLICY, infos)
         # Time limits are kept by the host: it knows when the first byte of an answer came.
-        given.update(ledger=self.ledger, hooks=self.hooks, timeouts=None)
+        hooks = self.hooks if self.caching is None else (*self.hooks, self.caching.cache)
+        given.update(ledger=self.ledger, hooks=hooks, timeouts=None)
         try:
             return Router(**given)
         except UnknownRouteError as error:
@@ -151,6 +159,25 @@ class Serving:
         if self._own_store is not None:
             SETTLING.wait(self._own_store)
             self._own_store.close()
+        if self.caching is not None and self.owns_cache:
+            self.caching.cache.close()
+
+
+def _caching(config: RouterConfig, environment: Mapping[str, str], before: Serving | None) -> WireCaching | None:
+    """Return the response cache of a configuration: that of the one before, where it is the same."""
+    wanted = config.cache
+    if wanted is None:
+        return None
+    if before is not None and before.caching is not None and before.config.router.cache == wanted:
+        return before.caching
+    for kind in wanted.policy.get("ttl", ()):
+        if kind not in KINDS:
+            raise config.file.error(("cache", "ttl", kind), f"{kind!r} is none of {', '.join(KINDS)}.")
+    cache = cache_of_config(config, environment)
+    if (first := config.timeouts.get("first_token")) is not None:
+        # Another client's call is waited for no longer than one's own.
+        cache.wait_seconds = min(cache.wait_seconds, first)
+    return WireCaching(cache, wanted.share)
 
 
 __all__ = ["DEFAULT_POLICY", "Serving", "Wanted"]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from langroute._version import __version__
 from langroute.core.errors import AnswerCutOffError, LangrouteError, RouteTimeoutError
@@ -19,7 +19,7 @@ from langroute.gateway.answer import WireAnswer
 from langroute.gateway.outlet import STREAM_HEADERS, ClientLeftError, Outlet, time_limit
 from langroute.gateway.upstream import UpstreamError, Upstreams, UpstreamTarget, UpstreamTimeoutError
 from langroute.wire.chat_usage import UsageFilter
-from langroute.wire.edits import WireEdit, WireTarget, edits_header
+from langroute.wire.edits import WireEdit, WireTarget, edit_words
 from langroute.wire.protocol import WireProtocol
 from langroute.wire.request import WireRequest
 from langroute.wire.translation import AnswerTranslator, TranslatedRequest, translated
@@ -60,6 +60,17 @@ class SentRequest:
 
     hides_usage: bool = False
     """Whether the usage was asked for in the client's place, so that it is kept from it."""
+
+    @property
+    def translation(self) -> str:
+        """The protocols of client and route, where they differ; else empty."""
+        return "" if self.there is None else f"{self.there.source.name} to {self.there.target.name}"
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was changed and lost, in words, for the decision."""
+        words = edit_words(self.edits)
+        return words if self.there is None else (f'translate;what="{self.translation}"', *words)
 
 
 class UntranslatableError(LangrouteError, ValueError):
@@ -111,7 +122,24 @@ class BrokenStepError(Exception):
         super().__init__("a stream broke")
 
 
-async def drive_wire(plan: Plan, host: WireHost, effect: Effect | None = None) -> StepResult:
+class Drivable(Protocol):
+    """What `drive_wire` needs of a host."""
+
+    @property
+    def keeps_broken(self) -> bool:
+        """Whether a step whose stream broke waits for the client's resend."""
+        ...
+
+    async def acall(self, call: RouteCall) -> Reply:
+        """Call the route."""
+        ...
+
+    def failed(self, call: RouteCall, error: Exception) -> Reply:
+        """Return the reply for an error of a call."""
+        ...
+
+
+async def drive_wire(plan: Plan, host: Drivable, effect: Effect | None = None) -> StepResult:
     """Carry out a plan for a client of the gateway.
 
     Args:
@@ -188,6 +216,10 @@ class WireHost:
         self.foreign = foreign
         self.answer: WireAnswer | None = None
         """The answer of the latest call."""
+        self.marks: Mapping[str, str] = {}
+        """Further response headers of the next call."""
+        self.most_kept = 0
+        """Most bytes of the next call's answer that are kept for the response cache; 0 for none."""
 
     @property
     def complete(self) -> bool:
@@ -206,7 +238,9 @@ class WireHost:
         """
         route = self.routes[call.route.name]
         sent = sent_request(self.request, route, self.foreign(route.model.model))
-        answer = self.answer = call.heard = WireAnswer(route.name, sent.edits, call.request.step.signals.tokens)
+        answer = self.answer = call.heard = WireAnswer(route.name, sent.told, call.request.step.signals.tokens)
+        if self.most_kept:
+            answer.keep(self.most_kept)
         seconds = self.limits.first_token
         try:
             async with (
@@ -247,11 +281,12 @@ class WireHost:
             answer.reader, answer.streams = answer.translator.reader, self.request.stream
             kept = {name: value for name, value in headers.items() if name in _OF_ANY_PROTOCOL}
             headers = {**(STREAM_HEADERS if answer.streams else {"content-type": "application/json"}), **kept}
-            headers["x-langroute-translated"] = f"{sent.there.source.name} to {sent.there.target.name}"
+            headers["x-langroute-translated"] = sent.translation
         if self.told is not None:
             headers.update(self.told(call))
+        headers.update(self.marks)
         if sent.edits:
-            headers["x-langroute-edits"] = edits_header(sent.edits)
+            headers["x-langroute-edits"] = ", ".join(edit_words(sent.edits))
         answer.headers = headers
 
     # Streams ---------------------------------------------------------------------------------------------------------
@@ -310,7 +345,7 @@ class WireHost:
             async with time_limit(DRAIN_SECONDS):
                 async for chunk in response.content.iter_any():
                     if answer.translator is None and (out := chunk if answer.filter is None else answer.filter.feed(chunk)):
-                        await self._pass_on(answer, out)
+                        await self._pass_on(answer, answer.note(out))
         except ClientLeftError:
             return
         except Exception:  # noqa: BLE001 - the answer is complete, whatever becomes of the connection

@@ -27,6 +27,7 @@ from langroute.gateway.resends import Resends
 from langroute.gateway.serving_state import Serving
 from langroute.gateway.thread_records import ThreadRecord, ThreadRecords, thread_record_key
 from langroute.gateway.upstream import Upstreams
+from langroute.gateway.wire_cache import CachedWireHost, WireCacheSession
 from langroute.gateway.wire_host import BrokenStepError, WireHost, drive_wire
 from langroute.tracking.implicit_feedback import ImplicitFeedback
 from langroute.wire.request import WireRequest
@@ -50,6 +51,8 @@ class OpenStep:
     plan: Plan
     router: Router
     effect: Effect | None = None
+    session: WireCacheSession | None = None
+    """Its calls to the response cache, if there is one."""
 
 
 class AskedOptions:
@@ -142,8 +145,11 @@ class WireStep:
         """Whether the client has, or is being sent, a whole answer: leaving now breaks nothing off."""
         return self.host is not None and self.host.complete
 
-    def opened(self) -> OpenStep:
+    def opened(self, host: WireHost) -> OpenStep:
         """Return the step of the request: a new one, or the one that it sends again.
+
+        Args:
+            host: Calls the routes.
 
         Raises:
             InputError: The request holds no message.
@@ -165,7 +171,11 @@ class WireStep:
             self.tell(said)
         run = Run(metadata, limits=wanted.limits, budget=self.caller.budget)
         request: Request = router.request(self.record.marked(messages), self.asked.of(self.request), run)
-        return OpenStep(router.plan(request, run), router)
+        plan = router.plan(request, run)
+        if self.serving.caching is None:
+            return OpenStep(plan, router)
+        session = WireCacheSession(self.serving.caching, host, self.caller, request, router)
+        return OpenStep(CachedWireHost(session).keeping(plan), router, session=session)
 
     def _key(self) -> str:
         return f"{self.caller.name or ''}\0{self.request.protocol.name}\0{self.request.resend_key}"
@@ -181,19 +191,20 @@ class WireStep:
             # Nothing of a history is known to us before its first answer.
             begun = any(isinstance(message, AIMessage) for message in self.request.messages())
             self.record = await self.threads.of(key, begun=begun)
-            step = self.opened()
+            routes = self.serving.routes[self.request.protocol.name].wire
+            host = WireHost(
+                self.request, routes, self.upstreams, outlet, query=query, told=_told, limits=self.serving.limits,
+                keeps_broken=self.resends.seconds > 0, foreign=self.record.foreign_to,
+            )  # fmt: skip
+            step = self.opened(host)
         except Exception as error:  # noqa: BLE001 - the client is told, whatever it is
             await self.refuse(outlet, error)
             return None
-        routes = self.serving.routes[self.request.protocol.name].wire
-        host = self.host = WireHost(
-            self.request, routes, self.upstreams, outlet, query=query, told=_told, limits=self.serving.limits,
-            keeps_broken=self.resends.seconds > 0, foreign=self.record.foreign_to,
-        )  # fmt: skip
+        self.host = host
         try:
-            result = await drive_wire(step.plan, host, step.effect)
+            result = await drive_wire(step.plan, host if step.session is None else step.session.go_on(host), step.effect)
         except BrokenStepError as broken:
-            self.resends.put(self._key(), OpenStep(broken.plan, step.router), broken)
+            self.resends.put(self._key(), OpenStep(broken.plan, step.router, session=step.session), broken)
             await self.broke(outlet, broken.reply.error)
             return None
         if result.error is not None:

@@ -17,6 +17,8 @@ from langroute.hosts.cached_call import CachedCall
 from langroute.hosts.cached_replay import ReplayHost
 from langroute.hosts.calling import ModelHost, Models
 from langroute.hosts.structured import StructuredHost
+from langroute.providers.ends import finish_reason
+from langroute.providers.usage import usage_of
 from langroute.routes.route import BuiltRoute
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class CacheSession:
         self.caching, self.cache, self.host, self.request, self.router = caching, caching.cache, host, request, router
         self.streams = getattr(host, "streams", "messages")
         self.races = races
-        self.given = host.config
+        self.given = getattr(host, "config", None) or {}
         """The host's config as it was given."""
 
         self.calls: dict[int, CachedCall] = {}
@@ -166,6 +168,31 @@ class CacheSession:
         except Exception as error:  # noqa: BLE001 - an answer may hold any object
             self.cache.note("not_stored", f"what is to be kept of it could not be told: {type(error).__name__}")
             return None
+
+    def kept(self, cached: CachedCall, message: Any, attempt: Attempt, parsed: Any) -> CacheEntry | None:
+        """Return the entry to store of the accepted answer; `None` where nothing may be stored.
+
+        Args:
+            cached: Its call.
+            message: The answer.
+            attempt: Its record.
+            parsed: Its structured output, as JSON.
+        """
+        sent = None
+        if not isinstance(self.host, ModelHost):
+            sent = self.heard.digest() if self.heard is not None else None
+            if sent is None:
+                return None
+        return self.cache.entry(
+            cast("Lookup", cached.lookup),
+            message,
+            sent=sent,
+            finish_reason=finish_reason(message.response_metadata),
+            usage=usage_of(message),
+            cost_usd=attempt.cost_usd,
+            score=attempt.score,
+            parsed=parsed,
+        )
 
     def said(self, cached: CachedCall, stored: Stored, how: str, key: str, message: Any = None) -> None:
         """Note that a call was answered without a model."""

@@ -26,6 +26,7 @@ from langroute.hosts.binding import BOUND, BoundTools, asked_in
 from langroute.hosts.calling import GenerateHost, ModelHost, Models
 from langroute.hosts.configurable import ConfigurableRouter
 from langroute.hosts.explain import explain
+from langroute.hosts.from_config import FromConfig
 from langroute.hosts.generated import combined, configs_of
 from langroute.hosts.router_config import SETTINGS, BuiltRouter, field_values, invalid
 from langroute.hosts.shared_profile import ProviderOfAll, shared_profile
@@ -36,7 +37,7 @@ _setting = new_rlock()
 """Held while a field is set: the new core is built from all of them."""
 
 
-class ChatRouter(BaseChatModel):
+class ChatRouter(FromConfig, BaseChatModel):
     """A chat model that sends each call to the cheapest of its models that will do.
 
     Drop it in wherever a chat model goes. Everything works through it as through the model it chose, and

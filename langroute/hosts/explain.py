@@ -61,6 +61,7 @@ def told(carried: Mapping[str, Any]) -> str:
         for place, attempt in enumerate(attempts, 1):
             spent = f"{usd(attempt['cost_usd'])}, {attempt['latency_s']:.2f} s"
             lines.append(f"  attempt {place}: {attempt['route']}, {spent}, {attempt['verdict']}")
+    lines.extend(f"  edited for {attempt['route']}: {', '.join(attempt['edits'])}" for attempt in attempts if attempt.get("edits"))
     lines.extend(f"  not eligible: {name}: {reason}" for name, reason in carried["rejected"].items())
     lines.extend(f"  problem: {problem}" for problem in carried["problems"])
     against = f" ({carried['baseline_route']})" if carried.get("baseline_route") else ""

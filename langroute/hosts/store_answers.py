@@ -12,10 +12,7 @@ from langroute.engine.effects import Reply
 from langroute.engine.step_execution import StepResult
 from langroute.engine.stream_attempt import merged
 from langroute.hosts.cached_call import CachedCall
-from langroute.hosts.calling import ModelHost
 from langroute.hosts.sync_async import Calls, acarry_out, carry_out
-from langroute.providers.ends import finish_reason
-from langroute.providers.usage import usage_of
 
 if TYPE_CHECKING:
     from langroute.hosts.cache_session import CacheSession
@@ -94,21 +91,7 @@ class StoreAnswers:
         if attempt is not result.decision.attempts[-1]:
             # The policy went on and came back to this answer, so it was not good enough to be stored.
             return None
-        sent = None
-        if not isinstance(self.session.host, ModelHost):
-            sent = self.session.heard.digest() if self.session.heard is not None else None
-            if sent is None:
-                return None
-        return self.session.cache.entry(
-            lookup,
-            message,
-            sent=sent,
-            finish_reason=finish_reason(message.response_metadata),
-            usage=usage_of(message),
-            cost_usd=attempt.cost_usd,
-            score=attempt.score,
-            parsed=parsed if lookup.ask.structured else None,
-        )
+        return self.session.kept(cached, message, attempt, parsed if lookup.ask.structured else None)
 
     def _alias(self, lookup: Lookup, entry: Any) -> tuple[Lookup, Any] | None:
         """Return the entry under the first route's key too, where its own answer was rejected, to save that call next time."""

@@ -2,7 +2,7 @@
 
 | level | decisions | words |
 |---|---|---|
-| `minimal` | routes, models, kinds of steps, counts, costs, times; task ids as keyed hashes | team, project, environment, task kind |
+| `minimal` | routes, models, kinds of steps and of changes to requests, counts, costs, times; task ids as keyed hashes | team, project, environment, task kind |
 | `metadata` | also nodes, agents, reasons, what was rejected and why, metadata that langroute or LangGraph wrote | also users as keyed hashes, other tags |
 | `full` | also messages, answers, verdicts, all metadata | also users and comments |
 
@@ -171,6 +171,9 @@ class Privacy:
         if attempt.cache_key is not None:
             # An unkeyed hash of the request: anyone who guesses the question could verify that it was asked.
             attempt = replace(attempt, cache_key=None)
+        if bare and attempt.edits:
+            # Names of fields may be the client's own.
+            attempt = replace(attempt, edits=tuple([edit.partition(";")[0] for edit in attempt.edits]))
         reason = "" if bare else _reason(attempt.selection.reason)
         if reason != attempt.selection.reason:
             attempt = replace(attempt, selection=replace(attempt.selection, reason=reason))

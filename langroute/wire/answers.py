@@ -89,6 +89,8 @@ class AnswerReader:
         """The provider's own usage record, as far as it was told."""
         self.terms: dict[str, Any] = {}
         """Fields of the answer beside the usage that its bill depends on."""
+        self.refused = False
+        """Whether the answer says in a field of its own that the model refuses."""
         self.blocks: list[dict[str, Any]] = []
         """Type and name of the blocks of the provider's own tools, which may be billed one by one."""
         self.calls: dict[Any, WireCall] = {}
@@ -168,6 +170,11 @@ class AnswerReader:
             if (left := self._left["text"]) > 0:
                 self._text.append(text[:left])
                 self._left["text"] = left - len(text)
+
+    def add_refusal(self, text: Any) -> None:
+        """Keep a part of the text by which the model refuses."""
+        self.refused = self.refused or bool(text)
+        self.add_text(text)
 
     def add_call(self, key: Any, id: Any = None, name: Any = None, arguments: Any = None) -> None:
         """Keep a part of a tool call."""

@@ -127,7 +127,7 @@ class ChatProtocol(WireProtocol):
 
     def _delta(self, answer: AnswerReader, choice: Any, delta: Any) -> None:
         answer.add_text(delta.get("content"))
-        answer.add_text(delta.get("refusal"))
+        answer.add_refusal(delta.get("refusal"))
         if delta.get("reasoning_content") or delta.get("reasoning"):
             answer.started = True
         for at, call in enumerate(sequence(delta.get("tool_calls"))):

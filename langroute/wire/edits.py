@@ -38,6 +38,9 @@ EDITS: Mapping[str, str] = {
 }
 """Name of a change → what it does. The page on the wire has them with what each protocol and model makes of them."""
 
+MAX_WHAT = 200
+"""Most characters that are told of what an edit was made to."""
+
 SCALE = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Reasoning efforts, lowest first."""
 
@@ -108,23 +111,21 @@ class WireEdit:
     """Headers with their new values; an empty one is left out."""
 
 
-def edits_header(edits: Sequence[WireEdit]) -> str:
-    """Return the edits as the value of a response header.
+def edit_words(edits: Sequence[WireEdit]) -> tuple[str, ...]:
+    """Return the edits in words, for a decision and, joined by commas, for a response header.
 
     Example:
-        >>> edits_header([WireEdit("drop-thinking"), WireEdit("system-to-user", 2), WireEdit("drop-fields", what="store")])
-        'drop-thinking, system-to-user;n=2, drop-fields;what="store"'
+        >>> edit_words([WireEdit("drop-thinking"), WireEdit("system-to-user", 2), WireEdit("drop-fields", what="store")])
+        ('drop-thinking', 'system-to-user;n=2', 'drop-fields;what="store"')
     """
-    said = []
-    for one in edits:
-        count = f";n={one.count}" if one.count > 1 else ""
-        what = (
-            f';what="{"".join(sign for sign in one.what if " " <= sign <= "~" and sign not in chr(34) + chr(92))}"'
-            if one.what
-            else ""
-        )
-        said.append(f"{one.name}{count}{what}")
-    return ", ".join(said)
+    return tuple([_word(one) for one in edits])
+
+
+def _word(edit: WireEdit) -> str:
+    count = f";n={edit.count}" if edit.count > 1 else ""
+    # Names of fields may be the client's own.
+    what = "".join([sign for sign in edit.what[:MAX_WHAT] if " " <= sign <= "~" and sign not in '"\\'])
+    return f'{edit.name}{count};what="{what}"' if what else f"{edit.name}{count}"
 
 
 def nearest_effort(asked: str, taken: Sequence[str]) -> str | None:
@@ -152,4 +153,4 @@ def reasoning_digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
-__all__ = ["EDITS", "WireEdit", "WireTarget", "edits_header", "nearest_effort", "reasoning_digest"]
+__all__ = ["EDITS", "MAX_WHAT", "WireEdit", "WireTarget", "edit_words", "nearest_effort", "reasoning_digest"]

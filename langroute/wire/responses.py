@@ -23,6 +23,9 @@ from langroute.wire.sse import Event, written
 CALLS = {"function_call": "arguments", "custom_tool_call": "input", "local_shell_call": "action"}
 """Type of an item that calls a tool → its field with what the tool is given."""
 
+TEXTS = {"response.output_text.delta": AnswerReader.add_text, "response.refusal.delta": AnswerReader.add_refusal}
+"""Type of an event with a part of a text → what takes it."""
+
 
 class ResponsesProtocol(WireProtocol):
     """OpenAI's Responses protocol."""
@@ -44,8 +47,8 @@ class ResponsesProtocol(WireProtocol):
         kind = said.get("type") or event.name
         if not isinstance(kind, str):
             return
-        if kind in ("response.output_text.delta", "response.refusal.delta"):
-            answer.add_text(said.get("delta"))
+        if kind in TEXTS:
+            TEXTS[kind](answer, said.get("delta"))
         elif kind in ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta"):
             answer.add_call(said.get("output_index"), arguments=said.get("delta"))
         elif kind == "response.output_item.added":
@@ -113,7 +116,8 @@ class ResponsesProtocol(WireProtocol):
             answer.add_reasoning(item.get("encrypted_content"))
         elif kind == "message" and not answer.text:
             for part in sequence(item.get("content")):
-                answer.add_text(mapping(part).get("text") or mapping(part).get("refusal"))
+                answer.add_text(mapping(part).get("text"))
+                answer.add_refusal(mapping(part).get("refusal"))
 
     @override
     def error_body(self, status: int, kind: str, message: str) -> bytes:

@@ -155,18 +155,24 @@ def whole(path: str, events: list[tuple[str, Any]]) -> dict[str, Any]:
         message = told[0]["message"]
         usage = {**message["usage"], **end["usage"]}
         return {**message, "content": [*blocks.values()], "stop_reason": end["delta"]["stop_reason"], "usage": usage}
-    text, calls, end = "", {}, "stop"
+    text, refusal, calls, end = "", "", {}, "stop"
     for one in told:
         for choice in one["choices"]:
             delta, end = choice["delta"], choice.get("finish_reason") or end
             text += delta.get("content") or ""
+            refusal += delta.get("refusal") or ""
             for call in delta.get("tool_calls") or ():
                 known = calls.setdefault(
                     call["index"],
                     {"id": call.get("id"), "type": "function", "function": {"name": call["function"].get("name"), "arguments": ""}},
                 )
                 known["function"]["arguments"] += call["function"].get("arguments", "")
-    message = {"role": "assistant", "content": text or None, **({"tool_calls": [*calls.values()]} if calls else {})}
+    message = {
+        "role": "assistant",
+        "content": text or None,
+        **({"tool_calls": [*calls.values()]} if calls else {}),
+        **({"refusal": refusal} if refusal else {}),
+    }
     base = {**told[0], "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": end}]}
     return {**base, "usage": next(one["usage"] for one in told if one.get("usage"))}
 

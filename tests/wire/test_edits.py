@@ -13,7 +13,7 @@ pytest.importorskip("msgspec")
 
 from wire_shapes import CLAUDE_CODE_HEADERS, REQUESTS, claude_code, codex, compact, opencode
 
-from langroute.wire.edits import EDITS, WireTarget, edits_header, reasoning_digest
+from langroute.wire.edits import EDITS, WireTarget, edit_words, reasoning_digest
 from langroute.wire.protocols import PROTOCOLS
 from langroute.wire.request import WireRequest
 
@@ -213,4 +213,4 @@ def test_whatever_is_changed_the_rest_stays_as_it_was(
     for field in ("x", "tools", "system", "metadata", "stream", "client_metadata"):
         assert now.get(field) == was.get(field)
     assert edits or now == {**was, "model": target.model}
-    assert "\n" not in edits_header(edits)
+    assert "\n" not in "".join(edit_words(edits))

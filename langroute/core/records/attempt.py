@@ -119,6 +119,9 @@ class Attempt:
     asked_model: str | None = None
     """Model id as asked for, where it is not the one that served."""
 
+    edits: tuple[str, ...] = ()
+    """What a gateway changed in the request for this route or lost in translation, in the words of its response header."""
+
     @property
     def is_closing(self) -> bool:
         """Whether it is the closing text of a used-up budget, for which no model was called."""
@@ -158,6 +161,7 @@ class Attempt:
             self.provider,
             self.tier,
             self.asked_model,
+            self.edits,
         )
 
 
