@@ -28,201 +28,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chaos_provider import CHAT, MESSAGES, RESPONSES, WORDS, serve, tokens_of, word
+
 TOKEN = "lr-chaos"
-CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 PRICES = {"small-1": (1, 4), "large-1": (10, 40)}
-WORDS = 8
-UNSURE_SECONDS = 0.5
-"""What ended so shortly before a kill may not have been written yet; a step whose stream broke waits for its resend besides."""
+UNSURE_SECONDS = 5.0
+"""How shortly before a kill a call must have ended that may be missing in the books: it was not written yet. How long it was is told."""
+
 RESEND_SECONDS = 0.2
-
-
-# The provider --------------------------------------------------------------------------------------------------------------
-
-
-def tokens_of(key: str) -> tuple[int, int]:
-    """Input and output tokens of a good answer to a request."""
-    number = int(key[1:])
-    return 1000 + number, 10 + number % 40
-
-
-def word(key: str, place: int) -> str:
-    return f"word {place} of {key} "
-
-
-def fault(seed: int, key: str, nth: int) -> tuple[str, int]:
-    """What happens to a call, and after how many words."""
-    chance = random.Random(f"{seed} {key} {nth}")
-    kinds = ("429", "500", "503", "529", "error", "eof", "drop", "whole")
-    return chance.choices(kinds, (2, 1, 2, 2, 3, 3, 3, 84))[0], chance.randrange(1, WORDS)
-
-
-def events(path: str, model: str, key: str) -> list[tuple[bool, bytes]]:
-    """The events of an answer, and whether each is one of its words."""
-    given, said = tokens_of(key)
-    words = [word(key, place) for place in range(WORDS)]
-
-    def event(data: Any, name: str = "") -> bytes:
-        text = data if isinstance(data, str) else json.dumps(data)
-        return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
-
-    def named(kind: str, **more: Any) -> bytes:
-        return event({"type": kind, **more}, kind)
-
-    if path == CHAT:
-        base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model}
-        parts = [
-            (True, event({**base, "choices": [{"index": 0, "delta": {"content": one}, "finish_reason": None}]})) for one in words
-        ]
-        usage = {"prompt_tokens": given, "completion_tokens": said, "total_tokens": given + said}
-        ends = [
-            {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-            {**base, "choices": [], "usage": usage},
-            "[DONE]",
-        ]
-        return [*parts, *((False, event(one)) for one in ends)]
-    if path == MESSAGES:
-        usage = {"input_tokens": given, "output_tokens": 1}
-        message = {
-            "id": "m",
-            "type": "message",
-            "role": "assistant",
-            "model": model,
-            "content": [],
-            "stop_reason": None,
-            "usage": usage,
-        }
-        parts = [(True, named("content_block_delta", index=0, delta={"type": "text_delta", "text": one})) for one in words]
-        return [
-            (False, named("message_start", message=message) + named("content_block_start", index=0, content_block={"type": "text", "text": ""})),
-            *parts,
-            (False, named("content_block_stop", index=0)),
-            (False, named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": said})),
-            (False, named("message_stop")),
-        ]  # fmt: skip
-    response = {"id": "r", "object": "response", "model": model, "status": "in_progress", "output": []}
-    parts = [(True, named("response.output_text.delta", output_index=0, delta=one)) for one in words]
-    return [
-        (False, named("response.created", response=response)),
-        *parts,
-        (False, named("response.completed", response=plain(path, model, key))),
-    ]
-
-
-def plain(path: str, model: str, key: str) -> dict[str, Any]:
-    """An answer that is no stream."""
-    (given, said), text = tokens_of(key), "".join(word(key, place) for place in range(WORDS))
-    if path == CHAT:
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": given, "completion_tokens": said, "total_tokens": given + said}
-        return {"id": "c", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
-    usage = {"input_tokens": given, "output_tokens": said}
-    if path == MESSAGES:
-        content = [{"type": "text", "text": text}]
-        return {
-            "id": "m",
-            "type": "message",
-            "role": "assistant",
-            "model": model,
-            "content": content,
-            "stop_reason": "end_turn",
-            "usage": usage,
-        }
-    item = {
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "status": "completed",
-        "content": [{"type": "output_text", "text": text}],
-    }
-    usage = {**usage, "total_tokens": given + said}
-    return {"id": "r", "object": "response", "model": model, "status": "completed", "output": [item], "usage": usage}
-
-
-def key_of(body: Any) -> str:
-    """The task that a request names in its first words."""
-    said = body.get("messages") or body.get("input")
-    content = said[-1]["content"]
-    return (content if isinstance(content, str) else content[0]["text"]).split()[1]
-
-
-def provider(port: int, seed: int) -> None:
-    """The provider; it serves its log, too."""
-    from aiohttp import web
-
-    log: list[dict[str, Any]] = []
-    asked: Counter[str] = Counter()
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        key = key_of(body)
-        kind, after = fault(seed, key, asked[key])
-        asked[key] += 1
-        entry = {
-            "key": key,
-            "path": request.path,
-            "model": body["model"],
-            "kind": kind,
-            "stream": bool(body.get("stream")),
-            "words": 0,
-            "ended": "open",
-        }
-        log.append(entry)
-        try:
-            return await told(request, body, entry, after)
-        except (asyncio.CancelledError, ConnectionError):
-            if entry["ended"] == "open":
-                entry["ended"] = "left"
-            raise
-
-    async def told(request: web.Request, body: Any, entry: dict[str, Any], after: int) -> web.StreamResponse:
-        key, kind, path = entry["key"], entry["kind"], request.path
-        pause = random.Random(key).choice((0, 0.002, 0.02))
-        if kind.isdigit():
-            entry["ended"] = "refused"
-            return web.json_response(
-                {"type": "error", "error": {"type": "mock", "message": f"mock {kind}"}},
-                status=int(kind),
-                headers={"retry-after": "0"},
-            )
-        if not entry["stream"]:
-            await asyncio.sleep(pause)
-            # A fault would tear a plain answer, of which nothing is heard.
-            entry["kind"], entry["ended"] = "whole", "whole"
-            return web.json_response(plain(path, body["model"], key))
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        for is_word, data in events(path, body["model"], key):
-            if kind != "whole" and is_word and entry["words"] == after:
-                entry["ended"] = "cut"
-                if kind == "error":
-                    name = "" if path == CHAT else "event: error\n"
-                    await response.write(
-                        f'{name}data: {{"type": "error", "error": {{"type": "overloaded_error", "message": "Overloaded"}}}}\n\n'.encode()
-                    )
-                elif kind == "drop":
-                    await asyncio.sleep(0.01)
-                    request.transport.abort()
-                    return response
-                await response.write_eof()
-                return response
-            # Counted before: what is on its way may have been read.
-            entry["words"] += is_word
-            await response.write(data)
-            if pause:
-                await asyncio.sleep(pause)
-        entry["ended"] = "whole"
-        await response.write_eof()
-        return response
-
-    async def tell(_: web.Request) -> web.Response:
-        return web.json_response(log)
-
-    app = web.Application()
-    app.router.add_get("/log", tell)
-    for path in (CHAT, RESPONSES, MESSAGES):
-        app.router.add_post(path, answer)
-    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None, handler_cancellation=True)
 
 
 # Redis and the gateway -----------------------------------------------------------------------------------------------------
@@ -400,7 +213,8 @@ async def all_asked(url: str, count: int, seed: int, clients: int, chaos: Any) -
         # A connection of its own for each request: every worker gets some.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
             for number in keys:
-                done.append(await asked(session, url, f"r{number}", seed))
+                one = await asked(session, url, f"r{number}", seed)
+                done.append(one)
 
     working = asyncio.ensure_future(chaos(done))
     await asyncio.gather(*(client() for _ in range(clients)))
@@ -422,6 +236,8 @@ class Found:
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    unwritten: list[float] = field(default_factory=list)
+    """Seconds between the answers to steps that are missing in the books and the kill of a worker; 0 where it was still at work."""
 
     def check(self, what: str, ok: bool) -> None:
         if not ok:
@@ -443,6 +259,16 @@ def expected(entry: dict[str, Any], sent: Sent) -> tuple[int, int]:
     return text_tokens("".join(word(key, place) for place in range(min(got, entry["words"])))) if got else 0, max(written, 1)
 
 
+def unsettled(sent: Sent, chaos: Chaos) -> bool:
+    """Whether a worker was killed that could not settle a step yet, because Redis was away."""
+    return any(
+        away <= sent.ended + UNSURE_SECONDS
+        and sent.begun <= back + UNSURE_SECONDS
+        and any(sent.begun <= at <= back + 2.0 for at in chaos.worker_kills)
+        for away, back in zip(chaos.redis_kills, chaos.redis_back, strict=True)
+    )
+
+
 def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spent: dict[str, int], chaos: Chaos) -> Found:
     """Compare answers, the ledger and the budgets with the provider's log, call by call."""
     from hashlib import blake2b
@@ -461,7 +287,7 @@ def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spen
         found.check(f"{key} is in the books and was never asked", key in {sent.key for sent in all_sent})
     for sent in all_sent:
         key, calls = sent.key, served[sent.key]
-        killed = any(sent.begun - UNSURE_SECONDS <= at <= sent.ended + UNSURE_SECONDS + RESEND_SECONDS for at in chaos.worker_kills)
+        killed = any(sent.begun - 1.0 <= at <= sent.ended + UNSURE_SECONDS + RESEND_SECONDS for at in chaos.worker_kills)
         found.counts[f"clients: {sent.how}"] += 1
         found.check(
             f"{key}: {sent.how} with status {sent.status}: {sent.said[-200:]!r}",
@@ -471,6 +297,7 @@ def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spen
         attempts = [attempt for decision in decisions for attempt in decision.attempts]
         if killed and len(attempts) < len(calls):
             found.counts["calls that a killed worker had not booked"] += len(calls) - len(attempts)
+            found.unwritten.append(min((at - sent.ended for at in chaos.worker_kills if at >= sent.ended), default=0.0))
             continue
         found.check(
             f"{key}: {len(calls)} calls, {len(attempts)} in {len(decisions)} records",
@@ -481,8 +308,8 @@ def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spen
         usd = sum(attempt.cost_usd or 0 for attempt in attempts)
         counted = spent.get(blake2b(key.encode(), digest_size=10).hexdigest(), 0)
         if abs(counted - usd * 1e9) > len(attempts):
-            if killed:
-                found.counts["calls that a killed worker had not settled"] += 1
+            if killed or unsettled(sent, chaos):
+                found.counts["steps that a killed worker had not settled"] += 1
             else:
                 found.wrong.append(
                     f"{key}: {usd:.9f} USD in the ledger, {counted / 1e9:.9f} in the budget; {[entry['ended'] for entry in calls]}"
@@ -532,7 +359,7 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix="langroute-chaos-"))
     redis = Redis(folder)
     upstream, port = free_port(), free_port()
-    serving = multiprocessing.get_context("spawn").Process(target=provider, args=(upstream, seed), daemon=True)
+    serving = multiprocessing.get_context("spawn").Process(target=serve, args=(upstream, seed), daemon=True)
     serving.start()
     file = folder / "langroute.toml"
     file.write_text(config(port, upstream, redis.port, folder, workers))
@@ -578,7 +405,7 @@ def run(
 def _fetched(url: str) -> Any:
     from urllib.request import urlopen
 
-    with urlopen(url, timeout=30) as told:  # noqa: S310 - our own provider
+    with urlopen(url, timeout=30) as told:
         return json.loads(told.read())
 
 
@@ -617,6 +444,7 @@ def main() -> None:
     )
     for name, count in sorted(found.counts.items()):
         print(f"  {name}: {count:,}")
+    print(f"  steps that a killed worker had not booked ended at most {max(found.unwritten, default=0.0):.2f} s before")
     print(f"differences: {len(found.wrong)}")
     for line in found.wrong[:20]:
         print(f"  {line}")

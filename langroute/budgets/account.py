@@ -82,7 +82,7 @@ class Settling:
         while late and tries:
             try:
                 store.settle(*late[0])
-            except Exception:  # noqa: BLE001 - a store that is away for a moment
+            except Exception:  # noqa: BLE001, PERF203 - a store that is away for a moment
                 tries -= 1
                 sleep(_PAUSE if tries else 0)
             else:

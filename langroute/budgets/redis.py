@@ -202,12 +202,12 @@ class RedisBudgets:
 
     def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
         """Release a reservation and add what was really spent."""
-        id = id or uuid4().hex
-        arguments: list[Any] = [id]
+        number = id or uuid4().hex
+        arguments: list[Any] = [number]
         for hold in spent:
             arguments += [hold.amount, _seconds(hold.keep_seconds)]
         arguments.append(int(LEASE_SECONDS))
-        self._run(self._settle, [hold.key for hold in spent], arguments, own=f"{self.prefix}-settled:{id}")
+        self._run(self._settle, [hold.key for hold in spent], arguments, own=f"{self.prefix}-settled:{number}")
 
     def close(self) -> None:
         """Close the connections, but those of event loops that run."""

@@ -127,7 +127,7 @@ def claude_code(steps: int) -> Iterator[Sent]:
 
 
 def opencode_anthropic(steps: int) -> Iterator[Sent]:
-    """opencode with Anthropic's package: marks on the system prompt and on the last two messages, another session header."""
+    """The same agent as `opencode`, with Anthropic's package: marks on the system prompt and on the last two messages, another session header."""
     session = {"x-session-id": "ses_1", "x-session-affinity": "ses_1", "anthropic-version": "2023-06-01"}
     head = {
         "max_tokens": 32000,
