@@ -139,7 +139,7 @@ def one_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     yield bench
     bench.close()
     # Whatever was in a request or an answer, its record can be written to a database.
-    decisions = bench.running.decisions
+    decisions = bench.running.decisions[-100:]
     with open_ledger(tmp_path_factory.mktemp("books") / "ledger.db") as ledger:
         for decision in decisions:
             ledger.record(decision)
