@@ -115,7 +115,7 @@ class Bench:
             booked = [attempt for attempt in booked if attempt.error_type != "UntranslatableError"]
             return booked[self.calls :] if len(booked) >= calls else []
 
-        found = waited(new) if calls > self.calls else []
+        found = waited(new, 30) if calls > self.calls else []
         assert len(found) == calls - self.calls
         self.calls = calls
         return found
@@ -125,7 +125,9 @@ class Bench:
         assert KEY not in told
         assert TOKEN not in told
         assert "Traceback" not in told
-        assert not self.log.said, self.log.said[-3:]
+        # That a route keeps failing is told to whoever runs the gateway.
+        failures = [line for line in self.log.said if not line.startswith("langroute WARNING")]
+        assert not failures, failures[-3:]
 
     def close(self) -> None:
         self.connection.close()
