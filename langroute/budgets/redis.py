@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from langroute.budgets.store import LEASE_SECONDS, Balance, Hold
 from langroute.core.degradation import Degradations
@@ -67,13 +68,19 @@ return -1
 """
 )
 _SETTLE = """
-for i, key in ipairs(KEYS) do
-  if ARGV[1] ~= '' then redis.call('HDEL', key, 'hold:' .. ARGV[1]) end
-  redis.call('HINCRBY', key, 'spent', ARGV[2 * i])
-  if ARGV[2 * i + 1] == '' then redis.call('PERSIST', key) else redis.call('EXPIRE', key, ARGV[2 * i + 1]) end
+local paid = false
+for i = 1, #KEYS - 1 do
+  redis.call('HDEL', KEYS[i], 'hold:' .. ARGV[1])
+  if ARGV[2 * i] ~= '0' then paid = true end
+end
+if paid and not redis.call('SET', KEYS[#KEYS], '1', 'NX', 'EX', ARGV[#ARGV]) then return 1 end
+for i = 1, #KEYS - 1 do
+  redis.call('HINCRBY', KEYS[i], 'spent', ARGV[2 * i])
+  if ARGV[2 * i + 1] == '' then redis.call('PERSIST', KEYS[i]) else redis.call('EXPIRE', KEYS[i], ARGV[2 * i + 1]) end
 end
 return 0
 """
+# The last key is the settlement's own: one that was written before the connection broke is not charged again by the next try.
 
 _KNOWN_SECONDS = 3000.0
 ORDER_SECONDS = 2.0
@@ -142,11 +149,12 @@ class RedisBudgets:
         while len(self._known) > _KNOWN_KEYS:
             self._known.popitem(last=False)
 
-    def _run(self, script: Any, keys: Sequence[str], arguments: Sequence[Any] = ()) -> Any:
+    def _run(self, script: Any, keys: Sequence[str], arguments: Sequence[Any] = (), *, own: str | None = None) -> Any:
         if not self._checked:
             self._check_server()
+        full = [f"{self.prefix}:{key}" for key in keys]
         try:
-            return script(keys=[f"{self.prefix}:{key}" for key in keys], args=list(arguments))
+            return script(keys=full if own is None else [*full, own], args=list(arguments))
         except (self._error, OSError, TypeError) as error:
             raise self._away(error) from error
 
@@ -194,10 +202,12 @@ class RedisBudgets:
 
     def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
         """Release a reservation and add what was really spent."""
-        arguments: list[Any] = [id or ""]
+        number = id or uuid4().hex
+        arguments: list[Any] = [number]
         for hold in spent:
             arguments += [hold.amount, _seconds(hold.keep_seconds)]
-        self._run(self._settle, [hold.key for hold in spent], arguments)
+        arguments.append(int(LEASE_SECONDS))
+        self._run(self._settle, [hold.key for hold in spent], arguments, own=f"{self.prefix}-settled:{number}")
 
     def close(self) -> None:
         """Close the connections, but those of event loops that run."""

@@ -16,6 +16,9 @@ from langroute.core.urls import holds_password, shown_url
 
 _opening = new_rlock()
 
+ASKING_S = 0.02
+"""How long SQLite waits for another writer before it is asked again; its own pauses are a half of that at most."""
+
 
 class _Cursor(sqlite3.Cursor):
     lock: Any
@@ -92,6 +95,29 @@ class Quiet(sqlite3.Connection):
         if seconds != self._wait_s:
             self.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
             self._wait_s = seconds
+
+    def has_turn(self, seconds: float) -> bool:
+        """Begin a writing transaction as soon as no other process writes.
+
+        SQLite's own wait asks every 100 ms in the end, and who has waited longest has no claim: among six processes that write all the
+        time the longest waits are twice as long with it.
+
+        Args:
+            seconds: How long to wait.
+
+        Returns:
+            Whether it has begun.
+        """
+        self.wait(ASKING_S)
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                self.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:  # noqa: PERF203
+                if "locked" not in str(error) or time.monotonic() >= until:
+                    return False
+            else:
+                return True
 
     def use(self) -> None:
         """Let forks wait for what is done with the connection from now on, as after opening it."""

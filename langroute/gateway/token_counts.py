@@ -44,8 +44,12 @@ async def counted_tokens(
     target = UpstreamTarget(f"{route.target.url}/count_tokens", route.target.credentials)
     try:
         async with upstreams.post(name, target, sent.body, sent.headers, query) as response:
-            said = await response.content.read(MOST_BYTES)
-            return 200, said, {"x-langroute-route": name}
+            said = b""
+            async for chunk in response:
+                said += chunk
+                if len(said) > MOST_BYTES:
+                    break
+            return 200, said[:MOST_BYTES], {"x-langroute-route": name}
     except UpstreamError as error:
         if error.status_code in _UNKNOWN:
             return 200, protocol.count_tokens(request), {}

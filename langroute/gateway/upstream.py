@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,8 @@ MOST_ERROR_BYTES = 1_000_000
 _SHORTEST_KEY = 8
 """Shorter ones are placeholders of local servers, and words of any text."""
 
+_HIDDEN = b"[key]"
+
 
 @fast_dataclass
 class UpstreamTarget:
@@ -36,12 +38,16 @@ class UpstreamTarget:
     def __repr__(self) -> str:
         return f"UpstreamTarget({self.url!r})"
 
+    @property
+    def keys(self) -> list[bytes]:
+        """The credentials that must not be shown."""
+        found = [value.rpartition(" ")[2].encode("latin-1", "replace") for value in self.credentials.values()]
+        return [key for key in found if len(key) >= _SHORTEST_KEY]
+
     def hidden(self, said: bytes) -> bytes:
-        """Return what a provider said of a refused request without the credentials, which some repeat."""
-        for value in self.credentials.values():
-            key = value.rpartition(" ")[2].encode("latin-1", "replace")
-            if len(key) >= _SHORTEST_KEY:
-                said = said.replace(key, b"[key]")
+        """Return what a provider said without the credentials, which some repeat."""
+        for key in self.keys:
+            said = said.replace(key, _HIDDEN)
         return said
 
 
@@ -72,6 +78,100 @@ class UpstreamUnreachableError(LangrouteError, ConnectionError):
 
 class UpstreamTimeoutError(LangrouteError, TimeoutError):
     """A provider was silent for too long."""
+
+
+class HiddenKeys:
+    r"""Takes keys out of bytes that come in chunks, wherever those end; all else passes as it is.
+
+    Args:
+        keys: The keys.
+
+    Example:
+        >>> one = HiddenKeys([b"sk-secret"])
+        >>> one.feed(b"no sk-sec"), one.feed(b"ret"), one.feed(b" here\n"), one.rest()
+        (b'no ', b'[key]', b' here\n', b'')
+    """
+
+    __slots__ = ("_held", "_keys")
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys, self._held = keys, b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can be shown; what may be the beginning of a key waits for the next chunk."""
+        data = self._held + chunk if self._held else chunk
+        held = 0
+        for key in self._keys:
+            if key in data:
+                data = data.replace(key, _HIDDEN)
+            held = max(held, _begun(data, key))
+        if not held:
+            self._held = b""
+            return data
+        self._held = data[-held:]
+        return data[:-held]
+
+    def rest(self) -> bytes:
+        """Return what waits: the beginning of a key is none."""
+        rest, self._held = self._held, b""
+        return rest
+
+
+def _begun(data: bytes, key: bytes) -> int:
+    """Return how many bytes at the end are the beginning of a key."""
+    if data[-1:] not in key:
+        # The end of an event, as of most chunks.
+        return 0
+    place = data.find(key[:1], max(0, len(data) - len(key) + 1))
+    while place >= 0 and not key.startswith(data[place:]):
+        place = data.find(key[:1], place + 1)
+    return len(data) - place if place >= 0 else 0
+
+
+class UpstreamResponse:
+    """A provider's answer whose status is a success, without the credentials that it may repeat.
+
+    Args:
+        response: aiohttp's response.
+        target: Who was asked.
+    """
+
+    __slots__ = ("_content", "_keys", "_response", "headers", "status")
+
+    def __init__(self, response: Any, target: UpstreamTarget) -> None:
+        keys = target.keys
+        self._response, self._content, self._keys = response, response.content, HiddenKeys(keys)
+        self.status: int = response.status
+        self.headers = _hidden_headers(response.headers, target, keys)
+
+    def __aiter__(self) -> UpstreamResponse:
+        """Iterate over the chunks as they come; whoever stops may go on later."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next chunk."""
+        while True:
+            chunk = await self._content.readany()
+            out = self._keys.feed(chunk) if chunk else self._keys.rest()
+            if out:
+                return out
+            if not chunk:
+                raise StopAsyncIteration
+
+    def at_end(self) -> bool:
+        """Return whether all of it has been read already."""
+        return bool(self._content.at_eof())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._response.close()
+
+
+def _hidden_headers(headers: Any, target: UpstreamTarget, keys: Sequence[bytes]) -> Any:
+    words = [key.decode("latin-1") for key in keys]
+    if not any(word in value for value in headers.values() for word in words):
+        return headers
+    return {name.lower(): _hidden_text(target, value) for name, value in headers.items()}
 
 
 def _mapping(body: bytes) -> dict[str, Any] | None:
@@ -136,7 +236,7 @@ class Upstreams:
     @asynccontextmanager
     async def post(
         self, route: str, target: UpstreamTarget, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncIterator[UpstreamResponse]:
         """Send a request; yield the response once its status is known to be a success.
 
         Args:
@@ -168,7 +268,7 @@ class Upstreams:
                     said = target.hidden(await _read_error(response))
                     told = {name.lower(): _hidden_text(target, value) for name, value in response.headers.items()}
                     raise UpstreamError(route, response.status, said, told)
-                yield response
+                yield UpstreamResponse(response, target)
         except (asyncio.TimeoutError, aiohttp.ServerTimeoutError) as error:
             raise UpstreamTimeoutError(f"Route {route!r} was silent for too long.") from error
         except aiohttp.ClientResponseError:
@@ -197,4 +297,13 @@ async def _read_error(response: Any) -> bytes:
     return b"".join(parts)[:MOST_ERROR_BYTES]
 
 
-__all__ = ["UpstreamError", "UpstreamTarget", "UpstreamTimeoutError", "UpstreamUnreachableError", "Upstreams", "checked_url"]
+__all__ = [
+    "HiddenKeys",
+    "UpstreamError",
+    "UpstreamResponse",
+    "UpstreamTarget",
+    "UpstreamTimeoutError",
+    "UpstreamUnreachableError",
+    "Upstreams",
+    "checked_url",
+]

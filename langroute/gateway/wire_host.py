@@ -295,7 +295,7 @@ class WireHost:
         reader, held_whole = answer.reader, may_be_rejected(call.selection)
         assert reader is not None  # noqa: S101
         size = 0
-        async for chunk in response.content.iter_any():
+        async for chunk in response:
             out = answer.take(chunk)
             if reader.error is not None and not answer.shown:
                 raise _event_error(answer)
@@ -339,11 +339,11 @@ class WireHost:
 
     async def _drained(self, answer: WireAnswer, response: Any) -> None:
         """Read what comes after the end of an answer, which is next to nothing."""
-        if response.content.at_eof():
+        if response.at_end():
             return
         try:
             async with time_limit(DRAIN_SECONDS):
-                async for chunk in response.content.iter_any():
+                async for chunk in response:
                     if answer.translator is None and (out := chunk if answer.filter is None else answer.filter.feed(chunk)):
                         await self._pass_on(answer, answer.note(out))
         except ClientLeftError:
@@ -363,7 +363,7 @@ class WireHost:
 
     async def _whole(self, answer: WireAnswer, response: Any) -> None:
         size = 0
-        async for chunk in response.content.iter_any():
+        async for chunk in response:
             answer.held.append(answer.take(chunk))
             size += len(chunk)
             if size > MOST_ANSWER_BYTES:

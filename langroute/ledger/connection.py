@@ -88,6 +88,10 @@ def engine_of(url: URL) -> Engine:
             raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error
         except ArgumentError as error:
             raise ConfigurationError(f"The ledger at {shown(url)} cannot be opened: {error}") from error
+    return _sqlite_engine(url)
+
+
+def _sqlite_engine(url: URL) -> Engine:
     path = Path(str(url.database))
     try:
         # Created here, so that only the owner can read it from the first byte on; SQLite gives its other files the same mode.
@@ -124,8 +128,14 @@ def _sqlite_engine(url: URL) -> Engine:
     def _begun(connection: Connection) -> None:
         # A writing transaction takes the lock at once: upgrading a read lock fails if another process wrote meanwhile.
         options = connection.get_execution_options()
-        connection.connection.dbapi_connection.wait(options.get("langroute_wait_s", SQLITE_WAIT_S))  # type: ignore[union-attr]
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("langroute_write") else "BEGIN")
+        raw: Any = connection.connection.dbapi_connection
+        wait_s = options.get("langroute_wait_s", SQLITE_WAIT_S)
+        if not options.get("langroute_write"):
+            raw.wait(wait_s)
+            connection.exec_driver_sql("BEGIN")
+        elif not raw.has_turn(wait_s):
+            # Once more, for the error.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

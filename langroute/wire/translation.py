@@ -156,11 +156,12 @@ class AnswerTranslator:
 
     def _failed(self) -> bytes:
         self.ended = True
-        error = self.reader.error or WireError("The provider's answer broke off.")
+        error = self.reader.error or WireError("")
         protocol, kind = self.request.source, error.code or error.type or self.request.source.words.broken
+        message = error.message or "The provider's answer broke off."
         if self.request.stream:
-            return self._writer.take() + protocol.error_event(kind, error.message)
-        return protocol.error_body(502, kind, error.message)
+            return self._writer.take() + protocol.error_event(kind, message)
+        return protocol.error_body(502, kind, message)
 
 
 class _AnsweredError(Exception):
@@ -192,14 +193,15 @@ def translated_error(status: int, body: bytes, source: WireProtocol, target: Wir
     """
     reader = target.answer_reader(stream=False, provider=provider)
     reader.feed(body)
-    error = reader.finish().error or WireError(f"The provider answered with status {status}.")
+    nameless = WireError(f"The provider answered with status {status}.")
+    error = reader.finish().error or nameless
     kind = classify(_AnsweredError(status, error), provider).kind
     if kind == "context_overflow":
-        words, message = source.words, error.message
+        words, message = source.words, error.message or nameless.message
         if words.context_phrase is not None and words.context_phrase not in message:
             message = f"{words.context_phrase}: {message}"
         return source.error_body(status, words.context_code or words.error_type(status), message)
-    return source.error_body(status, error.code or error.type or kind, error.message)
+    return source.error_body(status, error.code or error.type or kind, error.message or nameless.message)
 
 
 __all__ = ["AnswerTranslator", "TranslatedRequest", "translated", "translated_error"]
