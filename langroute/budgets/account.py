@@ -6,25 +6,20 @@ is settled afterwards, off the caller's path where the store is not in memory, b
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from time import sleep
 from typing import Any
 from uuid import uuid4
 
 from langroute.budgets.budget import Budget, units
 from langroute.budgets.max_cost import MaxCost, answer_limit
 from langroute.budgets.queries import Queries, Query, Settled, is_awaited
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.store import Balance, BudgetStore, Hold
 from langroute.core.errors import BudgetExceededError
-from langroute.core.locks import new_lock
-from langroute.core.process_end import at_end
 from langroute.core.records import Attempt, Request, Usage, Verdict
 from langroute.core.task_context import current_task
-from langroute.core.worker_pool import Workers
 from langroute.routes.pricing import cost
 
 _CALL_SECONDS = 120.0
@@ -35,53 +30,6 @@ _ROUND_TRIP = 0.05
 
 _FASTEST = 3000.0
 """Most tokens that a hosted model writes in a second."""
-
-
-class Settling:
-    """Queue that settles what was spent, in order, without blocking the caller on a disk or a network."""
-
-    def __init__(self) -> None:
-        self._workers: weakref.WeakKeyDictionary[Any, Workers] = weakref.WeakKeyDictionary()
-        self._lock = new_lock()
-        at_end(self, Settling.wait)
-
-    def settle(self, store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
-        """Settle at once where the store is local, else in a background thread."""
-        if store.local:
-            store.settle(id, spent)
-            return
-        with self._lock:
-            workers = self._workers.get(store)
-            if workers is None:
-                workers = self._workers[store] = Workers("langroute-budget")
-        workers.submit(self._try, store, id, spent)
-
-    @staticmethod
-    def _try(store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
-        for _ in range(3):
-            try:
-                return store.settle(id, spent)
-            except Exception:  # noqa: BLE001, PERF203 - a store that is away for a moment
-                sleep(0.2)
-        # The reservation stays until its lease ends: for that long the budget counts the worst case instead.
-        return None
-
-    def wait(self, store: BudgetStore | None = None) -> None:
-        """Wait until everything submitted so far is settled, at one store or at all of them."""
-        with self._lock:
-            waited_for = list(self._workers.values()) if store is None else [self._workers.get(store)]
-        for workers in waited_for:
-            if workers is not None:
-                workers.wait()
-
-    def pending(self, store: BudgetStore) -> list[Future[Any]]:
-        """Return what is not settled yet at a store."""
-        with self._lock:
-            workers = self._workers.get(store)
-        return workers.pending() if workers is not None else []
-
-
-SETTLING = Settling()
 
 
 class Account:

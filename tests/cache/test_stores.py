@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_fleet import Cluster
 from redis_server import RedisServer
 
 from langroute.cache.codec import Codec
@@ -72,17 +73,21 @@ class TestRedisStoreWithoutAsyncClient(StoreContract):
 
 @pytest.mark.server
 class TestRedisClusterStore(StoreContract):
-    @pytest.fixture(scope="class")
-    def cluster(self) -> Iterator[RedisServer]:
-        server = RedisServer(cluster=True)
-        yield server
-        server.stop()
-
     @pytest.fixture
-    def store(self, cluster: RedisServer) -> Iterator[Store]:
+    def store(self, redis_cluster: Cluster) -> Iterator[Store]:
+        store = RedisStore(redis_cluster.url, prefix=f"t{uuid.uuid4().hex[:8]}")
+        yield store
+        store.clear()
+        store.close()
+
+
+@pytest.mark.server
+class TestRedisClusterStoreWithAClientOfOnesOwn(StoreContract):
+    @pytest.fixture
+    def store(self, redis_cluster: Cluster) -> Iterator[Store]:
         import redis
 
-        client = redis.RedisCluster(host="127.0.0.1", port=cluster.port)
+        client = redis.RedisCluster(host="127.0.0.1", port=redis_cluster.nodes[0].port)
         store = RedisStore(client=client, prefix=f"t{uuid.uuid4().hex[:8]}")
         yield store
         store.clear()

@@ -11,8 +11,8 @@ import pytest
 from redis_server import RedisServer
 
 from langroute.budgets import Hold
-from langroute.budgets.account import SETTLING
 from langroute.budgets.redis import RedisBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.cache.stores.redis import RedisStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

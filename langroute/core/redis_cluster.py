@@ -1,0 +1,203 @@
+"""Client of a cluster of Redis or Valkey that connects at its first use, and never waits longer than for one answer of one node.
+
+The `redis` package's own client connects when it is made, repeats each command of a pipeline that a hanging node did not answer, and
+forgets the nodes it was given: after all addresses have changed at once it would find none of them again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AskError, ConnectionError, MovedError, RedisClusterException, TryAgainError  # noqa: A004
+from redis.retry import Retry
+
+from langroute.core.redis_url import RedisAddress
+
+REDIRECTED = (MovedError, AskError, TryAgainError)
+
+
+def repeats(attempts: int) -> dict[str, Any]:
+    """Return the option of a cluster's client for how often it repeats a command by itself.
+
+    Example:
+        >>> len(repeats(0))
+        1
+    """
+    if int(redis.__version__.partition(".")[0]) < 6:
+        return {"cluster_error_retry_attempts": attempts}
+    return {"retry": Retry(NoBackoff(), attempts)}  # type: ignore[no-untyped-call]
+
+
+def is_cluster(client: Any) -> bool:
+    """Return whether an object is the `redis` package's client of a cluster.
+
+    Example:
+        >>> is_cluster(redis.Redis())
+        False
+    """
+    return isinstance(client, RedisCluster)
+
+
+class ClusterClient:
+    """A cluster's client for commands of one key (or one hash tag), made anew in a forked child.
+
+    Args:
+        address: The nodes that are asked for the others.
+        options: Options of each connection.
+        given: A client of the `redis` package to use instead.
+    """
+
+    def __init__(self, address: RedisAddress | None = None, options: dict[str, Any] | None = None, *, given: Any = None) -> None:
+        self._address, self._options, self._given = address, dict(options or {}), given
+        self._options.pop("db", None)
+        self._made: dict[int, Any] = {}
+        """Process id → its client. That of a parent is neither used nor closed."""
+
+    def cluster(self) -> Any:
+        """Return the package's client of this process."""
+        if self._given is not None:
+            return self._given
+        made = self._made.get(os.getpid())
+        # No lock is held while it connects, which may take as long as the time limit: of two, the first one stays.
+        return self._made.setdefault(os.getpid(), self._make()) if made is None else made
+
+    def _nodes(self) -> list[ClusterNode]:
+        hosts = self._address.hosts if self._address is not None else ()
+        return [ClusterNode(host, port) for host, port in hosts]
+
+    def _make(self) -> Any:
+        return RedisCluster(startup_nodes=self._nodes(), require_full_coverage=False, **repeats(0), **self._options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("_made", "_given", "_address", "_options"):
+            raise AttributeError(name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._once_more(lambda: getattr(self.cluster(), name)(*args, **kwargs))
+
+        return call
+
+    def _once_more(self, ask: Callable[[], Any]) -> Any:
+        """Ask, and where a connection was refused or closed, ask whoever has taken over; what took its time is not asked again."""
+        try:
+            return ask()
+        except ConnectionError:
+            # The package has asked the other nodes meanwhile who they are.
+            return ask()
+        except RedisClusterException:
+            # None of the nodes that it knew can be reached.
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """Have the next command begin with the nodes of the address."""
+        if self._given is None:
+            self.close()
+
+    def node(self, key: str) -> Any:
+        """Return the plain client of the node that has a key."""
+        cluster = self.cluster()
+        node = cluster.get_node_from_key(key)
+        if node is None:
+            raise ConnectionError(f"no node of the cluster has the key {key!r}")
+        return cluster.get_redis_connection(node)
+
+    def look_again(self, without: Any = None) -> None:
+        """Ask the cluster which node has which keys; a node that did not answer is not asked."""
+        manager = self.cluster().nodes_manager
+        for name, node in list(manager.startup_nodes.items()):
+            if without is not None and node.redis_connection is without:
+                manager.startup_nodes.pop(name, None)
+        with suppress(Exception):
+            manager.initialize()
+
+    def scan_iter(self, **kwargs: Any) -> Any:
+        """Return the keys that match, of all nodes."""
+        return self.cluster().scan_iter(**kwargs)
+
+    def pipeline(self, transaction: bool = False) -> ClusterBatch:
+        """Return a batch of commands, each of one key."""
+        return ClusterBatch(self)
+
+    def close(self) -> None:
+        """Close the connections; others are opened when it is used again."""
+        if self._given is not None:
+            self._given.close()
+        elif (made := self._made.pop(os.getpid(), None)) is not None:
+            with suppress(Exception):
+                made.close()
+
+
+class ClusterBatch:
+    """Commands of any keys, sent together to each node. The first node that cannot be reached ends it.
+
+    Args:
+        client: The cluster.
+    """
+
+    def __init__(self, client: ClusterClient) -> None:
+        self._client = client
+        self._commands: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> ClusterBatch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._commands = []
+
+    def execute_command(self, *command: Any) -> None:
+        """Add a command; its key is its first argument, that of `EVAL` its third."""
+        self._commands.append(command)
+
+    def execute(self) -> list[Any]:
+        """Send the commands and return their answers in order.
+
+        Raises:
+            RedisError: One of them failed.
+        """
+        commands, self._commands = self._commands, []
+        found: dict[int, Any] = {}
+        for _ in range(2):
+            left = [place for place in range(len(commands)) if place not in found]
+            self._client._once_more(lambda left=left: self._send(commands, left, found))
+            if len(found) == len(commands):
+                break
+            self._client.look_again()
+        for place, command in enumerate(commands):
+            if place not in found:
+                # A slot is on its way from one node to another: the package follows it, command by command.
+                found[place] = self._client.execute_command(*command)
+        return [found[place] for place in range(len(commands))]
+
+    def _send(self, commands: Sequence[tuple[Any, ...]], places: Sequence[int], found: dict[int, Any]) -> None:
+        nodes: dict[Any, list[int]] = {}
+        for place in places:
+            if place not in found:
+                nodes.setdefault(self._client.node(_key(commands[place])), []).append(place)
+        for node, its in nodes.items():
+            try:
+                with node.pipeline(transaction=False) as pipe:
+                    for place in its:
+                        pipe.execute_command(*commands[place])
+                    answers = pipe.execute(raise_on_error=False)
+            except Exception:
+                self._client.look_again(without=node)
+                raise
+            for place, answer in zip(its, answers, strict=True):
+                if isinstance(answer, Exception) and not isinstance(answer, REDIRECTED):
+                    raise answer
+                if not isinstance(answer, Exception):
+                    found[place] = answer
+
+
+def _key(command: Sequence[Any]) -> Any:
+    return command[3] if command[0] == "EVAL" else command[1]
+
+
+__all__ = ["REDIRECTED", "ClusterBatch", "ClusterClient", "is_cluster", "repeats"]
