@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from langroute.budgets.store import LEASE_SECONDS, Balance, Hold
+from langroute.budgets.store import LEASE_SECONDS, Balance, Hold, UnconfirmedError
 from langroute.core.degradation import Degradations
 from langroute.core.errors import BudgetStoreError, ConfigurationError, DegradedWarning
 from langroute.core.redis_client import close_client, is_spread, look_again, node_of, redis_client, redis_errors
@@ -87,7 +87,7 @@ return 0
 SETTLED_SECONDS = 300
 """Seconds for which a settlement is known. One whose answer was lost and that cannot be told again for longer counts twice."""
 
-WAIT_SHARE = 0.8
+WAIT_SHARE = 0.5
 """Share of the time limit in which replicas must confirm; the rest is for the answer."""
 
 _KNOWN_SECONDS = 3000.0
@@ -121,7 +121,7 @@ class RedisBudgets:
                 f"Budgets of one call must be on one node of a cluster: write braces into the prefix, such as {'{' + prefix + '}'!r}."
             )
         self._errors = redis_errors("RedisBudgets")
-        self._loops = redis_of_loops(url, timeout_seconds)
+        self._loops = redis_of_loops(url, timeout_seconds, self.client)
         self._checked = False
         self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._notices = Degradations()
@@ -216,31 +216,36 @@ class RedisBudgets:
 
     def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
         """Release a reservation and add what was really spent. A charge with an id counts once, however often it is told."""
-        if not spent:
-            return
-        arguments: list[Any] = [id or "", SETTLED_SECONDS if id and any(hold.amount for hold in spent) else ""]
-        for hold in spent:
-            arguments += [hold.amount, _seconds(hold.keep_seconds)]
-        keys = [f"{self.prefix}.settled:{id or ''}", *self._keys([hold.key for hold in spent])]
-        if not self.replicas:
-            self._run(_SETTLE, keys, arguments)
-            return
+        if self.replicas:
+            self.settle_all([(id, spent)])
+        elif spent:
+            self._run(_SETTLE, *self._settling(id, spent))
+
+    def settle_all(self, charges: Sequence[tuple[str | None, Sequence[Hold]]]) -> None:
+        """Settle several at once, and wait for the replicas.
+
+        Raises:
+            UnconfirmedError: They are settled, but too few replicas say that they have them.
+        """
         try:
-            self._confirmed(keys, arguments)
+            # Over one connection: a server confirms to a connection what it heard from it.
+            with node_of(self.client, self.prefix).pipeline(transaction=False) as pipe:
+                for keys, arguments in (self._settling(*charge) for charge in charges):
+                    pipe.execute_command("EVAL", _SETTLE.text, len(keys), *keys, *arguments)
+                if self.replicas:
+                    pipe.execute_command("WAIT", self.replicas, max(1, int(self.timeout * WAIT_SHARE * 1000)))
+                said = pipe.execute()
         except self._errors as error:
             look_again(self.client)
             raise self._away(error) from error
+        if self.replicas and int(said[-1]) < self.replicas:
+            raise UnconfirmedError(f"{int(said[-1])} of {self.replicas} replicas of the budgets' Redis have what was spent.")
 
-    def _confirmed(self, keys: Sequence[str], arguments: Sequence[Any]) -> None:
-        """Settle and wait for the replicas, over one connection: a server confirms to a connection what it heard from it."""
-        with node_of(self.client, keys[0]).pipeline(transaction=False) as pipe:
-            pipe.execute_command("EVAL", _SETTLE.text, len(keys), *keys, *arguments)
-            pipe.execute_command("WAIT", self.replicas, max(1, int(self.timeout * WAIT_SHARE * 1000)))
-            confirmed = int(pipe.execute()[1])
-        if confirmed < self.replicas:
-            raise BudgetStoreError(
-                f"{confirmed} of {self.replicas} replicas of the budgets' Redis have what was spent; it is told again."
-            )
+    def _settling(self, id: str | None, spent: Sequence[Hold]) -> tuple[list[str], list[Any]]:
+        arguments: list[Any] = [id or "", SETTLED_SECONDS if id and any(hold.amount for hold in spent) else ""]
+        for hold in spent:
+            arguments += [hold.amount, _seconds(hold.keep_seconds)]
+        return [f"{self.prefix}.settled:{id or ''}", *self._keys([hold.key for hold in spent])], arguments
 
     def close(self) -> None:
         """Close the connections, but those of event loops that run."""

@@ -7,12 +7,13 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
-from langroute.budgets.store import LEASE_SECONDS, BudgetStore, Hold
+from langroute.budgets.store import LEASE_SECONDS, BudgetStore, Hold, UnconfirmedError
 from langroute.core.degradation import Degradations
 from langroute.core.errors import DegradedWarning
 from langroute.core.locks import at_fork, new_lock
@@ -21,6 +22,9 @@ from langroute.core.worker_pool import Workers
 
 PAUSES = (0.2, 1.0)
 """Shortest and longest pause in seconds between two attempts."""
+
+MOST_AT_ONCE = 500
+"""Most settlements of one message, where a store takes several."""
 
 MOST_LATE = 100_000
 """Most settlements that wait for one store."""
@@ -62,32 +66,43 @@ class _Late:
                 threading.Thread(target=self._work, name="langroute-budget-late", daemon=True).start()
 
     def _work(self) -> None:
-        pause = PAUSES[0]
-        while (charge := self._next()) is not None:
-            if monotonic() - charge.at > LEASE_SECONDS:
+        pause, size = PAUSES[0], MOST_AT_ONCE
+        while batch := self._next(size):
+            came = _told(batch)
+            now = monotonic()
+            again = [] if came == "settled" else [one for one in batch if now - one.at < LEASE_SECONDS]
+            if came == "unconfirmed":
+                self._say(
+                    "unconfirmed", "Too few replicas of the budgets' store say that they have what was spent; it is told again."
+                )
+            elif len(again) < len(batch) and came == "away":
                 self._lost(f"it was away for {LEASE_SECONDS:.0f} seconds")
-            elif not settled(charge):
-                # At the end: one that its store refuses for ever must not hold up the others.
-                self.charges.append(charge)
+            # At the end: one that its store refuses for ever must not hold up the others.
+            self.charges.extend(again)
+            for _ in batch:
                 self.charges.popleft()
-                sleep(pause)
-                pause = min(2 * pause, PAUSES[1])
-                continue
-            else:
+            # After a failure one is told alone, in turns: the store may be away, or refuse one of them.
+            size = 1 if came == "away" and size > 1 else MOST_AT_ONCE
+            if came == "settled":
                 pause = PAUSES[0]
-            self.charges.popleft()
+                continue
+            sleep(pause)
+            pause = min(2 * pause, PAUSES[1])
 
-    def _next(self) -> _Charge | None:
+    def _next(self, size: int) -> list[_Charge]:
         with self._lock:
             self._works = bool(self.charges)
-            return self.charges[0] if self.charges else None
+            return [self.charges[place] for place in range(min(size, len(self.charges)))]
 
     def _lost(self, why: str) -> None:
-        self._notices.warn(
-            "lost",
-            DegradedWarning,
-            f"What was spent could not be told to the store of the budgets, because {why}: the budgets do not have it.",
+        self._say(
+            "lost", f"What was spent could not be told to the store of the budgets, because {why}: the budgets do not have it."
         )
+
+    def _say(self, key: str, text: str) -> None:
+        # Where warnings are errors, this thread must not end.
+        with suppress(DegradedWarning):
+            self._notices.warn(key, DegradedWarning, text)
 
 
 class Settling:
@@ -132,17 +147,25 @@ class Settling:
 
 
 def _try(late: _Late, charge: _Charge) -> None:
-    if late.charges or not settled(charge):
+    if late.charges or _told([charge]) != "settled":
         late.add(charge)
 
 
-def settled(charge: _Charge) -> bool:
-    """Return whether a store took a settlement."""
+def _told(charges: Sequence[_Charge]) -> Literal["settled", "unconfirmed", "away"]:
+    """Tell a store what was spent, and return what came of it."""
+    store = charges[0].store
+    at_once = getattr(store, "settle_all", None)
     try:
-        charge.store.settle(charge.id, charge.spent)
-    except Exception:  # noqa: BLE001 - whatever a store does, it is tried again
-        return False
-    return True
+        if len(charges) > 1 and at_once is not None:
+            at_once([(charge.id, charge.spent) for charge in charges])
+        else:
+            for charge in charges:
+                store.settle(charge.id, charge.spent)
+    except UnconfirmedError:
+        return "unconfirmed"
+    except Exception:  # noqa: BLE001 - whatever a store does, it is told again
+        return "away"
+    return "settled"
 
 
 SETTLING = Settling()

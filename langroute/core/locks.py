@@ -238,15 +238,4 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
-__all__ = [
-    "adopt",
-    "at_fork",
-    "begin_work",
-    "end_work",
-    "give_way",
-    "live_locks",
-    "new_condition",
-    "new_lock",
-    "new_rlock",
-    "others_work",
-]
+__all__ = ["adopt", "at_fork", "begin_work", "end_work", "give_way", "live_locks", "new_condition", "new_lock", "new_rlock", "others_work"]

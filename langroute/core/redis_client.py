@@ -52,7 +52,7 @@ def once() -> Any:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    return Retry(NoBackoff(), 0)  # type: ignore[no-untyped-call]
+    return Retry(NoBackoff(), 0)
 
 
 def _limits(timeout_seconds: float) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def connection_options(url: str, *, timeout_seconds: float) -> dict[str, Any]:
     """
     from redis.connection import parse_url
 
-    options = {**_limits(timeout_seconds), **parse_url(url)}
+    options = {**_limits(timeout_seconds), **parse_url(url)}  # type: ignore[no-untyped-call]
     if options.pop("connection_class", None) is not None:
         options["ssl"] = True
     for name in ("host", "port"):
@@ -92,6 +92,8 @@ def _of_sentinels(address: RedisAddress, options: dict[str, Any]) -> Any:
 
 def pools_of(client: Any) -> list[Any]:
     """Return the pools of connections of a client: its own, and those to the sentinels that it asks."""
+    if hasattr(client, "pools"):
+        return list(client.pools())
     pool = getattr(client, "connection_pool", None)
     sentinels: Iterable[Any] = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
     return [pool, *(sentinel.connection_pool for sentinel in sentinels)] if pool is not None else []
@@ -99,7 +101,7 @@ def pools_of(client: Any) -> list[Any]:
 
 def is_spread(client: Any) -> bool:
     """Return whether a client's keys are spread over the nodes of a cluster."""
-    return hasattr(client, "look_again")
+    return hasattr(client, "found_address")
 
 
 def node_of(client: Any, key: str) -> Any:
@@ -128,7 +130,9 @@ def _adopted(client: Any) -> Any:
 
 
 def redis_errors(what: str) -> tuple[type[Exception], ...]:
-    """Return the errors of a client: of the server, of the network, of an option in the URL that no connection takes.
+    """Return the errors of a client.
+
+    They come from the server, the network, an option in the URL that no connection takes, or a connection that another thread closes.
 
     Args:
         what: What needs it, for the error where the package is missing.
@@ -138,13 +142,13 @@ def redis_errors(what: str) -> tuple[type[Exception], ...]:
 
     Example:
         >>> [error.__name__ for error in redis_errors("This example")]
-        ['RedisError', 'RedisClusterException', 'OSError', 'TypeError']
+        ['RedisError', 'RedisClusterException', 'OSError', 'TypeError', 'ValueError', 'AttributeError']
     """
     try:
         from redis.exceptions import RedisClusterException, RedisError
     except ImportError as error:
         raise MissingExtraError("redis", "redis", what) from error
-    return (RedisError, RedisClusterException, OSError, TypeError)
+    return (RedisError, RedisClusterException, OSError, TypeError, ValueError, AttributeError)
 
 
 __all__ = [

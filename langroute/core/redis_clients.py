@@ -11,18 +11,19 @@ from langroute.core.redis_client import connection_options, pools_of, sentinel_o
 from langroute.core.redis_url import RedisAddress, parse_redis_url
 
 
-def redis_of_loops(url: Any, timeout_s: float) -> LoopClients:
+def redis_of_loops(url: Any, timeout_s: float, client: Any) -> LoopClients:
     """Return awaited clients for a URL; the `redis` package is imported with the first.
 
     Args:
         url: An address as `parse_redis_url` reads it.
         timeout_s: How long to wait for an answer. Nothing is tried again: the next call will do that.
+        client: The client of the same URL that is not awaited; that of a cluster knows the nodes.
     """
 
     def make() -> Any:
         address = parse_redis_url(url)
         if address.kind == "cluster":
-            return _of_cluster(address, timeout_s)
+            return _of_cluster(address, timeout_s, client)
         if address.kind == "sentinel":
             return _of_sentinels(address, timeout_s)
         from redis.asyncio import Redis
@@ -36,15 +37,15 @@ def _once() -> Any:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    return Retry(NoBackoff(), 0)  # type: ignore[no-untyped-call]
+    return Retry(NoBackoff(), 0)
 
 
-def _of_cluster(address: RedisAddress, timeout_s: float) -> Any:
+def _of_cluster(address: RedisAddress, timeout_s: float, client: Any) -> Any:
     from langroute.core.redis_async_cluster import AwaitedCluster
 
     options = connection_options(address.url, timeout_seconds=timeout_s)
     options.pop("db", None)
-    return AwaitedCluster(address.hosts, options)
+    return AwaitedCluster(client, options)
 
 
 def _of_sentinels(address: RedisAddress, timeout_s: float) -> Any:
@@ -52,7 +53,7 @@ def _of_sentinels(address: RedisAddress, timeout_s: float) -> Any:
 
     options = connection_options(address.url, timeout_seconds=timeout_s)
     asked = Sentinel(list(address.hosts), sentinel_kwargs={**sentinel_options(address, options), "retry": _once()})  # type: ignore[no-untyped-call]
-    return asked.master_for(address.service, **options, retry=_once())  # type: ignore[no-untyped-call]
+    return asked.master_for(address.service, **options, retry=_once())
 
 
 async def _closed(client: Any) -> None:
@@ -64,10 +65,6 @@ async def _closed(client: Any) -> None:
 def _connections(client: Any) -> Iterator[Any]:
     for pool in pools_of(client):
         yield from (*pool._available_connections, *pool._in_use_connections)
-    manager = getattr(client, "nodes_manager", None)
-    if manager is not None:
-        for node in {*manager.nodes_cache.values(), *manager.startup_nodes.values()}:
-            yield from node._connections
 
 
 def _dropped(client: Any) -> None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
+from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import AskError, ConnectionError, MovedError, RedisClusterException, TryAgainError  # noqa: A004
 from redis.retry import Retry
 
 from langroute.core.redis_url import RedisAddress
 
-REDIRECTED = (MovedError, AskError, TryAgainError)
+REDIRECTED = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
 
 
 def repeats(attempts: int) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def repeats(attempts: int) -> dict[str, Any]:
     """
     if int(redis.__version__.partition(".")[0]) < 6:
         return {"cluster_error_retry_attempts": attempts}
-    return {"retry": Retry(NoBackoff(), attempts)}  # type: ignore[no-untyped-call]
+    return {"retry": Retry(NoBackoff(), attempts)}
 
 
 def is_cluster(client: Any) -> bool:
@@ -69,28 +70,28 @@ class ClusterClient:
 
     def _nodes(self) -> list[ClusterNode]:
         hosts = self._address.hosts if self._address is not None else ()
-        return [ClusterNode(host, port) for host, port in hosts]
+        return [ClusterNode(host, port) for host, port in hosts]  # type: ignore[no-untyped-call]
 
     def _make(self) -> Any:
         return RedisCluster(startup_nodes=self._nodes(), require_full_coverage=False, **repeats(0), **self._options)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("_made", "_given", "_address", "_options"):
+        if name.startswith("_") or not hasattr(RedisCluster, name):
             raise AttributeError(name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._once_more(lambda: getattr(self.cluster(), name)(*args, **kwargs))
+            return self.once_more(lambda: getattr(self.cluster(), name)(*args, **kwargs))
 
         return call
 
-    def _once_more(self, ask: Callable[[], Any]) -> Any:
+    def once_more(self, ask: Callable[[], Any]) -> Any:
         """Ask, and where a connection was refused or closed, ask whoever has taken over; what took its time is not asked again."""
         try:
             return ask()
-        except ConnectionError:
+        except exceptions.ConnectionError:
             # The package has asked the other nodes meanwhile who they are.
             return ask()
-        except RedisClusterException:
+        except exceptions.RedisClusterException:
             # None of the nodes that it knew can be reached.
             self.forget()
             raise
@@ -102,18 +103,44 @@ class ClusterClient:
 
     def node(self, key: str) -> Any:
         """Return the plain client of the node that has a key."""
-        cluster = self.cluster()
-        node = cluster.get_node_from_key(key)
-        if node is None:
-            raise ConnectionError(f"no node of the cluster has the key {key!r}")
-        return cluster.get_redis_connection(node)
+        return self.cluster().get_redis_connection(self._node(key))
 
-    def look_again(self, without: Any = None) -> None:
-        """Ask the cluster which node has which keys; a node that did not answer is not asked."""
+    def _node(self, key: Any) -> Any:
+        cluster = self.cluster()
+        for last in (False, True):
+            with suppress(exceptions.SlotNotCoveredError, KeyError):
+                if (node := cluster.get_node_from_key(key)) is not None:
+                    return node
+            if not last:
+                self.look_again()
+        raise exceptions.SlotNotCoveredError(f"No node of the cluster has the slot of {key!r}.")  # type: ignore[no-untyped-call]
+
+    def address(self, key: Any) -> tuple[str, int] | None:
+        """Return host and port of the node that has a key, if that is known without asking."""
+        cluster = self._given or self._made.get(os.getpid())
+        with suppress(exceptions.SlotNotCoveredError, KeyError):
+            node = cluster.get_node_from_key(key) if cluster is not None else None
+            return (node.host, node.port) if node is not None else None
+        return None
+
+    def found_address(self, key: Any) -> tuple[str, int]:
+        """Return host and port of the node that has a key."""
+        node = self.once_more(lambda: self._node(key))
+        return node.host, node.port
+
+    def addresses(self) -> set[tuple[str, int]]:
+        """Return host and port of all nodes that are known."""
+        cluster = self._given or self._made.get(os.getpid())
+        return {(node.host, node.port) for node in cluster.get_nodes()} if cluster is not None else set()
+
+    def look_again(self, without: tuple[str, int] | None = None) -> None:
+        """Ask the cluster which node has which keys; a node that did not answer is asked last or not at all."""
         manager = self.cluster().nodes_manager
-        for name, node in list(manager.startup_nodes.items()):
-            if without is not None and node.redis_connection is without:
-                manager.startup_nodes.pop(name, None)
+        known = dict(manager.startup_nodes)
+        if without is not None and len(known) > 1:
+            for name, node in known.items():
+                if (node.host, node.port) == without:
+                    manager.startup_nodes.pop(name, None)
         with suppress(Exception):
             manager.initialize()
 
@@ -165,7 +192,7 @@ class ClusterBatch:
         found: dict[int, Any] = {}
         for _ in range(2):
             left = [place for place in range(len(commands)) if place not in found]
-            self._client._once_more(lambda left=left: self._send(commands, left, found))
+            self._client.once_more(partial(self._send, commands, left, found))
             if len(found) == len(commands):
                 break
             self._client.look_again()
@@ -179,15 +206,18 @@ class ClusterBatch:
         nodes: dict[Any, list[int]] = {}
         for place in places:
             if place not in found:
-                nodes.setdefault(self._client.node(_key(commands[place])), []).append(place)
-        for node, its in nodes.items():
+                nodes.setdefault(self._client.found_address(key_of(commands[place])), []).append(place)
+        for address, its in nodes.items():
             try:
-                with node.pipeline(transaction=False) as pipe:
+                with self._client.node(key_of(commands[its[0]])).pipeline(transaction=False) as pipe:
                     for place in its:
                         pipe.execute_command(*commands[place])
                     answers = pipe.execute(raise_on_error=False)
-            except Exception:
-                self._client.look_again(without=node)
+            except (exceptions.ConnectionError, exceptions.TimeoutError, ValueError) as error:
+                self._client.look_again(without=address)
+                if isinstance(error, ValueError):
+                    # The package closed the connection in another thread, when that looked at the nodes again.
+                    raise exceptions.ConnectionError(str(error)) from error
                 raise
             for place, answer in zip(its, answers, strict=True):
                 if isinstance(answer, Exception) and not isinstance(answer, REDIRECTED):
@@ -196,8 +226,14 @@ class ClusterBatch:
                     found[place] = answer
 
 
-def _key(command: Sequence[Any]) -> Any:
-    return command[3] if command[0] == "EVAL" else command[1]
+def key_of(command: Sequence[Any]) -> Any:
+    """Return the key of a command: its first argument, that of a script the third.
+
+    Example:
+        >>> key_of(("GET", "a")), key_of(("EVAL", "return 1", 1, "b", "x"))
+        ('a', 'b')
+    """
+    return command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
 
 
-__all__ = ["REDIRECTED", "ClusterBatch", "ClusterClient", "is_cluster", "repeats"]
+__all__ = ["REDIRECTED", "ClusterBatch", "ClusterClient", "is_cluster", "key_of", "repeats"]

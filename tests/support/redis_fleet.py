@@ -132,7 +132,7 @@ class Cluster:
     ) -> None:
         own = {
             "cluster-enabled": "yes",
-            "cluster-node-timeout": node_timeout_ms,
+            "cluster-node-timeout": 15_000,
             "cluster-replica-validity-factor": 0,
             "cluster-require-full-coverage": "no",
             **(options or {}),
@@ -140,6 +140,8 @@ class Cluster:
         self.nodes = [Node(own, port=port, connect=connect) for _ in range(3 * (1 + replicas))]
         try:
             self._join(replicas)
+            for node in self.nodes:
+                node.ask("CONFIG", "SET", "cluster-node-timeout", node_timeout_ms)
         except BaseException:
             self.close()
             raise
@@ -189,7 +191,7 @@ class Cluster:
 
 
 def _serves(node: Node, slot: int) -> bool:
-    for name, said in node.ask("CLUSTER NODES").items():
+    for said in node.ask("CLUSTER NODES").values():
         if "myself" in said["flags"]:
             return "master" in said["flags"] and any(
                 int(a) <= slot <= int(b) for a, b in ((one[0], one[-1]) for one in said["slots"])
@@ -204,13 +206,13 @@ class Sentinels:
         down_ms: After which time the master counts as gone.
     """
 
-    def __init__(self, down_ms: int = 500) -> None:
+    def __init__(self, down_ms: int = 1000) -> None:
         self.servers = [Node({})]
         self.servers.append(Node({"replicaof": f"127.0.0.1 {self.servers[0].port}"}))
         watch = [
             f"sentinel monitor orders 127.0.0.1 {self.servers[0].port} 2",
             f"sentinel down-after-milliseconds orders {down_ms}",
-            "sentinel failover-timeout orders 3000",
+            "sentinel failover-timeout orders 1000",
         ]
         self.sentinels = [Node({}, sentinel=watch) for _ in range(3)]
         try:

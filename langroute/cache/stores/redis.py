@@ -102,7 +102,7 @@ class RedisStore(Store):
             )
         self._client = redis_client(url if client is None else client, timeout_seconds, "Keeping answers in Redis or Valkey")
         self._given_async = async_client
-        self._async = redis_of_loops(self.url, timeout_seconds)
+        self._async = redis_of_loops(self.url, timeout_seconds, self._client)
         self._notices = Degradations()
 
     def __getstate__(self) -> dict[str, Any]:
