@@ -134,15 +134,22 @@ class ClusterClient:
         return {(node.host, node.port) for node in cluster.get_nodes()} if cluster is not None else set()
 
     def look_again(self, without: tuple[str, int] | None = None) -> None:
-        """Ask the cluster which node has which keys; a node that did not answer is asked last or not at all."""
-        manager = self.cluster().nodes_manager
+        """Ask the cluster which node has which keys, if it was asked before; a node that did not answer is left out."""
+        cluster = self._given or self._made.get(os.getpid())
+        if cluster is None:
+            return
+        manager = cluster.nodes_manager
         known = dict(manager.startup_nodes)
         if without is not None and len(known) > 1:
             for name, node in known.items():
                 if (node.host, node.port) == without:
                     manager.startup_nodes.pop(name, None)
-        with suppress(Exception):
+        try:
             manager.initialize()
+        except exceptions.RedisClusterException:
+            self.forget()
+        except Exception:  # noqa: BLE001 - whatever hinders it, the next command will say so
+            return
 
     def scan_iter(self, **kwargs: Any) -> Any:
         """Return the keys that match, of all nodes."""

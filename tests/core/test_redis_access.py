@@ -179,7 +179,7 @@ async def test_an_address_with_tls_trusts_its_authority_alone(tls_server: Node, 
 
 
 @pytest.mark.skipif(not os.environ.get("LANGROUTE_TEST_FAILOVERS"), reason="takes some seconds; LANGROUTE_TEST_FAILOVERS=1 runs it")
-async def test_a_cluster_with_tls(certificate: tuple[Path, Path]) -> None:
+async def test_a_cluster_with_tls(tls_server: Node, certificate: tuple[Path, Path]) -> None:
     settings = tls(certificate)
     settings["options"] |= {"tls-cluster": "yes", "tls-replication": "yes"}
     cluster = Cluster(**settings)

@@ -14,9 +14,14 @@ from redis_load import Load
 from langroute.budgets.redis import RedisBudgets
 from langroute.budgets.settling import SETTLING
 from langroute.budgets.store import Balance, Hold, UnconfirmedError
+from langroute.core.errors import BudgetStoreError
 from langroute.state import Change, RedisState
 
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::langroute.core.errors.DegradedWarning")]
+
+all_failovers = pytest.mark.skipif(
+    not os.environ.get("LANGROUTE_TEST_FAILOVERS"), reason="takes some seconds; LANGROUTE_TEST_FAILOVERS=1 runs it"
+)
 
 MADE_ON = 50
 """Answers after which a load counts as running."""
@@ -51,7 +56,7 @@ def knows_another(cluster: Cluster, gone: Node) -> Callable[[], bool]:
     return knows
 
 
-@pytest.mark.skipif(not os.environ.get("LANGROUTE_TEST_FAILOVERS"), reason="takes some seconds; LANGROUTE_TEST_FAILOVERS=1 runs it")
+@all_failovers
 def test_a_node_that_hangs_is_replaced_and_comes_back(cluster: Cluster) -> None:
     """As behind a partition: when it is heard of again it believes for a moment that it still has its keys."""
     load = Load(cluster.url, replicas=1)
@@ -105,3 +110,31 @@ def test_what_a_server_has_not_passed_on_is_told_to_its_successor() -> None:
     finally:
         budgets.close()
         sentinels.close()
+
+
+@all_failovers
+async def test_a_cluster_is_found_again_after_all_its_nodes_were_away() -> None:
+    """By the nodes of its address; and it need not be there when a store is made."""
+    cluster = Cluster()
+    try:
+        budgets = RedisBudgets(cluster.url, timeout_seconds=0.5)
+        assert await budgets.abalances(["a"]) == budgets.balances(["a"]) == [Balance()]
+        for node in cluster.nodes:
+            node.kill()
+        for _ in range(2):
+            with pytest.raises(BudgetStoreError):
+                await budgets.abalances(["a"])
+            with pytest.raises(BudgetStoreError):
+                budgets.settle_all([("1", [Hold("a", 1)])])
+            with pytest.raises(BudgetStoreError):
+                budgets.balances(["a"])
+        late = RedisBudgets(cluster.url, timeout_seconds=0.5)
+        for node in cluster.nodes:
+            node.start()
+        for store in (budgets, late):
+            eventually(lambda store=store: store.balances(["a"]) == [Balance()])
+            assert await store.abalances(["a"]) == [Balance()]
+            await store.aclose()
+            store.close()
+    finally:
+        cluster.close()
