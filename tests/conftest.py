@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from redis_fleet import redis_cluster
 from servers import protocol_mock
+
+__all__ = ["redis_cluster"]
 
 # No test depends on how fast a machine is. Where nobody can look at a new failure at once, the same examples are tried every time.
 settings.register_profile("anywhere", deadline=None)

@@ -6,112 +6,30 @@ is settled afterwards, off the caller's path where the store is not in memory, b
 
 from __future__ import annotations
 
-import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from time import sleep
 from typing import Any
 from uuid import uuid4
 
 from langroute.budgets.budget import Budget, units
 from langroute.budgets.max_cost import MaxCost, answer_limit
 from langroute.budgets.queries import Queries, Query, Settled, is_awaited
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.store import Balance, BudgetStore, Hold
 from langroute.core.errors import BudgetExceededError
-from langroute.core.locks import at_fork, new_lock
-from langroute.core.process_end import at_end
 from langroute.core.records import Attempt, Request, Usage, Verdict
 from langroute.core.task_context import current_task
-from langroute.core.worker_pool import Workers
 from langroute.routes.pricing import cost
 
 _CALL_SECONDS = 120.0
 """Seconds that are reserved for a call on a route that is priced by the second."""
-
-_PAUSE = 0.2
-"""Seconds between two tries of a settlement."""
 
 _ROUND_TRIP = 0.05
 """Seconds before which no provider has answered."""
 
 _FASTEST = 3000.0
 """Most tokens that a hosted model writes in a second."""
-
-
-MOST_LATE = 10_000
-"""Most settlements that are kept for a store that is away."""
-
-
-class Settling:
-    """Queue that settles what was spent, in order, without blocking the caller on a disk or a network.
-
-    What a store does not take is kept, and settled when it takes something again; until then the reservation stands.
-    """
-
-    def __init__(self) -> None:
-        self._workers: weakref.WeakKeyDictionary[Any, Workers] = weakref.WeakKeyDictionary()
-        self._lock = new_lock()
-        self._forget_late()
-        at_end(self, Settling.wait)
-        # A child has no part in what its parent has spent.
-        at_fork(self, in_child=Settling._forget_late)
-
-    def _forget_late(self) -> None:
-        self._late: weakref.WeakKeyDictionary[Any, deque[tuple[str, Sequence[Hold]]]] = weakref.WeakKeyDictionary()
-
-    def settle(self, store: BudgetStore, id: str | None, spent: Sequence[Hold]) -> None:
-        """Settle at once where the store is local, else in a background thread."""
-        if store.local:
-            store.settle(id, spent)
-            return
-        with self._lock:
-            workers = self._workers.get(store)
-            if workers is None:
-                workers = self._workers[store] = Workers("langroute-budget")
-            late = self._late.setdefault(store, deque(maxlen=MOST_LATE))
-        # With an id a store can tell a second try from another settlement.
-        workers.submit(self._try, store, late, id or uuid4().hex, spent)
-
-    @staticmethod
-    def _try(store: BudgetStore, late: deque[tuple[str, Sequence[Hold]]], id: str, spent: Sequence[Hold]) -> None:
-        late.append((id, spent))
-        tries = 1 if len(late) > 1 else 3
-        while late and tries:
-            try:
-                store.settle(*late[0])
-            except Exception:  # noqa: BLE001, PERF203 - a store that is away for a moment
-                tries -= 1
-                sleep(_PAUSE if tries else 0)
-            else:
-                late.popleft()
-
-    @staticmethod
-    def _try_late(store: BudgetStore, late: deque[tuple[str, Sequence[Hold]]]) -> None:
-        with suppress(Exception):
-            while late:
-                store.settle(*late[0])
-                late.popleft()
-
-    def wait(self, store: BudgetStore | None = None) -> None:
-        """Wait until everything submitted so far is settled, at one store or at all of them."""
-        with self._lock:
-            waited_for = [(one, workers) for one, workers in self._workers.items() if store is None or one is store]
-        for one, workers in waited_for:
-            if late := self._late.get(one):
-                workers.submit(self._try_late, one, late)
-            workers.wait()
-
-    def pending(self, store: BudgetStore) -> list[Future[Any]]:
-        """Return what is not settled yet at a store."""
-        with self._lock:
-            workers = self._workers.get(store)
-        return workers.pending() if workers is not None else []
-
-
-SETTLING = Settling()
 
 
 class Account:

@@ -10,8 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from langroute.core.errors import BudgetStoreError
+
 LEASE_SECONDS = 900.0
 """Seconds after which a reservation lapses that nobody settles."""
+
+
+class UnconfirmedError(BudgetStoreError):
+    """What was spent is in the store, but not yet in as many of its replicas as were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

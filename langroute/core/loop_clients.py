@@ -50,7 +50,9 @@ class LoopClients:
         try:
             yield
         finally:
-            self._held.pop(loop, None)
+            # A loop that was idle may have another client by now.
+            if (held := self._held.get(loop)) is not None and held[0] is client:
+                del self._held[loop]
             with suppress(Exception):
                 await self._close(client)
 

@@ -12,7 +12,7 @@ from langroute.core.errors import ConfigurationError
 _WELL_FORMED = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,40})://"
     r"(?:(?P<user>[^:/?#@\s]*)(?P<colon>:(?P<password>[^/?#@\s]*))?@)?"
-    r"(?P<host>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-%,]*)(?::[0-9]{0,5})?)"
+    r"(?P<host>(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-%]*)(?::[0-9]{0,5})?)(?:,(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-%]*)(?::[0-9]{0,5})?)*)"
     r"(?P<path>/[^?#@:\s]*)?"
     r"(?:\?(?P<query>[^#\s]*))?"
 )
@@ -113,6 +113,16 @@ def without_secrets(said: str, url: object) -> str:
     return said
 
 
+def malformed_url(url: object) -> bool:
+    """Return whether a text with a password is no URL.
+
+    Example:
+        >>> malformed_url("redis://me:p@w@db"), malformed_url("redis+cluster://me:pw@a:1,b:2"), malformed_url("data/ledger.db")
+        (True, False, False)
+    """
+    return isinstance(url, str) and holds_password(url) and _WELL_FORMED.fullmatch(url) is None
+
+
 def opened(make: Callable[..., Any], url: Any, **options: Any) -> Any:
     """Return a client that another package makes from a URL.
 
@@ -124,8 +134,7 @@ def opened(make: Callable[..., Any], url: Any, **options: Any) -> Any:
         Traceback (most recent call last):
         langroute.core.errors.ConfigurationError: redis://*** is no URL: in a password, @ is written %40, / is %2F and : is %3A.
     """
-    malformed = isinstance(url, str) and holds_password(url) and _WELL_FORMED.fullmatch(url) is None
-    if not malformed:
+    if not malformed_url(url):
         try:
             return make(url, **options)
         except (ValueError, TypeError, AttributeError):

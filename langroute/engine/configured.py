@@ -11,6 +11,7 @@ from typing import Any
 import langroute.policies as policies
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.core.records import RouteInfo
+from langroute.core.redis_url import is_redis_url
 from langroute.engine.cache_config import open_cache
 from langroute.engine.config_file import PolicyConfig, RouteConfig, RouterConfig, read_router_config
 from langroute.policies.default import NAMED
@@ -97,10 +98,10 @@ def budget_store(config: RouterConfig) -> Any:
     where = config.budget_store
     if where is None:
         return None
-    if where.startswith(("redis://", "rediss://", "unix://", "valkey://")):
+    if is_redis_url(where):
         from langroute.budgets.redis import RedisBudgets
 
-        return RedisBudgets(where.replace("valkey://", "redis://", 1))
+        return RedisBudgets(where)
     from langroute.budgets.sqlite import SqliteBudgets
 
     return SqliteBudgets(where)

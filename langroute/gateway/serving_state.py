@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langroute.budgets.account import SETTLING
 from langroute.budgets.memory import MemoryBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.core.errors import ConfigurationError, UnknownRouteError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.locks import new_lock

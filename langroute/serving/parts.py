@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from langroute.budgets.account import SETTLING
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.store import BudgetStore
 from langroute.core.records import Outcome
 from langroute.engine.router import Router

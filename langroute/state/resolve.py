@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from langroute.core.locks import new_lock
+from langroute.core.redis_url import is_redis_url
 from langroute.state.local import LocalState
 from langroute.state.memory import MemoryState
 from langroute.state.shared import SharedState
@@ -21,7 +22,7 @@ def open_state(where: Any) -> Any:
     """Return a state store by its address.
 
     Args:
-        where: `redis://…`, `postgresql://…`, the path of a SQLite file, or a store, which is returned as it is.
+        where: `redis://…` (and what else `parse_redis_url` reads), `postgresql://…`, the path of a SQLite file, or a store, which is returned as it is.
 
     Raises:
         ConfigurationError: The address is malformed.
@@ -35,10 +36,10 @@ def open_state(where: Any) -> Any:
     """
     if not isinstance(where, (str, Path)):
         return where
-    if str(where).startswith(("redis://", "rediss://", "unix://", "valkey://")):
+    if is_redis_url(where):
         from langroute.state.redis import RedisState
 
-        return RedisState(str(where).replace("valkey://", "redis://", 1))
+        return RedisState(where)
     from langroute.state.sql import SqlState
 
     return SqlState(where)

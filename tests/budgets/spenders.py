@@ -11,8 +11,8 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langroute import Budget, ChatRouter, Route
-from langroute.budgets.account import SETTLING
 from langroute.budgets.redis import RedisBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.sqlite import SqliteBudgets
 from langroute.core.errors import BudgetExceededError
 from langroute.policies import Fixed

@@ -12,8 +12,8 @@ import pytest
 from waiting import until
 
 from langroute import Budget, ChatRouter, Route
-from langroute.budgets.account import SETTLING
 from langroute.budgets.redis import RedisBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.store import Hold
 from langroute.core.errors import BudgetExceededError, BudgetStoreError
 from langroute.testing import ScriptedModel

@@ -11,11 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from redis_fleet import Cluster
 
-from langroute.budgets.account import SETTLING
 from langroute.budgets.contract import BudgetStoreContract
 from langroute.budgets.memory import MemoryBudgets
 from langroute.budgets.redis import RedisBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.sqlite import SqliteBudgets
 from langroute.budgets.store import Balance, Hold
 from langroute.core.errors import BudgetStoreError
@@ -70,6 +71,15 @@ class TestRedisBudgets(BudgetStoreContract):
     @pytest.fixture
     def wait(self) -> Callable[[float], None]:
         return time.sleep
+
+
+@pytest.mark.server
+class TestRedisClusterBudgets(TestRedisBudgets):
+    @pytest.fixture
+    def store(self, redis_cluster: Cluster) -> Iterator[RedisBudgets]:
+        store = RedisBudgets(redis_cluster.url, prefix=f"{{{uuid4().hex}}}")
+        yield store
+        store.close()
 
 
 def test_an_sqlite_file_is_its_owners_alone_and_outlives_the_process(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 
 from langroute import Budget, ChatRouter, Route
-from langroute.budgets.account import SETTLING
 from langroute.budgets.memory import MemoryBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.budgets.sqlite import SqliteBudgets
 from langroute.budgets.store import LEASE_SECONDS, Hold
 from langroute.core.errors import BudgetStoreError

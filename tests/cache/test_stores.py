@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_fleet import Cluster
 from redis_server import RedisServer
 
 from langroute.cache.codec import Codec
@@ -22,6 +23,7 @@ from langroute.cache.stores.redis import RedisStore
 from langroute.cache.stores.sqlite import SqliteStore
 from langroute.cache.stores.twolevel import TwoLevelStore
 from langroute.core.errors import CacheError, ConfigurationError, DataError
+from langroute.state import Change, RedisState
 
 
 class TestMemoryStore(StoreContract):
@@ -72,17 +74,21 @@ class TestRedisStoreWithoutAsyncClient(StoreContract):
 
 @pytest.mark.server
 class TestRedisClusterStore(StoreContract):
-    @pytest.fixture(scope="class")
-    def cluster(self) -> Iterator[RedisServer]:
-        server = RedisServer(cluster=True)
-        yield server
-        server.stop()
-
     @pytest.fixture
-    def store(self, cluster: RedisServer) -> Iterator[Store]:
+    def store(self, redis_cluster: Cluster) -> Iterator[Store]:
+        store = RedisStore(redis_cluster.url, prefix=f"t{uuid.uuid4().hex[:8]}")
+        yield store
+        store.clear()
+        store.close()
+
+
+@pytest.mark.server
+class TestRedisClusterStoreWithAClientOfOnesOwn(StoreContract):
+    @pytest.fixture
+    def store(self, redis_cluster: Cluster) -> Iterator[Store]:
         import redis
 
-        client = redis.RedisCluster(host="127.0.0.1", port=cluster.port)
+        client = redis.RedisCluster(host="127.0.0.1", port=redis_cluster.nodes[0].port)
         store = RedisStore(client=client, prefix=f"t{uuid.uuid4().hex[:8]}")
         yield store
         store.clear()
@@ -267,3 +273,21 @@ def test_an_index_with_a_key_that_never_expires_stays(redis_server: Any) -> None
     assert store.tagged("red") == ["forever"]
     assert store.keys() == ["forever"]
     assert client.ttl(f"{prefix}:all") == -1
+
+
+@pytest.mark.server
+def test_clearing_leaves_what_others_keep_under_the_same_prefix(redis_server: RedisServer, redis_cluster: Cluster) -> None:
+    """Shared state is `langroute:state:` as answers are `langroute:e:`."""
+    for url in (redis_server.url, redis_cluster.url):
+        prefix = f"t{uuid.uuid4().hex[:8]}"
+        store, state = RedisStore(url, prefix=prefix), RedisState(url, prefix=f"{prefix}:state")
+        assert state.commit("canary", [Change("arms", "{}")])
+        store.put("a", b"1", tags=["red"], expires=time.time() + 60)
+        assert store.acquire("a", "me", 60)
+        store.clear()
+
+        assert [entry.value for entry in state.read("canary", ["arms"])] == ["{}"]
+        assert (store.get("a"), store.tagged("red"), store.keys(), store.older(time.time())) == (None, [], [], [])
+        assert store.acquire("a", "you", 60)
+        store.close()
+        state.close()

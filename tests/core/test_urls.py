@@ -82,6 +82,11 @@ REDIS = [
     f"redis://127.0.0.1:{SECRET}@/0",
     f"redis://127.0.0.1:1/0?nosuch={SECRET}",
     f"redis://127.0.0.1:1/0?socket_timeout={SECRET}",
+    f"redis+cluster://me:{SECRET}@127.0.0.1:1,127.0.0.1:2/0",
+    f"redis+cluster://{SECRET}@127.0.0.1:1?nosuch={SECRET}",
+    f"rediss+cluster://me:{SECRET}@127.0.0.1:1?ssl_ca_certs={SECRET}",
+    f"redis+sentinel://me:{SECRET}@127.0.0.1:1,127.0.0.1:2/orders?sentinel_password={SECRET}",
+    f"redis+sentinel://me:{SECRET}@127.0.0.1:1",
     f"redos://:{SECRET}@127.0.0.1:1/0",
 ]
 WAYS = [

@@ -6,27 +6,31 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from redis_server import RedisServer
 
 from langroute.budgets import Hold
-from langroute.budgets.account import SETTLING
 from langroute.budgets.redis import RedisBudgets
+from langroute.budgets.settling import SETTLING
 from langroute.cache.stores.redis import RedisStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 
 
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
+@pytest.fixture(params=["server", "cluster"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "cluster":
+        yield request.getfixturevalue("redis_cluster").url
+        return
     started = RedisServer()
-    yield started
+    yield started.url
     started.stop()
 
 
-def test_children_use_connections_of_their_own(server: RedisServer) -> None:
-    budgets, store = RedisBudgets(server.url), RedisStore(server.url)
+def test_children_use_connections_of_their_own(url: str) -> None:
+    budgets, store = RedisBudgets(url, prefix=f"{{{uuid4().hex}}}"), RedisStore(url, prefix=uuid4().hex)
     stop, done, wrong = threading.Event(), [0, 0, 0], []
 
     def use(name: str, times: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis_fleet import Cluster
 from redis_server import RedisServer
 
 from langroute.ledger import open_ledger
@@ -91,20 +92,16 @@ class TestRedis(StateStoreContract):
 
 
 class TestRedisCluster(TestRedis):
-    @pytest.fixture(scope="class")
-    def cluster(self) -> Iterator[RedisServer]:
-        server = RedisServer(cluster=True)
-        yield server
-        server.stop()
-
     @pytest.fixture
-    def store(self, cluster: RedisServer) -> Iterator[RedisState]:
-        import redis
-
-        client = redis.RedisCluster(host="127.0.0.1", port=cluster.port)
-        store = RedisState(client, prefix=f"test-{uuid4().hex}")
+    def store(self, redis_cluster: Cluster) -> Iterator[RedisState]:
+        store = RedisState(redis_cluster.url, prefix=f"test-{uuid4().hex}")
         yield store
         store.close()
+
+    def test_a_space_of_any_name_is_on_one_node(self, store: RedisState) -> None:
+        for space in ("", "}", "{}", "a}b", "a{b", "ä b"):
+            assert store.commit(space, [Change(f"k{number}", space) for number in range(20)])
+            assert [entry.value for entry in store.read(space, ["k0", "k19"])] == [space] * 2
 
 
 def carried(store: Any) -> Any:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from langroute import Budget, ChatRouter, Route
 from langroute.budgets import Hold, MemoryBudgets, SqliteBudgets
-from langroute.budgets.account import SETTLING
+from langroute.budgets.settling import SETTLING
 from langroute.cache.live import END, Plain
 from langroute.cache.response import ResponseCache
 from langroute.cache.semantic import SemanticCache

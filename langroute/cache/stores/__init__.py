@@ -8,6 +8,7 @@ from typing import Any
 from langroute.cache.stores.base import Store, StoreStats
 from langroute.cache.stores.memory import MemoryStore
 from langroute.core.errors import ConfigurationError
+from langroute.core.redis_url import is_redis_url
 from langroute.core.urls import shown_url
 
 
@@ -15,7 +16,8 @@ def open_store(where: Any = None, **options: Any) -> Store:
     """Return the store of a path or URL.
 
     Args:
-        where: Nothing (memory), a store, a path (SQLite), or a URL: `sqlite:///file.db`, `redis://host:6379/0`, `valkey://…`.
+        where: Nothing (memory), a store, a path (SQLite), or a URL: `sqlite:///file.db`, `redis://host:6379/0`,
+            `valkey://…`, `redis+cluster://…`, `redis+sentinel://…`.
         options: Other arguments of the store.
 
     Raises:
@@ -39,11 +41,10 @@ def open_store(where: Any = None, **options: Any) -> Store:
         from langroute.cache.stores.sqlite import SqliteStore
 
         return SqliteStore(rest.removeprefix("/") if mark else name, **options)
-    if scheme in ("redis", "rediss", "unix", "valkey", "valkeys"):
+    if is_redis_url(name):
         from langroute.cache.stores.redis import RedisStore
 
-        plain = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
-        return RedisStore(f"{plain}://{rest}", **options)
+        return RedisStore(name, **options)
     raise ConfigurationError(f"No store for {shown_url(name)}. Use a path, sqlite:///, redis:// or valkey://.")
 
 

@@ -1,6 +1,6 @@
 """Store in Redis or Valkey, single server or cluster, for many machines.
 
-Each command touches one key, so that a cluster can spread them. Expiry is left to the server, and so is eviction when it is
+Each command touches one key, so that a cluster can spread them over its nodes. Expiry is left to the server, and so is eviction when it is
 full (`maxmemory-policy allkeys-lru` suits a cache).
 """
 
@@ -15,7 +15,7 @@ from langroute.cache.codec import MAX_BYTES, Codec
 from langroute.cache.stores.base import LONGEST_LEASE, Store, StoreStats
 from langroute.core.degradation import Degradations
 from langroute.core.errors import ConfigurationError, ConfigurationWarning, DataError
-from langroute.core.redis_client import redis_client
+from langroute.core.redis_client import close_client, redis_client
 from langroute.core.redis_clients import redis_of_loops
 from langroute.core.storable import text_of
 
@@ -64,7 +64,7 @@ class RedisStore(Store):
     """Store of values in Redis or Valkey.
 
     Args:
-        url: `redis://host:6379/0`, `rediss://…` or `unix://…`.
+        url: `redis://host:6379/0`, `redis+cluster://…`, `redis+sentinel://…` and others (see `parse_redis_url`).
         client: A `redis.Redis` or `redis.RedisCluster` of your own, instead of a URL.
         async_client: The matching async client; without one, async calls run the sync client in a thread.
         prefix: Prefix of all keys.
@@ -102,7 +102,7 @@ class RedisStore(Store):
             )
         self._client = redis_client(url if client is None else client, timeout_seconds, "Keeping answers in Redis or Valkey")
         self._given_async = async_client
-        self._async = redis_of_loops(self.url, timeout_seconds)
+        self._async = redis_of_loops(self.url, timeout_seconds, self._client)
         self._notices = Degradations()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -167,8 +167,9 @@ class RedisStore(Store):
         if left is not None and left <= 0:
             return False
         # The first answer is of what is expired by now; see `_expired`.
-        pipe.zrangebyscore(self._all, "-inf", now, start=0, num=TRIMMED)
-        pipe.set(self._entry(key), self.codec.seal(key, value), px=left)
+        pipe.execute_command("ZRANGEBYSCORE", self._all, "-inf", now, "LIMIT", 0, TRIMMED)
+        until = () if left is None else ("PX", left)
+        pipe.execute_command("SET", self._entry(key), self.codec.seal(key, value), *until)
         pipe.execute_command("EVAL", LISTED, 1, self._created, now, key, "" if left is None else left)
         pipe.execute_command(
             "EVAL", LISTED, 1, self._all, FOREVER if expires is None else expires, key, "" if left is None else left
@@ -184,8 +185,8 @@ class RedisStore(Store):
         """Queue the removal of expired keys from the lists; return whether there are any. `answers` are those of a put's commands."""
         gone = [one for one in answers[0] if text_of(one) != key]
         if gone:
-            pipe.zrem(self._created, *gone)
-            pipe.zrem(self._all, *gone)
+            pipe.execute_command("ZREM", self._created, *gone)
+            pipe.execute_command("ZREM", self._all, *gone)
         return bool(gone)
 
     def tag(self, key: str, tags: Sequence[str], *, expires: float | None = None) -> None:
@@ -225,7 +226,7 @@ class RedisStore(Store):
             part = keys[begin : begin + 500]
             with self._client.pipeline(transaction=False) as pipe:
                 for key in part:
-                    pipe.unlink(self._entry(key))
+                    pipe.execute_command("UNLINK", self._entry(key))
                 gone += sum(pipe.execute())
             self._client.zrem(self._all, *part)
             self._client.zrem(self._created, *part)
@@ -244,7 +245,7 @@ class RedisStore(Store):
         found = [text_of(key) for key in self._client.zrevrange(self._created, 0, limit - 1)]
         with self._client.pipeline(transaction=False) as pipe:
             for key in found:
-                pipe.exists(self._entry(key))
+                pipe.execute_command("EXISTS", self._entry(key))
             alive = pipe.execute() if found else []
         gone = [key for key, there in zip(found, alive, strict=True) if not there]
         if gone:
@@ -253,9 +254,9 @@ class RedisStore(Store):
         return [key for key, there in zip(found, alive, strict=True) if there]
 
     def clear(self) -> None:
-        """Delete everything under the prefix."""
-        batch: list[Any] = []
-        for name in self._client.scan_iter(match=f"{_escaped(self.prefix)}:*", count=1000):
+        """Delete all values, tags and leases; what else begins with the prefix, such as shared state, stays."""
+        batch: list[Any] = [self._all, self._created]
+        for name in self._client.scan_iter(match=f"{_escaped(self.prefix)}:[etl]:*", count=1000):
             batch.append(name)
             if len(batch) >= 500:
                 self._unlink(batch)
@@ -265,7 +266,7 @@ class RedisStore(Store):
     def _unlink(self, names: list[Any]) -> None:
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.unlink(name)
+                pipe.execute_command("UNLINK", name)
             if names:
                 pipe.execute()
 
@@ -298,7 +299,7 @@ class RedisStore(Store):
         """Close the connections that this store opened."""
         self._async.sweep()
         if self._own:
-            self._client.close()
+            close_client(self._client)
 
     async def aclose(self) -> None:
         """Async version of `close`, which also closes the connections of this event loop."""
