@@ -26,7 +26,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage
 from langroute.core.task_context import task
@@ -45,9 +45,17 @@ def templates(rng: random.Random) -> list[Decision]:
     for number in range(200):
         route, model, tier, cost = ROUTES[min(2, int(rng.expovariate(1.2)))]
         usage = Usage(rng.randint(200, 9000), rng.randint(5, 900), cache_read=rng.randint(0, 200))
-        attempt = Attempt(Selection(route, "cheapest"), usage=usage, cost_usd=cost * rng.random(), latency_s=rng.expovariate(0.7), model=model)
+        attempt = Attempt(
+            Selection(route, "cheapest"), usage=usage, cost_usd=cost * rng.random(), latency_s=rng.expovariate(0.7), model=model
+        )
         step = Step(NODES[number % 4], node=NODES[number % 4])
-        known: dict[str, Any] = {"reason": "cheapest", "policy": "rules", "tier": tier, "model": model, "cost_usd": attempt.cost_usd}
+        known: dict[str, Any] = {
+            "reason": "cheapest",
+            "policy": "rules",
+            "tier": tier,
+            "model": model,
+            "cost_usd": attempt.cost_usd,
+        }
         known |= {"baseline_cost_usd": 0.03, "baseline_route": "large", "overhead_s": 0.0001}
         made.append(Decision("", step, route, (attempt,), **known))
     return made
@@ -116,7 +124,8 @@ def write(url: str, processes: int, seconds: float, rate: float) -> None:
         context = multiprocessing.get_context("spawn")
         answers, start = context.Queue(), context.Barrier(processes + 1)
         workers = [
-            context.Process(target=worker, args=(url, place, start, seconds, rate / processes, answers)) for place in range(processes)
+            context.Process(target=worker, args=(url, place, start, seconds, rate / processes, answers))
+            for place in range(processes)
         ]
         for one in workers:
             one.start()
@@ -128,8 +137,12 @@ def write(url: str, processes: int, seconds: float, rate: float) -> None:
         took = sorted(second * 1e6 for one in told for second in one[0])
         begin, end, count = min(one[6] for one in told), max(one[4] for one in told), len(took)
         found = stored(ledger)
-        print(f"{processes} processes stored {count:,} decisions, {count / (end - begin):,.0f} a second to the last commit", end="; ")
-        print(f"{sum(one[3] for one in told):,} waited at the end of {seconds:g} s, {max(one[4] - one[2] for one in told):.1f} s more")
+        print(
+            f"{processes} processes stored {count:,} decisions, {count / (end - begin):,.0f} a second to the last commit", end="; "
+        )
+        print(
+            f"{sum(one[3] for one in told):,} waited at the end of {seconds:g} s, {max(one[4] - one[2] for one in told):.1f} s more"
+        )
         p = [took[int(count * part)] for part in (0.5, 0.99, 0.999)]
         print(f"record: median {p[0]:.1f} us, p99 {p[1]:.1f} us, p99.9 {p[2]:.0f} us, longest {took[-1] / 1000:.1f} ms")
         client = sum(one[1] for one in told) / count * 1e6

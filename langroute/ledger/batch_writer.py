@@ -6,6 +6,7 @@ tasks by id, then all tasks that it changes by number, then everything else.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from langroute.ledger.batch import CallRow, Claim, QueuedRecord, RecordBatch, Wo
 from langroute.ledger.codec import as_json
 from langroute.ledger.columns import TASK_SUMS
 from langroute.ledger.facts import CallRecord, Labels
-from langroute.ledger.many_rows import LEAST, among, as_parameter, given, insert_rows
+from langroute.ledger.many_rows import LEAST, among, as_parameter, given, insert_rows, is_server
 from langroute.ledger.outcome_rows import NO_LABELS, OutcomeWriter, chunks, day_of, find_tasks, lock_tasks
 from langroute.ledger.privacy import Privacy
 from langroute.ledger.words import KnownWords
@@ -145,7 +146,9 @@ class BatchWriter:
             found.update({row.id: row for row in find_tasks(connection, [row["id"] for row in new])})
         return {task_id: row.n for task_id, row in found.items()}
 
-    def _upsert(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str] = (), *replaced: str) -> None:
+    def _upsert(
+        self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str] = (), *replaced: str
+    ) -> None:
         """Insert rows; one that is there stays as it is, but for the columns that are replaced."""
         names = tuple(rows[0])
         if self._postgres and len(rows) >= LEAST:
@@ -216,7 +219,10 @@ class BatchWriter:
                 for row, number in zip(batch.decisions, decided, strict=True)
             ]
             insert_rows(connection, schema.decisions, rows)
-            details = [{"decision": number, "record": row.record} for row, number in zip(batch.decisions, decided, strict=True)]
+            details = [
+                {"decision": one["n"], "day": one["day"], "record": row.record}
+                for row, one in zip(batch.decisions, rows, strict=True)
+            ]
             insert_rows(connection, schema.details, details)
         if calls:
             self._write_calls(connection, calls, numbers)
@@ -228,8 +234,8 @@ class BatchWriter:
             for (row, decision), number in zip(calls, called, strict=True)
         ]
         insert_rows(connection, schema.calls, rows)
-        said = [(number, self._said(row.said)) for (row, _), number in zip(calls, called, strict=True) if row.said is not None]
-        kept = [{"call": number, "record": record} for number, record in said if record is not None]
+        said = [(one, self._said(row.said)) for (row, _), one in zip(calls, rows, strict=True) if row.said is not None]
+        kept = [{"call": one["n"], "day": one["day"], "record": record} for one, record in said if record is not None]
         if kept:
             insert_rows(connection, schema.texts, kept)
 
@@ -259,13 +265,21 @@ class BatchWriter:
             return None
 
     def _write_sums(self, connection: Connection, batch: RecordBatch, numbers: Numbers) -> None:
-        changed = [(numbers[task_id], touched) for task_id, touched in sorted(batch.tasks.items()) if touched.sums or touched.last_at is not None]
+        changed = [
+            (numbers[task_id], touched)
+            for task_id, touched in sorted(batch.tasks.items())
+            if touched.sums or touched.last_at is not None
+        ]
         if self._postgres and len(changed) >= LEAST:
             rows = [{"n": number, "last_at": touched.last_at, **touched.sums} for number, touched in changed]
             connection.execute(_ADD_MANY, as_parameter(rows))
         elif changed:
             added = [
-                {"b_n": number, "b_last_at": touched.last_at, **{f"b_{one.name}": touched.sums.get(one.name, 0) for one in TASK_SUMS}}
+                {
+                    "b_n": number,
+                    "b_last_at": touched.last_at,
+                    **{f"b_{one.name}": touched.sums.get(one.name, 0) for one in TASK_SUMS},
+                }
                 for number, touched in changed
             ]
             connection.execute(_ADD, added)
@@ -322,10 +336,11 @@ class BatchWriter:
     def mark(self, connection: Connection, days: Iterable[int]) -> None:
         """Mark days whose sums have to be recomputed.
 
-        The row is written even if it exists: a process that is summing the day holds its lock, and this one waits for it.
+        The row is written even if it exists: a process that is summing the day sees by its count that rows came meanwhile.
         """
         table = schema.dirty_days
-        rows = [{"day": day, "writes": 1} for day in sorted(days)]
+        # A count of its own each time, so that who sums the day sees that it is not the one that was read.
+        rows = [{"day": day, "writes": 1 + secrets.randbelow(1 << 30)} for day in sorted(days)]
         if rows:
             insert = self._insert(table)
             connection.execute(insert.on_conflict_do_update(index_elements=["day"], set_={"writes": table.c.writes + 1}), rows)
@@ -342,10 +357,15 @@ class _Moved:
 
 def _stored(connection: Connection, entries: Sequence[QueuedRecord]) -> set[str]:
     """Return which decisions are stored already."""
-    ids = {entry.record.id for entry in entries if isinstance(entry.record, Decision)}
+    told = [entry.record for entry in entries if isinstance(entry.record, Decision)]
+    days = [day_of(one.started_at) for one in told]
     found: set[str] = set()
-    for some in chunks(sorted(ids)):
-        found.update(connection.execute(select(schema.decisions.c.id).where(among(connection, schema.decisions.c.id, some))).scalars())
+    for some in chunks(sorted({one.id for one in told})):
+        query = select(schema.decisions.c.id).where(among(connection, schema.decisions.c.id, some))
+        if is_server(connection):
+            # What is recorded twice began once; without this every partition would be searched.
+            query = query.where(schema.decisions.c.day.between(min(days) - 1, max(days) + 1))
+        found.update(connection.execute(query).scalars())
     return found
 
 

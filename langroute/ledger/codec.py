@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from operator import attrgetter
 from typing import Any
 
 from langroute.core.errors import DataError
@@ -41,9 +40,6 @@ _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((field.name, _default(field)) for field in fields(kind) if field.name not in _NEVER.get(kind, ()))
     for kind in (Decision, Step, Signals, Attempt, Selection, Usage, Verdict, Failure, Stored)
 }
-_VALUES = {kind: attrgetter(*(name for name, _ in known)) for kind, known in _FIELDS.items()}
-"""Every field that is encoded, read at once."""
-
 _SCALARS = frozenset({str, int, float, bool})
 _SEQUENCES: dict[type, set[str]] = {
     kind: {name for name, default in known if isinstance(default, tuple)} for kind, known in _FIELDS.items()
@@ -58,9 +54,9 @@ def plain(record: Any) -> dict[str, Any]:
         >>> plain(Decision("d1", Step("title"), "small", ()))
         {'id': 'd1', 'step': {'kind': 'title'}, 'route': 'small', 'attempts': []}
     """
-    kind = type(record)
     out: dict[str, Any] = {}
-    for (name, default), value in zip(_FIELDS[kind], _VALUES[kind](record), strict=True):
+    for name, default in _FIELDS[type(record)]:
+        value = getattr(record, name)
         if value is default or value == default:
             continue
         out[name] = value if type(value) in _SCALARS else _plain_value(value)

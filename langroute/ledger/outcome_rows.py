@@ -105,7 +105,9 @@ class KnownSubjects:
             for row in connection.execute(select(d.id, d.n, d.task).where(among(connection, d.id, some))):
                 self._decisions[row.id] = (row.n, row.task)
         for some in chunks(sorted({one.run_id for one in outcomes if one.run_id is not None})):
-            for call in connection.execute(select(c.run_id, c.task, c.decision).where(among(connection, c.run_id, some)).order_by(c.n)):
+            for call in connection.execute(
+                select(c.run_id, c.task, c.decision).where(among(connection, c.run_id, some)).order_by(c.n)
+            ):
                 self._calls.setdefault(call.run_id, (call.task, call.decision))
             for root in connection.execute(select(r.run_id, r.task).where(among(connection, r.run_id, some))):
                 self._roots[root.run_id] = root.task

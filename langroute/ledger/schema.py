@@ -68,7 +68,8 @@ meta = Table(
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`schema_version`, `hash_key`, `purged_before` (the first day whose raw rows still exist)."""
+"""`schema_version`, `hash_key`, `raw_since` and `tasks_since` (the first days whose rows still exist), `partitioned_until`, and when sums and
+retention were begun last (`maintained …`)."""
 
 labels = Table(
     "labels",
@@ -140,6 +141,7 @@ details = Table(
     "decision_details",
     metadata,
     Column("decision", SERIAL, primary_key=True, autoincrement=False),
+    Column("day", Integer),
     Column("record", Text, nullable=False),
 )
 """The full record of a decision, as far as the privacy level allows, as JSON; a separate table so that reports need not read it."""
@@ -167,6 +169,7 @@ texts = Table(
     "texts",
     metadata,
     Column("call", SERIAL, primary_key=True, autoincrement=False),
+    Column("day", Integer),
     Column("record", Text, nullable=False),
 )
 """Messages and answer of a call that no router made, as JSON; filled at level `full` only."""
