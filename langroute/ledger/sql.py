@@ -35,6 +35,7 @@ from langroute.ledger.maintenance import Maintenance
 from langroute.ledger.migrations import migrate
 from langroute.ledger.outcome_feed import OutcomeFeed
 from langroute.ledger.outcome_rows import day_of, outcome_of
+from langroute.ledger.pooler import notice_pooler
 from langroute.ledger.privacy import Privacy
 from langroute.ledger.record_queue import RecordQueue
 from langroute.ledger.same_database import MOST_CLAIMS, MOST_RECENT, identity_of, recorded_in
@@ -96,6 +97,8 @@ class SqlLedger:
         self.level, self.batch, self.raw_days, self.task_days = level, batch, raw_days, task_days
         check_number("exit_timeout_s", exit_timeout_s, least=0)
         self.engine = engine_of(self.url)
+        if self.engine.dialect.name == "postgresql":
+            notice_pooler(self.engine)
         try:
             with self._writing() as connection:
                 migrate(connection)

@@ -37,6 +37,7 @@ SQLSTATES: Mapping[str, str] = {
     "40": BUSY,  # rolled back: deadlock, serialization
     "42": RECORD,  # statements that cannot be: a value of another type than its column
     "42501": AWAY,  # the right to write was taken
+    "42P05": BUSY,  # a prepared statement that a pooler has from somebody else
     "42703": AWAY,  # a column is gone
     "42P01": AWAY,  # a table is gone: a backup is played in
     "53": AWAY,  # disk full, out of memory, too many connections
