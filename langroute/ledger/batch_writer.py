@@ -151,11 +151,10 @@ class BatchWriter:
     ) -> None:
         """Insert rows; one that is there stays as it is, but for the columns that are replaced."""
         names = tuple(rows[0])
+        insert, parameters = self._insert(table), rows
         if self._postgres and len(rows) >= LEAST:
-            found = given(table, names)
-            insert, parameters = self._insert(table).from_select(names, select(*found.c)), as_parameter(rows)
-        else:
-            insert, parameters = self._insert(table), rows
+            insert = insert.from_select(names, select(*given(table, names).c))
+            parameters = [as_parameter(rows)]
         if replaced:
             insert = insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in replaced})
         else:

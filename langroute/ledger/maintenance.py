@@ -120,11 +120,22 @@ class Maintenance:
             partitioned = partitions.until_of(connection) is not None
             names = list(partitions.past(connection, before)) if partitioned else []
         for name in names:
-            # Where somebody reads the table for long, the next round drops it.
-            with self._writing() as connection:
-                partitions.drop(connection, name)
+            # A role that owns no tables deletes their rows instead.
+            partitioned = partitioned and self._drop(name)
             yield
         yield from self._repeat(lambda connection: rollup.purge_raw(connection, before, partitioned=partitioned))
+
+    def _drop(self, name: str) -> bool:
+        """Drop a partition, unless somebody reads it for long: the next round does. Return whether the role may."""
+        try:
+            with self._writing() as connection:
+                partitions.drop(connection, name)
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state not in (*partitions.BUSY, partitions.NOT_OURS):
+                raise
+            return bool(state != partitions.NOT_OURS)
+        return True
 
     def _repeat(self, some: Callable[[Connection], bool]) -> Iterator[None]:
         """Delete some rows at a time until there are none."""

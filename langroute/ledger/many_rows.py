@@ -66,7 +66,7 @@ def given(table: Table, names: Iterable[str], alias: str = "given") -> Any:
     return func.json_to_recordset(told).table_valued(*columns, name=alias).render_derived(with_types=True)
 
 
-def as_parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def as_parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the parameters of a statement with `given` rows; what a row leaves out is `NULL`."""
     return {ROWS: as_json(rows)}
 

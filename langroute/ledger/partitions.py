@@ -90,7 +90,8 @@ def _partitioned(table: Table) -> Table:
     ]
     made = Table(table.name, MetaData(), *columns, *keys, *unique, postgresql_partition_by="RANGE (day)")
     for index in table.indexes:
-        Index(index.name, *(made.c[one.name] for one in index.columns))
+        where = index.dialect_options["postgresql"]["where"]
+        Index(index.name, *(made.c[one.name] for one in index.columns), postgresql_where=where)
     return made
 
 
@@ -115,7 +116,7 @@ def make_ahead(connection: Connection, today: int, width: int) -> None:
     while first <= today + AHEAD:
         stray = _last_stray(connection, first, first + width)
         if stray is None:
-            _make(connection, first, first + width)
+            make(connection, first, first + width)
             first += width
         else:
             first = stray + 1
@@ -131,7 +132,8 @@ def _last_stray(connection: Connection, first: int, end: int) -> int | None:
     return max((int(one) for one in found if one is not None), default=None)
 
 
-def _make(connection: Connection, first: int, end: int) -> None:
+def make(connection: Connection, first: int, end: int) -> None:
+    """Make the partitions of some days, inside the connection's transaction; before an import, say. Days that have rows already cannot have one."""
     for table in PARTITIONED:
         # Attached, so that it takes no lock that a writer waits for.
         name = f"{table.name}_from_{first}"
@@ -164,14 +166,31 @@ def past(connection: Connection, before: int) -> Iterator[str]:
                 yield row.relname
 
 
+BUSY, NOT_OURS = ("55P03", "40P01"), "42501"
+"""SQLSTATEs of a table that somebody reads, and of one that belongs to another role."""
+
+
 def drop(connection: Connection, name: str) -> None:
     """Drop a partition inside the connection's transaction.
 
     Raises:
-        DBAPIError: Somebody has been reading the table for too long.
+        DBAPIError: Somebody has been reading the table for too long, or the role may not.
     """
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
     connection.execute(text(f"DROP TABLE {name}"))
 
 
-__all__ = ["PARTITIONED", "create", "drop", "make_ahead", "past", "rest_of", "try_make_ahead", "until_of", "width_of"]
+__all__ = [
+    "BUSY",
+    "NOT_OURS",
+    "PARTITIONED",
+    "create",
+    "drop",
+    "make",
+    "make_ahead",
+    "past",
+    "rest_of",
+    "try_make_ahead",
+    "until_of",
+    "width_of",
+]

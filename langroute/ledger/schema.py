@@ -62,6 +62,11 @@ def _sums(declared: Sequence[TaskSum] | Sequence[DailySum]) -> list[Column[Any]]
     return [Column(one.name, _type(one.type), nullable=False, server_default="0") for one in declared]
 
 
+def _of_rows(condition: str) -> dict[str, Any]:
+    """Return the options of an index of some rows."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 meta = Table(
     "langroute_meta",
     metadata,
@@ -160,6 +165,8 @@ calls = Table(
     Index("calls_day", "day"),
     Index("calls_decision", "decision"),
     Index("calls_run_id", "run_id"),
+    # Of ledgers that are made from now on: in an older one that is large, making it would hold up who writes.
+    Index("calls_failed", "day", **_of_rows("error_type IS NOT NULL")),
 )
 """One call each. `what` is `model`, `judge` (a model call that checks another), `shadow` (its `run_id` is its decision), `tool`, `retriever`, or `subtask`
 (an attempt at a whole subtask, billed with the calls inside); `decision` is `NULL` for a
@@ -174,8 +181,6 @@ texts = Table(
 )
 """Messages and answer of a call that no router made, as JSON; filled at level `full` only."""
 
-_WITHOUT_TASK: dict[str, Any] = {"sqlite_where": text("task IS NULL"), "postgresql_where": text("task IS NULL")}
-
 outcomes = Table(
     "outcomes",
     metadata,
@@ -185,8 +190,8 @@ outcomes = Table(
     *_columns(columns.OUTCOMES),
     Index("outcomes_task", "task"),
     Index("outcomes_decision", "decision"),
-    Index("outcomes_waiting", "decision_id", **_WITHOUT_TASK),
-    Index("outcomes_waiting_run", "run_id", **_WITHOUT_TASK),
+    Index("outcomes_waiting", "decision_id", **_of_rows("task IS NULL")),
+    Index("outcomes_waiting_run", "run_id", **_of_rows("task IS NULL")),
 )
 """Outcomes of tasks and decisions. `task` is `NULL` until the decision or run it names is known. `comment` at level `full` only."""
 

@@ -39,7 +39,8 @@ class Source:
 
     def within(self, table: Any) -> ColumnElement[bool]:
         """Return the condition that a row is in the time window."""
-        return table.c.day.between(self.window.first_day, self.window.last_day)
+        inside: ColumnElement[bool] = table.c.day.between(self.window.first_day, self.window.last_day)
+        return inside
 
 
 def short(value: float) -> float:
