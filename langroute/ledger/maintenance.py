@@ -98,7 +98,9 @@ class Maintenance:
     def _all(self, writer: BatchWriter, today: int) -> Iterator[None]:
         """Do everything, one transaction a step."""
         with self._writing() as connection:
-            partitions.try_make_ahead(connection, today, partitions.width_of(self.raw_days))
+            _take_turn(connection)
+            partitions.note_width(connection, self.raw_days)
+            partitions.try_make_ahead(connection, today)
         for day in self._changed(writer):
             self._sum(day)
             yield

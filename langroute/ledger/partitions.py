@@ -38,6 +38,9 @@ AHEAD = 3
 UNTIL = "partitioned_until"
 """Key of the first day that has no partition yet; a ledger that is not partitioned has none."""
 
+WIDTH = "partition_days"
+"""Key of how many days the next partitions have."""
+
 LOCK_WAIT = "2s"
 """Longest wait for a table's lock: who comes next waits behind it."""
 
@@ -102,8 +105,12 @@ def rest_of(table: Table) -> str:
 
 def until_of(connection: Connection) -> int | None:
     """Return the first day that has no partition yet; `None` where the ledger is not partitioned."""
-    found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == UNTIL)).scalar()
+    found = _noted(connection, UNTIL)
     return int(found) if found is not None else None
+
+
+def _noted(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
 
 
 def make_ahead(connection: Connection, today: int, width: int) -> None:
@@ -141,16 +148,27 @@ def make(connection: Connection, first: int, end: int) -> None:
         connection.execute(text(f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})"))
 
 
-def try_make_ahead(connection: Connection, today: int, width: int = 1) -> bool:
+def try_make_ahead(connection: Connection, today: int) -> bool:
     """Make the partitions of the days to come, if the role may and the tables are free; otherwise rows go to `…_rest`."""
     if not is_server(connection) or (until_of(connection) or today + AHEAD + 1) > today + AHEAD:
         return True
     try:
         with connection.begin_nested():
-            make_ahead(connection, today, width)
+            make_ahead(connection, today, int(_noted(connection, WIDTH) or 1))
     except SQLAlchemyError:
         return False
     return True
+
+
+def note_width(connection: Connection, raw_days: int | None) -> None:
+    """Note how many days the next partitions have. A worker that keeps everything leaves the width of one that does not."""
+    if until_of(connection) is None:
+        return
+    meta, noted = schema.meta, _noted(connection, WIDTH)
+    if noted is None:
+        connection.execute(meta.insert(), [{"key": WIDTH, "value": str(width_of(raw_days))}])
+    elif raw_days is not None and int(noted) != width_of(raw_days):
+        connection.execute(update(meta).where(meta.c.key == WIDTH).values(value=str(width_of(raw_days))))
 
 
 def past(connection: Connection, before: int) -> Iterator[str]:

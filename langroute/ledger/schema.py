@@ -73,7 +73,7 @@ meta = Table(
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`schema_version`, `hash_key`, `raw_since` and `tasks_since` (the first days whose rows still exist), `partitioned_until`, and when sums and
+"""`schema_version`, `hash_key`, `raw_since` and `tasks_since` (the first days whose rows still exist), `partitioned_until`, `partition_days`, and when sums and
 retention were begun last (`maintained …`)."""
 
 labels = Table(

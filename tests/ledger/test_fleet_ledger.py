@@ -80,6 +80,22 @@ def test_a_day_that_has_rows_before_its_partition_keeps_them(postgres: str) -> N
         assert ledger.get("late") is not None
 
 
+def test_who_keeps_everything_makes_few_partitions_and_who_does_not_makes_its_own(postgres: str) -> None:
+    def made(ledger: Any) -> list[str]:
+        return sorted(name for (name,) in rows(ledger, "SELECT relname FROM pg_class WHERE relname ~ '^calls_from_[0-9]+$'"))
+
+    first = [f"calls_from_{TODAY + ahead}" for ahead in range(4)]
+    with open_ledger(postgres) as ledger:
+        ledger.purge(now=TODAY * DAY)
+        assert made(ledger) == first
+        ledger.purge(now=(TODAY + 3) * DAY)
+        assert made(ledger) == [*first, f"calls_from_{TODAY + 4}"]
+        with open_ledger(postgres, raw_days=40) as other:
+            other.purge(now=(TODAY + 33) * DAY)
+            ledger.purge(now=(TODAY + 34) * DAY)
+        assert made(ledger)[-2:] == [f"calls_from_{TODAY + 36}", f"calls_from_{TODAY + 37}"]
+
+
 def test_a_partition_that_somebody_reads_goes_the_next_time(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "LOCK_WAIT", "100ms")
     with open_ledger(postgres, raw_days=2) as ledger:

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from postgres_server import OwnServer
 from sqlalchemy import text
+from waiting import wait_until
 
+from langroute.cli.report import report
 from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage
 from langroute.core.task_context import task
 from langroute.ledger import open_ledger
@@ -161,3 +164,21 @@ def test_the_disk_is_full_for_a_while(small_disk: Path) -> None:
             server.start_if_down()
 
         hurt(server, full)
+
+
+def test_a_standby_makes_reports(server: OwnServer) -> None:
+    """It may write nothing, not even a temporary table; what is not summed yet is read from raw rows."""
+    with open_ledger(server.url) as ledger:
+        ledger.record(answered("d1"))
+        ledger.rollup()
+        with OwnServer(standby_of=server) as standby:
+            ledger.record(answered("d2"))
+            ledger.flush()
+            with open_ledger(standby.url) as replica:
+                wait_until(lambda: replica.get("d2") is not None)
+            for since in ("7d", "30h"):
+                done = CliRunner().invoke(report, ["--ledger", standby.url, "--since", since, "--format", "csv"])
+                assert done.exit_code == 0, done.output
+                header, *lines = done.stdout.strip().splitlines()
+                calls = header.split(",").index("calls")
+                assert sum(int(line.split(",")[calls]) for line in lines[:1]) == 2

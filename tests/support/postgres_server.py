@@ -97,9 +97,11 @@ class OwnServer:
 
     Args:
         folder: Where it keeps its data; by default in a temporary folder.
+        standby_of: The server that it follows, as a standby that may be read.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, standby_of: OwnServer | None = None) -> None:
+        self._primary = standby_of
         programs = _programs()
         if programs is None:
             pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
@@ -129,11 +131,13 @@ class OwnServer:
 
     def __enter__(self) -> OwnServer:
         data = self._folder / "data"
-        subprocess.run(
-            [self._programs / "initdb", "-D", data, "-U", "langroute", "-A", "trust", "--no-sync"], check=True, **self._run
-        )
-        with (data / "postgresql.conf").open("a") as file:
-            file.write("min_wal_size = 32MB\nmax_wal_size = 48MB\nfsync = on\nrestart_after_crash = on\n")
+        made = [self._programs / "initdb", "-D", data, "-U", "langroute", "-A", "trust", "--no-sync"]
+        if self._primary is not None:
+            made = [self._programs / "pg_basebackup", "-D", data, "-d", self._primary.url, "-R", "-c", "fast", "--no-sync"]
+        subprocess.run(made, check=True, **self._run)
+        if self._primary is None:
+            with (data / "postgresql.conf").open("a") as file:
+                file.write("min_wal_size = 32MB\nmax_wal_size = 48MB\n")
         self.start()
         return self
 
