@@ -29,7 +29,7 @@ from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, 
 from langroute.core.task_context import Task
 from langroute.hosts.chat_model import ChatRouter
 from langroute.ledger import open_ledger, schema
-from langroute.ledger.batch import Entry
+from langroute.ledger.batch import QueuedRecord
 from langroute.policies.fixed import Fixed
 from langroute.tracking.callbacks import OutcomeTracker
 
@@ -94,7 +94,7 @@ def calls(rounds: int) -> None:
             print(f"{name:30} {added:7.1f} us added ({without:.0f} without){verdict}")
 
 
-def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[Entry]:
+def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[QueuedRecord]:
     """Yield decisions of a synthetic company: 8 teams, 5 task kinds, 4 nodes, 3 routes, 40 users."""
     rng = random.Random(7)
     routes = [
@@ -120,7 +120,7 @@ def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[Entry]
         )
         at = start + day * 86_400 + (number * 7919) % 86_400
         node = nodes[number % 4]
-        yield Entry(
+        yield QueuedRecord(
             Decision(
                 f"{number:032x}",
                 Step(node, node=node, task=around.id, task_kind=around.kind),
@@ -139,7 +139,7 @@ def decisions(count: int, days: int = 90, per_task: int = 10) -> Iterator[Entry]
             around,
         )
         if number % per_task == per_task - 1 and place % 4:
-            yield Entry(
+            yield QueuedRecord(
                 Outcome("success", success=rng.random() < 0.8, task_id=around.id, source="tests", at=at, baseline_minutes=20.0)
             )
 

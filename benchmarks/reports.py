@@ -151,7 +151,7 @@ def fill(
             for number, t, s, r, a, c, wait in zip(numbers.tolist(), owner, step, tier, at, cost, latency, strict=True)
             if t % 100 == 0 or tasks <= 2000
         ]
-        connection.executemany("INSERT INTO decision_details VALUES (?, ?)", shown)
+        connection.executemany("INSERT INTO decision_details (decision, record) VALUES (?, ?)", shown)
         columns = [
             numbers.tolist(), numbers.tolist(), [0] * count, (owner + 1).tolist(), day.tolist(), at.tolist(), labels.tolist(),
             place.tolist(), ["model"] * count, [None] * count, [1] * count, [0] * count,

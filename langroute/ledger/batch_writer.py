@@ -6,6 +6,7 @@ tasks by id, then all tasks that it changes by number, then everything else.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from langroute.ledger.batch import CallRow, Claim, QueuedRecord, RecordBatch, Wo
 from langroute.ledger.codec import as_json
 from langroute.ledger.columns import TASK_SUMS
 from langroute.ledger.facts import CallRecord, Labels
+from langroute.ledger.many_rows import LEAST, among, as_parameter, given, insert_rows, is_server
 from langroute.ledger.outcome_rows import NO_LABELS, OutcomeWriter, chunks, day_of, find_tasks, lock_tasks
 from langroute.ledger.privacy import Privacy
 from langroute.ledger.words import KnownWords
@@ -27,6 +29,14 @@ _ADD = (
     .where(schema.tasks.c.n == bindparam("b_n"))
     .values({one.name: schema.tasks.c[one.name] + bindparam(f"b_{one.name}") for one in TASK_SUMS})
     .values(last_at=case((func.coalesce(schema.tasks.c.last_at, -1.0) < _LAST, _LAST), else_=schema.tasks.c.last_at))
+)
+
+_SUMMED = given(schema.tasks, ("n", "last_at", *(one.name for one in TASK_SUMS)))
+_ADD_MANY = (
+    update(schema.tasks)
+    .where(schema.tasks.c.n == _SUMMED.c.n)
+    .values({one.name: schema.tasks.c[one.name] + func.coalesce(_SUMMED.c[one.name], 0) for one in TASK_SUMS})
+    .values(last_at=func.greatest(schema.tasks.c.last_at, _SUMMED.c.last_at))
 )
 
 Numbers = dict[str, int]
@@ -131,10 +141,25 @@ class BatchWriter:
             rows[task_id] = {"id": task_id, "label": self._label(touched.labels), "user": touched.labels.user, **at}
         new = [row for task_id, row in sorted(rows.items()) if task_id not in found]
         if new:
-            connection.execute(self._insert(schema.tasks).on_conflict_do_nothing(), new)
+            self._upsert(connection, schema.tasks, new)
             # Another process may have inserted some of them first.
             found.update({row.id: row for row in find_tasks(connection, [row["id"] for row in new])})
         return {task_id: row.n for task_id, row in found.items()}
+
+    def _upsert(
+        self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str] = (), *replaced: str
+    ) -> None:
+        """Insert rows; one that is there stays as it is, but for the columns that are replaced."""
+        names = tuple(rows[0])
+        insert, parameters = self._insert(table), rows
+        if self._postgres and len(rows) >= LEAST:
+            insert = insert.from_select(names, select(*given(table, names).c))
+            parameters = [as_parameter(rows)]
+        if replaced:
+            insert = insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in replaced})
+        else:
+            insert = insert.on_conflict_do_nothing()
+        connection.execute(insert, parameters)
 
     def _late_labels(self, connection: Connection, batch: RecordBatch, found: dict[str, Any]) -> set[str]:
         """Return the stored tasks that get labels which their earlier records did not name."""
@@ -178,9 +203,7 @@ class BatchWriter:
             for key, value in touched.labels.others.items()
         ]
         if others:
-            insert = self._insert(schema.tags)
-            replaced = {"value": insert.excluded.value}
-            connection.execute(insert.on_conflict_do_update(index_elements=["task", "key"], set_=replaced), others)
+            self._upsert(connection, schema.tags, others, ["task", "key"], "value")
 
     # Rows ------------------------------------------------------------------------------------------------------------
 
@@ -194,9 +217,12 @@ class BatchWriter:
                 {"n": number, **self._common(row, numbers), **row.values}
                 for row, number in zip(batch.decisions, decided, strict=True)
             ]
-            connection.execute(schema.decisions.insert(), rows)
-            details = [{"decision": number, "record": row.record} for row, number in zip(batch.decisions, decided, strict=True)]
-            connection.execute(schema.details.insert(), details)
+            insert_rows(connection, schema.decisions, rows)
+            details = [
+                {"decision": one["n"], "day": one["day"], "record": row.record}
+                for row, one in zip(batch.decisions, rows, strict=True)
+            ]
+            insert_rows(connection, schema.details, details)
         if calls:
             self._write_calls(connection, calls, numbers)
 
@@ -206,11 +232,11 @@ class BatchWriter:
             {"n": number, "decision": decision, **self._common(row, numbers), **row.values}
             for (row, decision), number in zip(calls, called, strict=True)
         ]
-        connection.execute(schema.calls.insert(), rows)
-        said = [(number, self._said(row.said)) for (row, _), number in zip(calls, called, strict=True) if row.said is not None]
-        kept = [{"call": number, "record": record} for number, record in said if record is not None]
+        insert_rows(connection, schema.calls, rows)
+        said = [(one, self._said(row.said)) for (row, _), one in zip(calls, rows, strict=True) if row.said is not None]
+        kept = [{"call": one["n"], "day": one["day"], "record": record} for one, record in said if record is not None]
         if kept:
-            connection.execute(schema.texts.insert(), kept)
+            insert_rows(connection, schema.texts, kept)
 
     def _common(self, row: Any, numbers: Numbers) -> dict[str, int]:
         return {"task": numbers[row.task], "day": day_of(row.values["at"]), **self._numbers_of(row.labels, row.place)}
@@ -238,16 +264,23 @@ class BatchWriter:
             return None
 
     def _write_sums(self, connection: Connection, batch: RecordBatch, numbers: Numbers) -> None:
-        added = [
-            {
-                "b_n": numbers[task_id],
-                "b_last_at": touched.last_at,
-                **{f"b_{one.name}": touched.sums.get(one.name, 0) for one in TASK_SUMS},
-            }
+        changed = [
+            (numbers[task_id], touched)
             for task_id, touched in sorted(batch.tasks.items())
             if touched.sums or touched.last_at is not None
         ]
-        if added:
+        if self._postgres and len(changed) >= LEAST:
+            rows = [{"n": number, "last_at": touched.last_at, **touched.sums} for number, touched in changed]
+            connection.execute(_ADD_MANY, as_parameter(rows))
+        elif changed:
+            added = [
+                {
+                    "b_n": number,
+                    "b_last_at": touched.last_at,
+                    **{f"b_{one.name}": touched.sums.get(one.name, 0) for one in TASK_SUMS},
+                }
+                for number, touched in changed
+            ]
             connection.execute(_ADD, added)
 
     def _write_states(self, connection: Connection, batch: RecordBatch, numbers: Numbers) -> None:
@@ -262,7 +295,7 @@ class BatchWriter:
             connection.execute(update(tasks).where(tasks.c.n == numbers[task_id], newer).values(values))
         if batch.roots:
             rows = [{"run_id": run_id, "task": numbers[task_id]} for run_id, task_id in sorted(batch.roots.items())]
-            connection.execute(self._insert(schema.roots).on_conflict_do_nothing(), rows)
+            self._upsert(connection, schema.roots, rows)
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
@@ -302,10 +335,11 @@ class BatchWriter:
     def mark(self, connection: Connection, days: Iterable[int]) -> None:
         """Mark days whose sums have to be recomputed.
 
-        The row is written even if it exists: a process that is summing the day holds its lock, and this one waits for it.
+        The row is written even if it exists: a process that is summing the day sees by its count that rows came meanwhile.
         """
         table = schema.dirty_days
-        rows = [{"day": day, "writes": 1} for day in sorted(days)]
+        # A count of its own each time, so that who sums the day sees that it is not the one that was read.
+        rows = [{"day": day, "writes": 1 + secrets.randbelow(1 << 30)} for day in sorted(days)]
         if rows:
             insert = self._insert(table)
             connection.execute(insert.on_conflict_do_update(index_elements=["day"], set_={"writes": table.c.writes + 1}), rows)
@@ -322,10 +356,15 @@ class _Moved:
 
 def _stored(connection: Connection, entries: Sequence[QueuedRecord]) -> set[str]:
     """Return which decisions are stored already."""
-    ids = {entry.record.id for entry in entries if isinstance(entry.record, Decision)}
+    told = [entry.record for entry in entries if isinstance(entry.record, Decision)]
+    days = [day_of(one.started_at) for one in told]
     found: set[str] = set()
-    for some in chunks(sorted(ids)):
-        found.update(connection.execute(select(schema.decisions.c.id).where(schema.decisions.c.id.in_(some))).scalars())
+    for some in chunks(sorted({one.id for one in told})):
+        query = select(schema.decisions.c.id).where(among(connection, schema.decisions.c.id, some))
+        if is_server(connection):
+            # What is recorded twice began once; without this every partition would be searched.
+            query = query.where(schema.decisions.c.day.between(min(days) - 1, max(days) + 1))
+        found.update(connection.execute(query).scalars())
     return found
 
 

@@ -103,6 +103,9 @@ def dumps(record: Decision, clean: Callable[[Any], Any] | None = None) -> str:
         return as_json(clean(values) if clean is not None else values)
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=text_of, allow_nan=False).encode
+
+
 def as_json(values: Any) -> str:
     """Encode plain values as JSON that every parser reads.
 
@@ -111,7 +114,7 @@ def as_json(values: Any) -> str:
     """
     try:
         # Escaped: lone surrogates and NUL characters, which models do write, cannot be stored otherwise.
-        text = json.dumps(values, separators=(",", ":"), default=text_of, allow_nan=False)
+        text = _encode(values)
     except (ValueError, TypeError, RecursionError):
         text = json.dumps(sound(values), separators=(",", ":"), allow_nan=False)
     if len(text) > MOST_CHARACTERS:

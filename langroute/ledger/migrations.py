@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, MetaData, delete, inspect, select, text, union, update
 from sqlalchemy.schema import CreateColumn
 
 from langroute.core.errors import LedgerError
+from langroute.ledger import partitions
+from langroute.ledger.many_rows import is_server
+from langroute.ledger.outcome_rows import day_of
 from langroute.ledger.schema import ROLLUPS, beside, calls, decisions, dirty_days, meta, metadata, outcomes, tasks
+from langroute.ledger.trouble import may_only_read
 
 Migration = Callable[[Connection], None]
 
@@ -30,7 +35,10 @@ def _refuse_foreign(connection: Connection) -> None:
 
 
 def _first(connection: Connection) -> None:
-    metadata.create_all(connection)
+    if is_server(connection):
+        partitions.create(connection, day_of(time.time()))
+    else:
+        metadata.create_all(connection)
     connection.execute(meta.insert(), [{"key": "hash_key", "value": secrets.token_hex(32)}])
 
 
@@ -62,15 +70,21 @@ def add_columns(connection: Connection, tables: MetaData = metadata) -> None:
     digest = hashlib.blake2b("\n".join(declared).encode(), digest_size=8).hexdigest()
     if connection.execute(select(meta.c.value).where(meta.c.key == _COLUMNS)).scalar() == digest:
         return
-    there, sums = inspect(connection), False
-    for table in tables.sorted_tables:
-        names = {found["name"] for found in there.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in names:
-                added = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
-                sums = sums or table in ROLLUPS
-    if sums:
+    there = inspect(connection)
+    missing = [
+        column
+        for table in tables.sorted_tables
+        for names in [{found["name"] for found in there.get_columns(table.name)}]
+        for column in table.columns
+        if column.name not in names
+    ]
+    if not missing and may_only_read(connection):
+        # An older langroute noted its own columns.
+        return
+    for column in missing:
+        added = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))
+    if any(column.table in ROLLUPS for column in missing):
         # The new sums are computed from the rows that are still there.
         days = union(*(select(table.c.day) for table in (calls, decisions, tasks))).subquery()
         known = select(dirty_days.c.day)
@@ -97,7 +111,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     Raises:
         LedgerError: The tables were made by a newer langroute, or some of that name by another program.
     """
-    if connection.dialect.name == "postgresql":
+    if is_server(connection):
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     before = version_of(connection)
     if before > len(migrations):
@@ -113,4 +127,5 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         else:
             connection.execute(update(meta).where(meta.c.key == "schema_version").values(value=str(number)))
     add_columns(connection)
+    partitions.try_make_ahead(connection, day_of(time.time()))
     return len(migrations)

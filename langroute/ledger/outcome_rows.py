@@ -13,6 +13,7 @@ from langroute.core.records import Outcome
 from langroute.core.storable import finite
 from langroute.ledger import columns, schema
 from langroute.ledger.facts import Labels, summarize_outcomes
+from langroute.ledger.many_rows import among
 from langroute.ledger.privacy import Privacy
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def find_tasks(connection: Connection, ids: Iterable[str]) -> list[Any]:
     found: list[Any] = []
     for some in chunks(list(ids)):
         columns = select(tasks.c.n, tasks.c.id, tasks.c.label, tasks.c.user, tasks.c.day)
-        found.extend(connection.execute(columns.where(tasks.c.id.in_(some))))
+        found.extend(connection.execute(columns.where(among(connection, tasks.c.id, some))))
     return found
 
 
@@ -57,7 +58,7 @@ def lock_tasks(connection: Connection, numbers: Iterable[int]) -> None:
         return
     for some in chunks(sorted(set(numbers))):
         table = schema.tasks
-        connection.execute(select(table.c.n).where(table.c.n.in_(some)).order_by(table.c.n).with_for_update()).all()
+        connection.execute(select(table.c.n).where(among(connection, table.c.n, some)).order_by(table.c.n).with_for_update()).all()
 
 
 def outcome_of(row: Any, task_id: str | None = None) -> Outcome:
@@ -101,12 +102,14 @@ class KnownSubjects:
         self._calls: dict[str, tuple[int, int | None]] = {}
         self._roots: dict[str, int] = {}
         for some in chunks(sorted({one.decision_id for one in outcomes if one.decision_id is not None})):
-            for row in connection.execute(select(d.id, d.n, d.task).where(d.id.in_(some))):
+            for row in connection.execute(select(d.id, d.n, d.task).where(among(connection, d.id, some))):
                 self._decisions[row.id] = (row.n, row.task)
         for some in chunks(sorted({one.run_id for one in outcomes if one.run_id is not None})):
-            for call in connection.execute(select(c.run_id, c.task, c.decision).where(c.run_id.in_(some)).order_by(c.n)):
+            for call in connection.execute(
+                select(c.run_id, c.task, c.decision).where(among(connection, c.run_id, some)).order_by(c.n)
+            ):
                 self._calls.setdefault(call.run_id, (call.task, call.decision))
-            for root in connection.execute(select(r.run_id, r.task).where(r.run_id.in_(some))):
+            for root in connection.execute(select(r.run_id, r.task).where(among(connection, r.run_id, some))):
                 self._roots[root.run_id] = root.task
         ids = {known for one in outcomes if one.task_id is not None for known in privacy.task_ids(one.task_id)}
         self._tasks: dict[str, int] = {row.id: row.n for row in find_tasks(connection, sorted(ids))}
@@ -205,7 +208,7 @@ class OutcomeWriter:
         found: list[Any] = []
         for column, ids in ((o.decision_id, {row.values["id"] for row in batch.decisions}), (o.run_id, runs - {None})):
             for some in chunks(sorted(ids)):
-                found += connection.execute(select(schema.outcomes).where(o.task.is_(None), column.in_(some))).all()
+                found += connection.execute(select(schema.outcomes).where(o.task.is_(None), among(connection, column, some))).all()
         return found
 
     def _adopt(self, connection: Connection, orphans: Sequence[Any]) -> set[int]:
@@ -241,7 +244,7 @@ class OutcomeWriter:
             # Locked first, so that outcomes written by another process meanwhile are read too.
             lock_tasks(connection, some)
             by_task: dict[int, list[Outcome]] = {number: [] for number in some}
-            for row in connection.execute(select(told).where(told.c.task.in_(some)).order_by(told.c.n)):
+            for row in connection.execute(select(told).where(among(connection, told.c.task, some)).order_by(told.c.n)):
                 by_task[row.task].append(outcome_of(row))
             results = [
                 {
@@ -258,5 +261,5 @@ class OutcomeWriter:
         table = schema.tasks
         days: set[int] = set()
         for some in chunks(sorted(set(tasks))):
-            days.update(connection.execute(select(table.c.day).where(table.c.n.in_(some)).distinct()).scalars())
+            days.update(connection.execute(select(table.c.day).where(among(connection, table.c.n, some)).distinct()).scalars())
         return days

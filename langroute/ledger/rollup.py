@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    case,
+    column,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy import table as lightweight
 
 from langroute.ledger import daily_sums, schema
 from langroute.ledger.daily_sums import DailySum
 from langroute.ledger.facts import PAID
+from langroute.ledger.many_rows import among
 
 EMPTY: ColumnElement[Any] = literal_column("''")
 """A literal, because PostgreSQL treats two parameters with equal values as different expressions and rejects the `GROUP BY`."""
@@ -66,16 +80,26 @@ def fill(connection: Connection, table: Table, sums: Sums, source: Any) -> None:
     connection.execute(table.insert().from_select(list(sums), source))
 
 
-def sum_day(connection: Connection, day: int, *, raw: bool = True) -> None:
-    """Recompute the sums of one day inside the connection's transaction.
+def sum_day(connection: Connection, day: int) -> bool:
+    """Recompute the sums of one day inside the connection's transaction, which nobody else does meanwhile.
 
-    Args:
-        connection: In a transaction that writes.
-        day: The day.
-        raw: Whether its calls and decisions still exist; otherwise only its tasks and outcomes are summed.
+    Who writes rows of the day goes on writing: the day stays marked where it was marked again since. Of a day whose calls and decisions are gone, only
+    tasks and outcomes are summed; of one whose tasks are gone, nothing.
+
+    Returns:
+        Whether the day had changed.
     """
-    # Deleted first: a process that writes rows of this day from now on waits for the lock, then marks the day again.
-    connection.execute(delete(schema.dirty_days).where(schema.dirty_days.c.day == day))
+    marked = schema.dirty_days.c
+    writes = connection.execute(select(marked.writes).where(marked.day == day)).scalar()
+    if writes is None:
+        return False
+    if day >= kept_since(connection, "tasks_since"):
+        _sum_again(connection, day, raw=day >= kept_since(connection, "raw_since"))
+    connection.execute(delete(schema.dirty_days).where(marked.day == day, marked.writes == writes))
+    return True
+
+
+def _sum_again(connection: Connection, day: int, *, raw: bool) -> None:
     t, o = schema.tasks.c, schema.outcomes.c
     stale = schema.ROLLUPS if raw else (schema.daily_tasks, schema.daily_outcomes)
     for table in stale:
@@ -132,25 +156,44 @@ def dirty(connection: Connection) -> list[int]:
     return list(connection.execute(select(schema.dirty_days.c.day).order_by(schema.dirty_days.c.day)).scalars())
 
 
-def purge_raw(connection: Connection, before: int) -> None:
-    """Delete decisions and calls older than a day, with their text. Their sums stay."""
-    d, c = schema.decisions.c, schema.calls.c
-    old = select(d.n).where(d.day < before)
-    connection.execute(delete(schema.details).where(schema.details.c.decision.in_(old)))
-    connection.execute(delete(schema.texts).where(schema.texts.c.call.in_(select(c.n).where(c.day < before))))
-    connection.execute(delete(schema.decisions).where(d.day < before))
-    connection.execute(delete(schema.calls).where(c.day < before))
+MOST_AT_ONCE = 5000
+"""Most rows of a table that one transaction deletes."""
 
 
-def purge_tasks(connection: Connection, before: int) -> None:
-    """Delete tasks and their outcomes that are older than a day. Their sums stay."""
+def purge_raw(connection: Connection, before: int, *, partitioned: bool = False) -> bool:
+    """Delete some decisions and calls older than a day, with their text, and return whether there are more. Their sums stay.
+
+    Args:
+        connection: In a transaction that writes.
+        before: The day.
+        partitioned: Whether only those are meant that are in no partition of their own days.
+    """
+    more = False
+    for table, beside, key in ((schema.decisions, schema.details, "decision"), (schema.calls, schema.texts, "call")):
+        of, texts = (_rest(one) if partitioned else one for one in (table, beside))
+        old = list(connection.execute(select(of.c.n).where(of.c.day < before).limit(MOST_AT_ONCE)).scalars())
+        if old:
+            connection.execute(delete(texts).where(among(connection, texts.c[key], old)))
+            connection.execute(delete(of).where(among(connection, of.c.n, old)))
+        more = more or len(old) == MOST_AT_ONCE
+    return more
+
+
+def _rest(of: Table) -> Any:
+    return lightweight(f"{of.name}_rest", *(column(one.name, one.type) for one in of.columns))
+
+
+def purge_tasks(connection: Connection, before: int) -> bool:
+    """Delete some tasks older than a day, with their outcomes, and return whether there are more. Their sums stay."""
     t = schema.tasks.c
-    old = select(t.n).where(t.day < before)
-    for table in (schema.outcomes, schema.tags, schema.roots):
-        connection.execute(delete(table).where(table.c.task.in_(old)))
-    connection.execute(delete(schema.tasks).where(t.day < before))
+    old = list(connection.execute(select(t.n).where(t.day < before).limit(MOST_AT_ONCE)).scalars())
+    if old:
+        for table in (schema.outcomes, schema.tags, schema.roots):
+            connection.execute(delete(table).where(among(connection, table.c.task, old)))
+        connection.execute(delete(schema.tasks).where(among(connection, t.n, old)))
     # Days whose tasks were deleted must not be summed again: their sums would become empty.
     connection.execute(delete(schema.dirty_days).where(schema.dirty_days.c.day < before))
+    return len(old) == MOST_AT_ONCE
 
 
 def kept_since(connection: Connection, key: str) -> int:
@@ -164,25 +207,10 @@ def kept_since(connection: Connection, key: str) -> int:
     return int(found) if found is not None else 0
 
 
-def purge(connection: Connection, today: int, raw_days: int | None, task_days: int | None) -> None:
-    """Delete rows older than the retention times, and note the new first day. Their sums stay.
-
-    Args:
-        connection: In a transaction that writes.
-        today: The day.
-        raw_days: How long calls and decisions are kept; forever if `None`.
-        task_days: How long tasks and outcomes are kept; forever if `None`.
-    """
-    if raw_days is not None:
-        purge_raw(connection, today - raw_days)
-        _keep_since(connection, "raw_since", today - raw_days)
-    if task_days is not None:
-        purge_tasks(connection, today - task_days)
-        _keep_since(connection, "tasks_since", today - task_days)
-
-
-def _keep_since(connection: Connection, key: str, day: int) -> None:
+def keep_since(connection: Connection, key: str, day: int) -> int:
+    """Note the first day whose rows are kept, and return it: it may be later than the one that is given."""
     day = max(day, kept_since(connection, key))
     changed = connection.execute(update(schema.meta).where(schema.meta.c.key == key).values(value=str(day)))
     if not changed.rowcount:
         connection.execute(schema.meta.insert(), [{"key": key, "value": str(day)}])
+    return day

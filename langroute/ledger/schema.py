@@ -62,13 +62,19 @@ def _sums(declared: Sequence[TaskSum] | Sequence[DailySum]) -> list[Column[Any]]
     return [Column(one.name, _type(one.type), nullable=False, server_default="0") for one in declared]
 
 
+def _of_rows(condition: str) -> dict[str, Any]:
+    """Return the options of an index of some rows."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 meta = Table(
     "langroute_meta",
     metadata,
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`schema_version`, `hash_key`, `purged_before` (the first day whose raw rows still exist)."""
+"""`schema_version`, `hash_key`, `raw_since` and `tasks_since` (the first days whose rows still exist), `partitioned_until`, `partition_days`, and when sums and
+retention were begun last (`maintained …`)."""
 
 labels = Table(
     "labels",
@@ -140,6 +146,7 @@ details = Table(
     "decision_details",
     metadata,
     Column("decision", SERIAL, primary_key=True, autoincrement=False),
+    Column("day", Integer),
     Column("record", Text, nullable=False),
 )
 """The full record of a decision, as far as the privacy level allows, as JSON; a separate table so that reports need not read it."""
@@ -158,6 +165,8 @@ calls = Table(
     Index("calls_day", "day"),
     Index("calls_decision", "decision"),
     Index("calls_run_id", "run_id"),
+    # Of ledgers that are made from now on: in an older one that is large, making it would hold up who writes.
+    Index("calls_failed", "day", **_of_rows("error_type IS NOT NULL")),
 )
 """One call each. `what` is `model`, `judge` (a model call that checks another), `shadow` (its `run_id` is its decision), `tool`, `retriever`, or `subtask`
 (an attempt at a whole subtask, billed with the calls inside); `decision` is `NULL` for a
@@ -167,11 +176,10 @@ texts = Table(
     "texts",
     metadata,
     Column("call", SERIAL, primary_key=True, autoincrement=False),
+    Column("day", Integer),
     Column("record", Text, nullable=False),
 )
 """Messages and answer of a call that no router made, as JSON; filled at level `full` only."""
-
-_WITHOUT_TASK: dict[str, Any] = {"sqlite_where": text("task IS NULL"), "postgresql_where": text("task IS NULL")}
 
 outcomes = Table(
     "outcomes",
@@ -182,8 +190,8 @@ outcomes = Table(
     *_columns(columns.OUTCOMES),
     Index("outcomes_task", "task"),
     Index("outcomes_decision", "decision"),
-    Index("outcomes_waiting", "decision_id", **_WITHOUT_TASK),
-    Index("outcomes_waiting_run", "run_id", **_WITHOUT_TASK),
+    Index("outcomes_waiting", "decision_id", **_of_rows("task IS NULL")),
+    Index("outcomes_waiting_run", "run_id", **_of_rows("task IS NULL")),
 )
 """Outcomes of tasks and decisions. `task` is `NULL` until the decision or run it names is known. `comment` at level `full` only."""
 

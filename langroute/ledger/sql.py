@@ -24,24 +24,23 @@ from langroute.core.records import Decision, Outcome
 from langroute.core.sqlite import leave
 from langroute.core.storable import ID, name_of
 from langroute.core.task_context import current_task
-from langroute.ledger import rollup, schema
+from langroute.ledger import schema
 from langroute.ledger.batch import Claim, QueuedRecord
 from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
 from langroute.ledger.connection import engine_of, said_by, shown, url_of
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.listening import tell
+from langroute.ledger.maintenance import Maintenance
 from langroute.ledger.migrations import migrate
 from langroute.ledger.outcome_feed import OutcomeFeed
 from langroute.ledger.outcome_rows import day_of, outcome_of
+from langroute.ledger.pooler import notice_pooler
 from langroute.ledger.privacy import Privacy
 from langroute.ledger.record_queue import RecordQueue
 from langroute.ledger.same_database import MOST_CLAIMS, MOST_RECENT, identity_of, recorded_in
 from langroute.ledger.totals import totals_of
 from langroute.ledger.trouble import is_readonly, reason_of
-
-MAINTENANCE_S = 3600.0
-"""Interval of rollups and purges, while records are written."""
 
 
 class SqlLedger:
@@ -98,6 +97,8 @@ class SqlLedger:
         self.level, self.batch, self.raw_days, self.task_days = level, batch, raw_days, task_days
         check_number("exit_timeout_s", exit_timeout_s, least=0)
         self.engine = engine_of(self.url)
+        if self.engine.dialect.name == "postgresql":
+            notice_pooler(self.engine)
         try:
             with self._writing() as connection:
                 migrate(connection)
@@ -127,7 +128,7 @@ class SqlLedger:
         self.feed: OutcomeFeed | None = None
         """Reads what other processes record, where somebody listens."""
 
-        self._maintained = time.monotonic()
+        self._maintenance = Maintenance(self.engine, self._writing, self._queue.write_lock, raw_days, task_days)
         at_fork(self, before=SqlLedger._before_fork, in_child=SqlLedger._in_child)
         at_end(self, SqlLedger.finish)
         watch_end()
@@ -241,6 +242,7 @@ class SqlLedger:
         self.engine.dispose(close=False)
         self._queue.in_child()
         self._writer = BatchWriter(self.privacy, self.engine.dialect.name)
+        self._maintenance = Maintenance(self.engine, self._writing, self._queue.write_lock, self.raw_days, self.task_days)
         self._writer.outcomes.noting = self.feed is not None
 
     def _answers(self) -> bool:
@@ -397,34 +399,15 @@ class SqlLedger:
         return True
 
     def _rollup(self) -> int:
-        with self._queue.write_lock:
-            with self._writing() as connection:
-                self._writer.mark(connection, self._writer.outcomes.adopt(connection))
-            self._writer.committed()
-        with self.engine.connect() as connection:
-            days = rollup.dirty(connection)
-            first_raw, first_task = rollup.kept_since(connection, "raw_since"), rollup.kept_since(connection, "tasks_since")
-        for day in days:
-            with self._writing() as connection:
-                if day >= first_task:
-                    rollup.sum_day(connection, day, raw=day >= first_raw)
-        return len(days)
+        return self._maintenance.rollup(self._writer)
 
     def purge(self, now: float | None = None) -> None:
         """Delete raw rows older than `raw_days` and `task_days`. Their daily sums are computed first, and stay."""
         self.flush()
-        self._purge(day_of(time.time() if now is None else now))
-
-    def _purge(self, today: int) -> None:
-        self._rollup()
-        with self._writing() as connection:
-            rollup.purge(connection, today, self.raw_days, self.task_days)
+        self._maintenance.purge(self._writer, day_of(time.time() if now is None else now))
 
     def _maintain_now_and_then(self) -> None:
-        if time.monotonic() - self._maintained < MAINTENANCE_S:
-            return
-        self._maintained = time.monotonic()
         try:
-            self._purge(day_of(time.time()))
+            self._maintenance.now_and_then(self._writer)
         except Exception as error:  # noqa: BLE001 - the thread that writes goes on
             self._queue.warn_beside(f"The ledger's days could not be summed: {reason_of(error)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import exc
+from sqlalchemy import Connection, exc, text
 from sqlalchemy.exc import DBAPIError
 
 from langroute.core.errors import LangrouteError
@@ -37,6 +37,7 @@ SQLSTATES: Mapping[str, str] = {
     "40": BUSY,  # rolled back: deadlock, serialization
     "42": RECORD,  # statements that cannot be: a value of another type than its column
     "42501": AWAY,  # the right to write was taken
+    "42P05": BUSY,  # a prepared statement that a pooler has from somebody else
     "42703": AWAY,  # a column is gone
     "42P01": AWAY,  # a table is gone: a backup is played in
     "53": AWAY,  # disk full, out of memory, too many connections
@@ -117,6 +118,11 @@ def is_readonly(error: BaseException) -> bool:
     return state in ("42501", "25006") or "readonly database" in str(said)
 
 
+def may_only_read(connection: Connection) -> bool:
+    """Return whether the transaction may write nothing: on a standby, or by the database's or the role's own settings."""
+    return connection.dialect.name == "postgresql" and connection.execute(text("SHOW transaction_read_only")).scalar() == "on"
+
+
 def reason_of(error: BaseException) -> str:
     """Return an error's message without the values that were to be written: databases quote them, and warnings end up in logs."""
     if isinstance(error, LangrouteError):
@@ -132,4 +138,4 @@ def reason_of(error: BaseException) -> str:
     return name
 
 
-__all__ = ["AWAY", "BUSY", "RECORD", "RESULT_CODES", "SQLSTATES", "is_readonly", "reason_of", "verdict_on"]
+__all__ = ["AWAY", "BUSY", "RECORD", "RESULT_CODES", "SQLSTATES", "is_readonly", "may_only_read", "reason_of", "verdict_on"]

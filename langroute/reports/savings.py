@@ -119,7 +119,8 @@ def _tasks(source: Source) -> dict[tuple[str, str | None], list[Any]]:
         )
         .join_from(recent, schema.decisions, d.task == recent.c.n)
         .join(schema.places, p.id == d.place)
-        .where(d.cache != "closing")
+        # No decision is before its task; the day says which partitions have some.
+        .where(d.cache != "closing", d.day >= source.window.first_day)
         .group_by(*columns)
     )
     groups: dict[tuple[str, str | None], list[Any]] = {}

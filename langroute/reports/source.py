@@ -1,6 +1,7 @@
 """Data source of a report: daily sums for whole days, raw rows otherwise.
 
-Both have the same columns: raw rows are summed into temporary tables of this connection, with the ledger's own definitions.
+Both have the same columns: raw rows are summed into temporary tables of this connection, with the ledger's own definitions; where there are none, in
+the queries themselves.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, false, func, select, text
 
 from langroute.core.errors import DegradedWarning, InputError
 from langroute.ledger import rollup, schema
-from langroute.ledger.trouble import is_readonly
+from langroute.ledger.outcome_rows import DAY
+from langroute.ledger.trouble import may_only_read
 from langroute.reports.window import Window, day_name
 
 
@@ -27,16 +28,19 @@ class Source:
 
     connection: Connection
     window: Window
-    calls: Table
-    decisions: Table
-    tasks: Table
-    parts: Table
-    outcomes: Table
+    calls: Any
+    """This and those after it: `daily_calls` and so on, or the same sums of raw rows."""
+
+    decisions: Any
+    tasks: Any
+    parts: Any
+    outcomes: Any
     raw: bool
 
-    def within(self, table: Table) -> ColumnElement[bool]:
+    def within(self, table: Any) -> ColumnElement[bool]:
         """Return the condition that a row is in the time window."""
-        return table.c.day.between(self.window.first_day, self.window.last_day)
+        inside: ColumnElement[bool] = table.c.day.between(self.window.first_day, self.window.last_day)
+        return inside
 
 
 def short(value: float) -> float:
@@ -115,17 +119,10 @@ def _has_gaps(connection: Connection, window: Window) -> bool:
 
 
 def _must_do(ledger: Any, window: Window) -> bool:
-    """Return whether the stored sums have to do, though they are old: raw rows are gone, or a standby has no temporary tables."""
-    try:
-        with ledger.reading() as connection:
-            gaps = _has_gaps(connection, window)
-            if not gaps:
-                _temporary(connection, schema.daily_outcomes)
-                connection.rollback()
-                return False
-    except SQLAlchemyError as error:
-        if not is_readonly(error):
-            raise
+    """Return whether the stored sums have to do, though they may be old: raw rows are gone."""
+    with ledger.reading() as connection:
+        if not _has_gaps(connection, window):
+            return False
     warnings.warn(
         "The ledger may only be read here: the report shows its daily sums as they were made last. Whoever writes the ledger makes them anew "
         "once an hour; `langroute report` with the right to write does so at once.",
@@ -142,25 +139,62 @@ def _temporary(connection: Connection, table: Table) -> Table:
     return made
 
 
+class _Sums:
+    """Sums of raw rows under the names of the daily tables.
+
+    Args:
+        connection: Temporary tables are its own.
+        stored: Whether sums are stored there, and so made once; otherwise each query that reads them makes them.
+    """
+
+    def __init__(self, connection: Connection, stored: bool) -> None:
+        self._connection, self._stored = connection, stored
+
+    def of(self, table: Table, sums: rollup.Sums | None = None, query: Any = None) -> Any:
+        """Return what a report reads instead of a daily table; without sums it is empty."""
+        if not self._stored:
+            if sums is None:
+                return select(table).where(false()).subquery()
+            made = query.subquery()
+            return select(*(one.label(name) for name, one in zip(sums, made.c, strict=True))).subquery()
+        stored = _temporary(self._connection, table)
+        if sums is not None:
+            rollup.fill(self._connection, stored, sums, query)
+        return stored
+
+
+def _may_store(connection: Connection) -> bool:
+    """Return whether there are temporary tables: not on a standby, and not for every role."""
+    if connection.dialect.name == "sqlite":
+        return True
+    if may_only_read(connection):
+        return False
+    return bool(connection.execute(text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")).scalar())
+
+
 def _summed(connection: Connection, window: Window, dimension: str | None) -> Source:
     c, d, t, o = schema.calls.c, schema.decisions.c, schema.tasks.c, schema.outcomes.c
     start, end = window.start or 0.0, window.end
-    calls, decisions, tasks, parts, outcomes = (_temporary(connection, table) for table in schema.ROLLUPS)
+    made = _Sums(connection, _may_store(connection))
+    # The days, too: they say which partitions have rows of the time window.
+    days = (int(start // DAY), int(end // DAY))
     label = rollup.label_of(c.label)
     sums = rollup.calls_by(c.day, label.label("label"), c.place, c.what)
     query = select(*sums.values()).join_from(schema.calls, schema.tasks, t.n == c.task, isouter=True)
-    rollup.fill(connection, calls, sums, query.where(c.at >= start, c.at < end).group_by(c.day, label, c.place, c.what))
+    query = query.where(c.at >= start, c.at < end, c.day.between(*days)).group_by(c.day, label, c.place, c.what)
+    calls = made.of(schema.daily_calls, sums, query)
     label = rollup.label_of(d.label)
     sums = rollup.decisions_by(d.day, label.label("label"), d.place)
     query = select(*sums.values()).join_from(schema.decisions, schema.tasks, t.n == d.task, isouter=True)
-    rollup.fill(connection, decisions, sums, query.where(d.at >= start, d.at < end).group_by(d.day, label, d.place))
-    began = (t.started_at >= start, t.started_at < end)
+    query = query.where(d.at >= start, d.at < end, d.day.between(*days)).group_by(d.day, label, d.place)
+    decisions = made.of(schema.daily_decisions, sums, query)
+    began = (t.started_at >= start, t.started_at < end, t.day.between(*days))
     user = func.coalesce(t.user, rollup.EMPTY)
     sums = rollup.tasks_by(t.day, t.label, user.label("user"))
-    rollup.fill(connection, tasks, sums, select(*sums.values()).where(*began).group_by(t.day, t.label, user))
+    tasks = made.of(schema.daily_tasks, sums, select(*sums.values()).where(*began).group_by(t.day, t.label, user))
     sums = rollup.outcomes_by(t.day, t.label, o.key, o.source)
     query = select(*sums.values()).join_from(schema.outcomes, schema.tasks, o.task == t.n).where(*began)
-    rollup.fill(connection, outcomes, sums, query.group_by(t.day, t.label, o.key, o.source))
-    if dimension in rollup.DIMENSIONS:
-        rollup.fill(connection, parts, *rollup.parts_by(dimension, *began))
+    outcomes = made.of(schema.daily_outcomes, sums, query.group_by(t.day, t.label, o.key, o.source))
+    of_parts = rollup.parts_by(dimension, *began) if dimension in rollup.DIMENSIONS else ()
+    parts = made.of(schema.daily_parts, *of_parts)
     return Source(connection, window, calls, decisions, tasks, parts, outcomes, raw=True)

@@ -115,11 +115,17 @@ def _mean(subtasks: Sequence[_PastSubtask]) -> float | None:
 
 def _subtasks(source: Source) -> list[_PastSubtask]:
     d, p, t, window = schema.decisions.c, schema.places.c, schema.tasks.c, source.window
+    of = source.decisions
+    days = select(of.c.day).join_from(of, schema.places, p.id == of.c.place).where(source.within(of), p.step_kind == "subtask")
+    # The sums say on which days there were any; nearly always on none, and then no raw row is read.
+    known = list(source.connection.execute(days.distinct()).scalars())
+    if not known:
+        return []
     query = (
         select(d.n, p.node, t.success)
         .join_from(schema.decisions, schema.places, p.id == d.place)
         .join(schema.tasks, t.n == d.task)
-        .where(d.day.between(window.first_day, window.last_day), d.at >= (window.start or 0.0), d.at < window.end)
+        .where(d.day.in_(known), d.at >= (window.start or 0.0), d.at < window.end)
         .where(p.step_kind == "subtask")
         .order_by(d.n.desc())
         .limit(MOST)

@@ -444,7 +444,7 @@ def test_old_tasks_go_too_and_their_sums_stay(url: str) -> None:
 
 def test_a_program_that_runs_for_long_keeps_its_ledger_small_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums are made and old rows go without anybody asking."""
-    monkeypatch.setattr("langroute.ledger.sql.MAINTENANCE_S", 0.0)
+    monkeypatch.setattr("langroute.ledger.maintenance.LOOK_S", 0.0)
     with open_ledger(tmp_path / "l.db", raw_days=30, flush_interval_s=0.01) as ledger:
         ledger.record(decision("old", task="t1", day=TODAY - 9999))
         summed = select(func.sum(schema.daily_calls.c.calls))

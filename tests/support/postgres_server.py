@@ -11,7 +11,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -74,7 +76,7 @@ def postgres_server() -> Iterator[str]:
                 break
         yield url
     finally:
-        server.send_signal(signal.SIGINT)  # a fast shutdown: connections that are still open are ended
+        server.send_signal(signal.SIGQUIT)  # at once: what it has goes with its folder
         server.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -88,3 +90,123 @@ def postgres(postgres_server: str) -> str:
     with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"{postgres_server}/{name}"
+
+
+class OwnServer:
+    """A PostgreSQL of one test, to be killed and started again. It syncs what it writes.
+
+    Args:
+        folder: Where it keeps its data; by default in a temporary folder.
+        standby_of: The server that it follows, as a standby that may be read.
+    """
+
+    def __init__(self, folder: Path | None = None, standby_of: OwnServer | None = None) -> None:
+        self._primary = standby_of
+        programs = _programs()
+        if programs is None:
+            pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+        pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
+        self._programs, self._made = programs, folder is None
+        self._folder = Path(tempfile.mkdtemp(prefix="langroute-pg-")) if folder is None else folder
+        self._user: str | None = None
+        if os.getuid() == 0:
+            names = ("postgres", "nobody")
+            self._user = next((name for name in names if any(entry.pw_name == name for entry in pwd.getpwall())), None)
+            if self._user is None:
+                pytest.skip("there is no ordinary user to run PostgreSQL as")
+            os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its database."""
+        return f"postgresql://langroute@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def _run(self) -> dict[str, Any]:
+        return {"user": self._user, "cwd": self._folder, "stdout": subprocess.DEVNULL, "extra_groups": [] if self._user else None}
+
+    def __enter__(self) -> OwnServer:
+        data = self._folder / "data"
+        made = [self._programs / "initdb", "-D", data, "-U", "langroute", "-A", "trust", "--no-sync"]
+        if self._primary is not None:
+            made = [self._programs / "pg_basebackup", "-D", data, "-d", self._primary.url, "-R", "-c", "fast", "--no-sync"]
+        subprocess.run(made, check=True, **self._run)
+        if self._primary is None:
+            with (data / "postgresql.conf").open("a") as file:
+                file.write("min_wal_size = 32MB\nmax_wal_size = 48MB\n")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None and self._server.poll() is None:
+            self._server.send_signal(signal.SIGQUIT)
+            try:
+                self._server.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        if self._made:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it lets clients in."""
+        import psycopg
+
+        command = [
+            self._programs / "postgres",
+            "-D",
+            self._folder / "data",
+            "-p",
+            str(self._port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            self._folder,
+        ]
+        until = time.monotonic() + 60
+        while True:
+            if self._server is None or self._server.poll() is not None:
+                self._server = subprocess.Popen(command, stderr=subprocess.DEVNULL, **self._run)
+            try:
+                psycopg.connect(self.url, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    pytest.fail("PostgreSQL did not start")
+                time.sleep(0.05)
+            else:
+                return
+
+    def start_if_down(self) -> None:
+        """Start it where it gave up by itself."""
+        if self._server is None or self._server.poll() is not None:
+            self.start()
+
+    def ask(self, query: str) -> None:
+        """Run a statement on a connection of its own."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(query)
+
+    def _pids(self) -> list[int]:
+        assert self._server is not None
+        children = subprocess.run(
+            ["pgrep", "-P", str(self._server.pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        return [self._server.pid, *map(int, children)]
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the server and every process of it."""
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """Kill all of it at once, as a power cut does."""
+        self.signal_all(signal.SIGKILL)
+        assert self._server is not None
+        self._server.wait(20)
+        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
