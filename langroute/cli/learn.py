@@ -183,9 +183,10 @@ def _fitted_on(files: tuple[str, ...], policy: str) -> list[str]:
     """Return which of the traffic files the policy was fitted on."""
     from langroute.estimators.store import fitted_on
     from langroute.learning.traffic import digest_of
+    from langroute.learning.traffic_files import is_url, traffic_files
 
     known = fitted_on(policy) if Path(policy).is_dir() else frozenset()
-    return [file for file in files if known and digest_of(file) in known]
+    return [file for file in traffic_files(files) if not is_url(file) and digest_of(file) in known] if known else []
 
 
 def _logged(result: dict[str, Any]) -> str:

@@ -20,7 +20,9 @@ from typing import Any
 from langroute.core.bounded import fits, shown
 from langroute.core.errors import DataError, MissingExtraError
 from langroute.core.fast_dataclass import fast_dataclass
+from langroute.core.urls import shown_url
 from langroute.learning.recorded import Recorded, recorded_outcomes
+from langroute.learning.traffic_files import is_url, rows_at_url, traffic_files
 
 quick_loads: Callable[[bytes], Any]
 try:
@@ -96,10 +98,13 @@ class Exchange:
 def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
     """Read files of recorded outcomes, one exchange at a time.
 
+    Args:
+        paths: Files, folders and patterns of them, and URLs; see `traffic_files`.
+
     Raises:
         DataError: A file is missing, a line is broken, or an id is repeated; the message names the file and line.
     """
-    for path in map(Path, paths):
+    for path in traffic_files(paths):
         seen: set[int] = set()
         for where, row in read_rows(path):
             exchange = parse_exchange(row, where)
@@ -111,12 +116,17 @@ def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
             yield exchange
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def read_rows(name: str | Path) -> Iterator[tuple[str, Any]]:
     """Read the lines of a file as they are, each with where it stands.
 
     Raises:
         DataError: The file is missing, or a line is no JSON.
     """
+    if is_url(name):
+        for number, row in rows_at_url(str(name)):
+            yield f"{shown_url(str(name))}:{number}", _fields(row)
+        return
+    path = Path(name)
     if not path.is_file():
         raise DataError(f"{path}: {_no_file(path)}.")
     for number, row in _parquet(path) if path.suffix == ".parquet" else _lines(path):
@@ -125,7 +135,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _no_file(path: Path) -> str:
     if path.is_dir():
-        return "this is a folder; name the files in it"
+        return "this is a folder without traffic; name the files in it, or a folder that `langroute export --parquet` wrote"
     return (
         "this is no file on a disk, and traffic is read more than once; write it to one"
         if path.exists()
@@ -229,11 +239,16 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
             raise DataError(f"{path}: there is no column {' and no column '.join(missing)}. There are: {there}.")
         for row in _rows(file, path):
             number += 1
-            yield number, {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None}
+            yield number, _fields(row)
     except DataError:
         raise
     except (OSError, ValueError, NotImplementedError, OverflowError, MemoryError) as error:
         raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known fields of a row."""
+    return {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None}
 
 
 def _rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
