@@ -130,15 +130,72 @@ def report(folder: Path, rows: int) -> None:
         )
 
 
+def make_traffic(folder: Path, rows: int) -> None:
+    """Write made traffic of three routes, as `traffic` of a lake."""
+    import pyarrow
+    import pyarrow.parquet
+
+    from made_traffic import made_traffic
+
+    days = min(DAYS_BACK, max(1, rows // 8192))
+    for day in range(days):
+        path = folder / folder_of("traffic", TODAY - DAYS_BACK + 1 + day) / PART
+        path.parent.mkdir(parents=True, exist_ok=True)
+        texts = [
+            {**row, "id": f"{day}/{row['id']}", **{name: json.dumps(row[name]) for name in ("messages", "outcomes")}}
+            for row in made_traffic(rows // days, seed=day)
+        ]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(texts), path, compression="zstd")
+    (folder / MARK).write_text(json.dumps({"lake": VERSION, "ledger": "made"}))
+
+
+def replay(folder: Path, rows: int, cold: bool) -> None:
+    prices = folder.parent / "prices.toml"
+    policy = folder.parent / "policy"
+    if not (folder / MARK).exists():
+        from made_traffic import PRICES, made_traffic, write
+
+        make_traffic(folder, rows)
+        prices.write_text(PRICES)
+        run("fit", write(folder.parent / "train.jsonl", made_traffic(2000, seed=10_000)), "-o", policy, "--prices", prices)
+    command = ("replay", folder, "--policy", policy, "--format", "json")
+    cluster = None
+    if not cold:
+        import ray
+
+        cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    found = {}
+    for name, more in (
+        ("one process", ()),
+        ("two workers", ("--engine", "ray")),
+        ("one process", ()),
+        ("two workers", ("--engine", "ray")),
+    ):
+        variables = {"RAY_ADDRESS": cluster.address_info["address"]} if cluster is not None and more else {}
+        seconds, processors, memory, printed = run(*command, *more, **variables)
+        found[name] = printed
+        print(
+            f"replay, {name}: {seconds:.1f} s ({processors:.1f} s of this process's processors), {memory:.2f} GB here", flush=True
+        )
+    print(
+        f"{json.loads(printed)['requests']:,} requests; the results are {'equal' if len(set(found.values())) == 1 else 'DIFFERENT'}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["report", "replay"])
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--cold", action="store_true", help="replay: each run starts a cluster of its own")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary) / "lake"
-        report(folder, given.rows or 1_000_000)
+        if given.what == "report":
+            report(folder, given.rows or 1_000_000)
+        else:
+            sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+            replay(folder, given.rows or 200_000, given.cold)
 
 
 if __name__ == "__main__":

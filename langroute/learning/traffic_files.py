@@ -84,6 +84,12 @@ def rows_at_url(url: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, {name: value for name, value in row.items() if value is not None}
 
 
+def rows_at(url: str) -> int:
+    """Return the number of rows of a Parquet file at a URL."""
+    with _connected() as connection:
+        return int(_asked(connection, "SELECT count(*) FROM read_parquet(?)", url).fetchone()[0])
+
+
 def _connected() -> Any:
     try:
         import duckdb
@@ -102,4 +108,4 @@ def _asked(connection: Any, query: str, url: str) -> Any:
         raise DataError(f"{shown_url(url)}: cannot be read: {str(error).splitlines()[0]}") from error
 
 
-__all__ = ["is_url", "rows_at_url", "traffic_files"]
+__all__ = ["is_url", "rows_at", "rows_at_url", "traffic_files"]

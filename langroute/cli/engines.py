@@ -1,0 +1,43 @@
+"""The `--engine` option: what works through traffic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the option `--engine`."""
+    return click.option(
+        "--engine",
+        "named",
+        metavar="ray[://ADDRESS]",
+        callback=_check,
+        help="Spread the work over a Ray cluster; needs langroute[ray]. This process by default.",
+    )(command)
+
+
+def engine_of(named: str | None) -> Any:
+    """Return the engine of a name; `None` for this process."""
+    if named is None:
+        return None
+    from langroute.learning.ray_engine import RayEngine
+
+    told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 1 or done == total:
+            told = time.monotonic()
+            click.echo(f"{done:,} of {total:,} pieces", err=True)
+
+    return RayEngine(None if named == "ray" else named, progress)
+
+
+def _check(_: Any, __: Any, value: str | None) -> str | None:
+    if value is not None and value != "ray" and not value.startswith("ray://"):
+        raise click.BadParameter("there is ray, or ray://host:port for a cluster elsewhere")
+    return value
