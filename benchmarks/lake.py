@@ -134,7 +134,6 @@ def make_traffic(folder: Path, rows: int) -> None:
     """Write made traffic of three routes, as `traffic` of a lake."""
     import pyarrow
     import pyarrow.parquet
-
     from made_traffic import made_traffic
 
     days = min(DAYS_BACK, max(1, rows // 8192))
@@ -149,7 +148,7 @@ def make_traffic(folder: Path, rows: int) -> None:
     (folder / MARK).write_text(json.dumps({"lake": VERSION, "ledger": "made"}))
 
 
-def replay(folder: Path, rows: int, cold: bool) -> None:
+def replay(folder: Path, rows: int, cold: bool, rounds: int) -> None:
     prices = folder.parent / "prices.toml"
     policy = folder.parent / "policy"
     if not (folder / MARK).exists():
@@ -165,12 +164,7 @@ def replay(folder: Path, rows: int, cold: bool) -> None:
 
         cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     found = {}
-    for name, more in (
-        ("one process", ()),
-        ("two workers", ("--engine", "ray")),
-        ("one process", ()),
-        ("two workers", ("--engine", "ray")),
-    ):
+    for name, more in (("one process", ()), ("two workers", ("--engine", "ray"))) * rounds:
         variables = {"RAY_ADDRESS": cluster.address_info["address"]} if cluster is not None and more else {}
         seconds, processors, memory, printed = run(*command, *more, **variables)
         found[name] = printed
@@ -187,6 +181,7 @@ def main() -> None:
     parser.add_argument("what", choices=["report", "replay"])
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--rounds", type=int, default=2, help="replay: how often each is run, in turns")
     parser.add_argument("--cold", action="store_true", help="replay: each run starts a cluster of its own")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -195,7 +190,7 @@ def main() -> None:
             report(folder, given.rows or 1_000_000)
         else:
             sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-            replay(folder, given.rows or 200_000, given.cold)
+            replay(folder, given.rows or 200_000, given.cold, given.rounds)
 
 
 if __name__ == "__main__":

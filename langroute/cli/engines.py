@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+
+from langroute.core.errors import InputError
 
 
 def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,10 +23,21 @@ def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def engine_of(named: str | None) -> Any:
-    """Return the engine of a name; `None` for this process."""
+def engine_of(named: str | None, resume: Path | None = None) -> Any:
+    """Return the engine of a name; `None` for this process.
+
+    Args:
+        named: What the option says.
+        resume: Folder that keeps what each piece came to.
+
+    Raises:
+        InputError: There is a folder and no engine.
+    """
     if named is None:
+        if resume is not None:
+            raise InputError("One process keeps no pieces: leave out --resume, or give --engine ray.")
         return None
+    from langroute.learning.kept_pieces import KeptPieces
     from langroute.learning.ray_engine import RayEngine
 
     told = time.monotonic()
@@ -34,7 +48,7 @@ def engine_of(named: str | None) -> Any:
             told = time.monotonic()
             click.echo(f"{done:,} of {total:,} pieces", err=True)
 
-    return RayEngine(None if named == "ray" else named, progress)
+    return RayEngine(None if named == "ray" else named, progress, None if resume is None else KeptPieces(resume))
 
 
 def _check(_: Any, __: Any, value: str | None) -> str | None:

@@ -139,6 +139,12 @@ def fit(
 @click.option("--estimator", type=click.Choice(["ips", "snips", "dr"]), help="Off-policy estimate, from logged propensities.")
 @EMBEDDINGS
 @engine_option
+@click.option(
+    "--resume",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep what pieces came to; run again, it goes on.",
+)
 def replay(
     files: tuple[str, ...],
     policy: str,
@@ -149,6 +155,7 @@ def replay(
     estimator: str | None,
     embeddings: str | None,
     named: str | None,
+    resume: Path | None,
 ) -> None:
     """Say what a policy would have done on recorded traffic."""
     # Many small matrix products: more threads would be slower. Numpy reads this when it is imported.
@@ -173,7 +180,9 @@ def replay(
         result = replay_logged(files, policy, estimator=estimator, prices=table, embeddings=_embeddings(embeddings))
         click.echo(strict_json(result) if form == "json" else printable(_logged(result)))
         return
-    result = run(files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings), engine=engine_of(named))
+    result = run(
+        files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings), engine=engine_of(named, resume)
+    )
     if form == "json":
         click.echo(strict_json(result))
     else:

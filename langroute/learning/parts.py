@@ -96,6 +96,11 @@ class Rates:
         made.implied = set(self.implied)
         return made
 
+    @property
+    def said(self) -> str:
+        """The prices in words, the same for the same prices."""
+        return repr((sorted(self._known.items(), key=lambda item: item[0]), sorted(self.implied)))
+
     def take(self, routes: Iterable[str], learned: Rates) -> None:
         """Take the prices of routes that have none here from what was learned of further requests."""
         for name in routes:

@@ -47,13 +47,13 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """Reads the traffic once, and works in this process.
+    r"""Reads the traffic once, and works in this process.
 
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "traffic.jsonl"
         >>> line = '{"id": "%d", "messages": [{"role": "user", "content": "Hi."}], "outcomes": {"small": {"score": 1, "input_tokens": 3, "output_tokens": 5}}}'
-        >>> _ = file.write_text("\\n".join(line % number for number in range(3)))
+        >>> _ = file.write_text("\n".join(line % number for number in range(3)))
         >>> list(OneProcess().run(lambda exchanges: len(list(exchanges)), [file])), list(pieces_of([file]))[0][1:]
         ([3], (0, 3))
     """

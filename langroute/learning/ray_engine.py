@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from langroute.core.errors import DataError, LangrouteError, MissingExtraError
+from langroute.learning.kept_pieces import KeptPieces
 from langroute.learning.pieces import Piece, Work, pieces_of
 
 RETRIES = 5
@@ -44,21 +47,26 @@ class RayEngine:
         address: Address of the cluster, as `ray.init` takes it; by default what Ray finds (`RAY_ADDRESS`), else a cluster of this machine's
             processors that ends with the program.
         progress: Called after each piece with how many are done and wanted.
+        kept: Keeps the results of the pieces of a replay, so that one that was stopped goes on.
 
     Raises:
         MissingExtraError: Ray is not installed.
         DataError: The cluster does not answer.
     """
 
-    def __init__(self, address: str | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, progress: Callable[[int, int], None] | None = None, kept: KeptPieces | None = None
+    ) -> None:
         try:
             import ray
         except ImportError as error:
             raise MissingExtraError("ray", "ray", "The engine `ray`") from error
-        self._ray, self._progress = ray, progress or (lambda *_: None)
+        self._ray, self._progress, self._kept = ray, progress or (lambda *_: None), kept
         if not ray.is_initialized():
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=None if address else False)
+                ray.init(
+                    address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None if address else False
+                )
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise DataError(f"The Ray cluster does not answer: {error}") from error
 
@@ -73,12 +81,20 @@ class RayEngine:
         key, held = secrets.token_hex(8), [ray.put(work)]
         task = ray.remote(max_retries=RETRIES)(_do)
         ahead = max(AHEAD * int(ray.cluster_resources().get("CPU", 1)), 1)
-        waiting: deque[Any] = deque()
+        waiting: deque[tuple[Piece, Any]] = deque()
         given = iter(pieces)
+        # Work that cannot be told from other work by words is not kept.
+        named = getattr(work, "key", None)
+        kept = self._kept if named is not None else None
         for done in range(1, len(pieces) + 1):
             while len(waiting) < ahead and (piece := next(given, None)) is not None:
-                waiting.append(task.remote(key, held, piece))
-            yield self._result(waiting.popleft())
+                there = kept is not None and kept.has(str(named), piece)
+                waiting.append((piece, None if there else task.remote(key, held, piece)))
+            piece, promised = waiting.popleft()
+            if kept is None:
+                yield self._result(promised)
+            else:
+                yield kept.get(str(named), piece, partial(self._result, promised))
             self._progress(done, len(pieces))
 
     def _result(self, promised: Any) -> Any:

@@ -122,6 +122,12 @@ class ReplayWork:
                 sums.baselines.add(judged, [one.task for one in judged.exchanges], vectors)
         return sums
 
+    @property
+    def key(self) -> str:
+        """What tells this work from other work, in words."""
+        named = self.stored.version if self.stored else self.name
+        return repr(("replay", named, [route.name for route in self.routes], self.rates.said))
+
     def __getstate__(self) -> tuple[Any, ...]:
         return self.stored, self.name, self.routes, self.rates
 

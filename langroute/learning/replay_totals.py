@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class ReplayTotals:
         return wilson(mean * counts, counts)
 
 
-Setting = Union[float, str, None]
+Setting: TypeAlias = "float | str | None"
 """A target or a tolerance; a policy that was not fitted has the name of itself, or none."""
 
 

@@ -142,6 +142,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def _numbered(name: str | Path, begin: int, end: int | None) -> Iterator[tuple[int, str, Any]]:
+    rows: Iterator[tuple[int, Any]]
     if is_url(name):
         said, rows = shown_url(str(name)), ((number, _fields(row)) for number, row in rows_at_url(str(name)))
     else:

@@ -8,6 +8,7 @@ import pickle
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from langroute.cli import cli
 from langroute.core.errors import DataError
 from langroute.learning import neighbours, pieces
 from langroute.learning.analyze import analyze
+from langroute.learning.kept_pieces import KeptPieces
 from langroute.learning.pieces import OneProcess, pieces_of
 from langroute.learning.prices import read_prices
 from langroute.learning.replay import replay
@@ -115,6 +117,48 @@ def test_an_engine_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert (done.exit_code, "ray://host:port" in done.output) == (2, True)
 
 
+class Keeping:
+    """An engine that keeps what pieces came to, and stops after some."""
+
+    def __init__(self, folder: Path, most: int = 1000) -> None:
+        self.kept, self.most, self.made = KeptPieces(folder), most, 0
+
+    def run(self, work: Any, paths: Sequence[str | Path]) -> Iterator[Any]:
+        for piece in pieces_of(paths):
+            yield (
+                self.kept.get(work.key, piece, partial(self.make, work, piece)) if hasattr(work, "key") else work(piece.exchanges())
+            )
+
+    def make(self, work: Any, piece: Any) -> Any:
+        if self.made == self.most:
+            raise KeyboardInterrupt
+        self.made += 1
+        return work(piece.exchanges())
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_replay_that_was_stopped_goes_on_from_what_is_kept(files: list[Path], prices: Any, tmp_path: Path) -> None:
+    whole = len(list(pieces_of(files)))
+    with pytest.raises(KeyboardInterrupt):
+        replay(files, "default", prices=prices, engine=Keeping(tmp_path / "kept", 3))
+    again = Keeping(tmp_path / "kept")
+    assert json.dumps(replay(files, "default", prices=prices, engine=again)) == json.dumps(replay(files, "default", prices=prices))
+    assert again.made == whole - 3
+    # What was kept of another policy, or of a file as it was, is not taken.
+    other = Keeping(tmp_path / "kept")
+    replay(files, "always:small", prices=prices, engine=other)
+    assert other.made == whole
+    with files[1].open("a") as file:
+        file.write(json.dumps({**made_traffic(1, seed=99)[0], "id": "one more"}) + "\n")
+    changed = Keeping(tmp_path / "kept")
+    replay(files, "default", prices=prices, engine=changed)
+    assert changed.made == len(list(pieces_of(files[1:])))
+    for kept in (tmp_path / "kept").iterdir():
+        kept.write_bytes(b"something else")
+    with pytest.raises(DataError, match="damaged"):
+        replay(files, "default", prices=prices, engine=Keeping(tmp_path / "kept"))
+
+
 # A real cluster --------------------------------------------------------------------------------------------------------------
 
 real = pytest.mark.skipif("LANGROUTE_RAY" not in os.environ, reason="starts a Ray cluster, 20 s: set LANGROUTE_RAY=1")
@@ -171,6 +215,11 @@ def test_two_workers_of_a_cluster_of_which_one_is_killed(cluster: Any, files: li
     for policy in POLICIES:
         assert json.dumps(replay(files, policy, prices=prices, engine=engine)) == json.dumps(replay(files, policy, prices=prices))
     assert analyze(files, prices=prices, engine=engine) == analyze(files, prices=prices)
+    for _ in range(2):
+        keeping = RayEngine(kept=KeptPieces(tmp_path / "kept"))
+        assert json.dumps(replay(files, "default", prices=prices, engine=keeping)) == json.dumps(
+            replay(files, "default", prices=prices)
+        )
     with (tmp_path / "first.jsonl").open("a") as file:
         file.write("no JSON\n")
     with pytest.raises(DataError, match=r"first.jsonl:301: not a JSON object"):
