@@ -77,9 +77,10 @@ def advise(
 def _exchanges(files: Sequence[str], ledger: str, since: str) -> Iterator[Iterator[Any]]:
     """Yield the recorded requests of files, or of a ledger where there is none."""
     from langroute.learning.traffic import parse_exchange, read_traffic
+    from langroute.ledger.lake import is_lake
 
-    if files:
-        yield read_traffic(files)
+    if files or is_lake(ledger):
+        yield read_traffic(files or [ledger])
         return
     from langroute.ledger.export import export_traffic
     from langroute.reports.window import Window

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from langroute.cli.engines import engine_of, engine_option
 from langroute.cli.objects import working_directory_counts
 from langroute.cli.options import format_option
 from langroute.cli.terminal import Terminal
@@ -137,6 +138,13 @@ def fit(
 @click.option("--plot", type=click.Path(dir_okay=False), metavar="FILE", help="Draw the frontier of cost and quality as HTML.")
 @click.option("--estimator", type=click.Choice(["ips", "snips", "dr"]), help="Off-policy estimate, from logged propensities.")
 @EMBEDDINGS
+@engine_option
+@click.option(
+    "--resume",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep what pieces came to; run again, it goes on.",
+)
 def replay(
     files: tuple[str, ...],
     policy: str,
@@ -146,6 +154,8 @@ def replay(
     plot: str | None,
     estimator: str | None,
     embeddings: str | None,
+    named: str | None,
+    resume: Path | None,
 ) -> None:
     """Say what a policy would have done on recorded traffic."""
     # Many small matrix products: more threads would be slower. Numpy reads this when it is imported.
@@ -158,6 +168,8 @@ def replay(
     table = read_prices(prices) if prices else None
     if estimator is not None and (plot is not None or frontier is not None):
         raise InputError("An off-policy estimate has no frontier: leave out --plot and --frontier, or --estimator.")
+    if estimator is not None and named is not None:
+        raise InputError("An off-policy estimate is made in one process: leave out --engine, or --estimator.")
     if plot is not None:
         from langroute.learning.plot import check_plot, draw
 
@@ -168,7 +180,9 @@ def replay(
         result = replay_logged(files, policy, estimator=estimator, prices=table, embeddings=_embeddings(embeddings))
         click.echo(strict_json(result) if form == "json" else printable(_logged(result)))
         return
-    result = run(files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings))
+    result = run(
+        files, policy, frontier=frontier, prices=table, embeddings=_embeddings(embeddings), engine=engine_of(named, resume)
+    )
     if form == "json":
         click.echo(strict_json(result))
     else:
@@ -183,9 +197,10 @@ def _fitted_on(files: tuple[str, ...], policy: str) -> list[str]:
     """Return which of the traffic files the policy was fitted on."""
     from langroute.estimators.store import fitted_on
     from langroute.learning.traffic import digest_of
+    from langroute.learning.traffic_files import is_url, traffic_files
 
     known = fitted_on(policy) if Path(policy).is_dir() else frozenset()
-    return [file for file in files if known and digest_of(file) in known]
+    return [file for file in traffic_files(files) if not is_url(file) and digest_of(file) in known] if known else []
 
 
 def _logged(result: dict[str, Any]) -> str:
@@ -272,7 +287,10 @@ def _not_judged(result: dict[str, Any]) -> list[str]:
 @click.option("--by", default="task,kind,node,team,cluster", show_default=True, metavar="A,B", help="What to group by.")
 @click.option("--top", type=click.IntRange(1), default=15, show_default=True, help="Lines of the table.")
 @format_option("table", "json")
-def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, form: str) -> None:
+@engine_option
+def analyze(
+    files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, form: str, named: str | None
+) -> None:
     """Find where the money goes, and what a cheaper route would have got right."""
     from langroute.learning.analyze import analyze as run
     from langroute.learning.prices import read_prices
@@ -280,7 +298,7 @@ def analyze(files: tuple[str, ...], prices: str | None, frontier: str | None, by
     dimensions = [part.strip() for part in by.split(",") if part.strip()]
     if not dimensions:
         raise DataError("Name something to group by: task, kind, node, team or cluster.")
-    result = run(files, prices=read_prices(prices) if prices else None, frontier=frontier, by=dimensions)
+    result = run(files, prices=read_prices(prices) if prices else None, frontier=frontier, by=dimensions, engine=engine_of(named))
     if form == "json":
         click.echo(strict_json(result))
         return

@@ -11,6 +11,7 @@ import click
 from rich.cells import cell_len
 from rich.table import Table
 
+from langroute.cli.lakes import open_readable
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.options import format_option, since_option
 from langroute.cli.terminal import Terminal
@@ -67,7 +68,7 @@ def report(
 ) -> None:
     """Show what was spent and what came of it."""
     window = Window.since(since, until)
-    with open_existing(ledger) as opened:
+    with open_readable(ledger) as opened:
         if form == "focus":
             _write(to_focus(opened, window, raw=raw), output)
             return

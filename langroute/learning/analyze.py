@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -17,8 +17,9 @@ from langroute.estimators.arrays import Floats
 from langroute.estimators.documents import document_of
 from langroute.estimators.features import word_hashes
 from langroute.learning.parts import stretches
+from langroute.learning.pieces import Engine, OneProcess
 from langroute.learning.prices import prices_for
-from langroute.learning.traffic import Exchange, read_traffic
+from langroute.learning.traffic import Exchange
 from langroute.routes.pricing import cost, price_of
 
 DIMENSIONS = ("task", "kind", "node", "team", "cluster")
@@ -39,6 +40,7 @@ def analyze(
     prices: Mapping[str, Price] | None = None,
     frontier: str | None = None,
     by: Sequence[str] = DIMENSIONS,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Group traffic, and find groups that a cheaper route would have answered as well.
 
@@ -47,6 +49,7 @@ def analyze(
         prices: Prices by route name; list prices for routes that are not in it.
         frontier: The route in use; by default the one that served, where the traffic says so, else the best single route.
         by: Some of `task`, `kind`, `node`, `team`, `cluster`.
+        engine: What reads the traffic; this process by default.
 
     Returns:
         `requests`, `cost_usd`, `routes` (how many were asked), `compared` (requests with scored outcomes of two routes or more), `failed`
@@ -60,7 +63,7 @@ def analyze(
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown:
         raise DataError(f"Cannot group by {', '.join(unknown)}; there are: {', '.join(DIMENSIONS)}.")
-    exchanges, vectors = _read(paths, words="cluster" in by)
+    exchanges, vectors = _read(paths, engine or OneProcess(), words="cluster" in by)
     names = sorted({name for one in exchanges for name in one.outcomes})
     if not exchanges:
         raise DataError(f"{', '.join(map(str, paths))}: there are no requests.")
@@ -91,19 +94,34 @@ def analyze(
     }
 
 
-def _read(paths: Sequence[str | Path], *, words: bool) -> tuple[list[Exchange], Floats]:
+def _read(paths: Sequence[str | Path], engine: Engine, *, words: bool) -> tuple[list[Exchange], Floats]:
     """Return the requests without their texts, and their words as signed hashes, `(requests, SIZE)`; nothing where words are not needed."""
     found: list[Exchange] = []
     vectors: list[NDArray[np.float32]] = []
-    for stretch in stretches(read_traffic(paths)):
-        if words:
-            hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in stretch])
-            signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
-            places = owners * SIZE + (hashes % np.uint64(SIZE)).astype(np.int64)
-            made = np.bincount(places, signs, len(stretch) * SIZE).reshape(len(stretch), SIZE)
-            vectors.append((made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32))
-        found += [replace(one, messages=(), tools=()) for one in stretch]
+    for exchanges, made in engine.run(_ReadWork(words), paths):
+        found += exchanges
+        vectors += made
     return found, np.concatenate(vectors) if vectors else np.empty((0, SIZE), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadWork:
+    """Reads a piece of traffic: requests without their texts, and their words as vectors, a stretch each."""
+
+    words: bool
+
+    def __call__(self, exchanges: Iterable[Exchange]) -> tuple[list[Exchange], list[NDArray[np.float32]]]:
+        found: list[Exchange] = []
+        vectors: list[NDArray[np.float32]] = []
+        for stretch in stretches(exchanges):
+            if self.words:
+                hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in stretch])
+                signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
+                places = owners * SIZE + (hashes % np.uint64(SIZE)).astype(np.int64)
+                made = np.bincount(places, signs, len(stretch) * SIZE).reshape(len(stretch), SIZE)
+                vectors.append((made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32))
+            found += [replace(one, messages=(), tools=()) for one in stretch]
+        return found, vectors
 
 
 def _rates(exchanges: Sequence[Exchange], prices: Mapping[str, Price] | None) -> Mapping[str, Price]:

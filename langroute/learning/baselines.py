@@ -34,6 +34,11 @@ class Sums:
         self.score += score
         self.cost += cost
 
+    def merge(self, more: Sums) -> None:
+        """Add the totals of further requests."""
+        self.add(more.count, more.score, more.cost)
+        self.gram += more.gram
+
     def best(self) -> int:
         """Return the index of the route with the highest total score; of equal ones the cheapest."""
         return max(range(len(self.score)), key=lambda place: (self.score[place], -self.cost[place]))
@@ -81,6 +86,15 @@ class Baselines:
         for place, task in enumerate(kinds):
             mine = places == place
             self._tasks.setdefault((names, task), Sums(len(names))).add(int(mine.sum()), scores[mine].sum(0), costs[mine].sum(0))
+
+    def merge(self, more: Baselines) -> None:
+        """Add what another one accumulated of the requests after these."""
+        for names, sums in more.groups.items():
+            self.groups.setdefault(names, Sums(len(names))).merge(sums)
+            self._near.setdefault(names, Neighbours(len(names))).merge(more._near[names])
+        for key, sums in more._tasks.items():
+            self._tasks.setdefault(key, Sums(len(key[0]))).merge(sums)
+        self._oracle += more._oracle
 
     def found(self) -> dict[str, dict[str, float]]:
         """Return the `quality` and `cost_usd` of each baseline, by name."""

@@ -39,6 +39,14 @@ class BesideSums:
         self.cost += float(costs.sum())
         self.cross += scores @ alone
 
+    def merge(self, more: BesideSums) -> None:
+        """Add the sums of further requests."""
+        self.count += more.count
+        self.score += more.score
+        self.squares += more.squares
+        self.cost += more.cost
+        self.cross += more.cross
+
 
 def line_of(baselines: Baselines) -> tuple[tuple[str, ...], MixLine] | None:
     """Return the routes that nearly all requests have in common, and their line of random mixes; `None` where there are no two such routes."""

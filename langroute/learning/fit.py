@@ -28,6 +28,7 @@ from langroute.learning.grouping import Table, group, table_of
 from langroute.learning.points import Candidate, Chosen, choose, rounded
 from langroute.learning.prices import prices_for
 from langroute.learning.traffic import Exchange, digest_of, known_routes, read_traffic
+from langroute.learning.traffic_files import traffic_files
 from langroute.learning.training import need_sklearn, one_thread
 from langroute.routes.price_arrays import PriceTable
 
@@ -132,7 +133,7 @@ def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
 
 def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
     found: dict[str, str | Path] = {}
-    for path in paths:
+    for path in traffic_files(paths):
         digest = digest_of(path)
         if (same := found.get(digest)) is not None:
             # A duplicate would put a held-out request among those that are fitted on.

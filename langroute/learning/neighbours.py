@@ -68,11 +68,32 @@ class Neighbours:
         if self._held > KEPT:
             self._thin()
 
+    def merge(self, more: Neighbours) -> None:
+        """Add what another one kept of the requests after these; every second request of each is let go where there are too many."""
+        while more._step < self._step:
+            more._thin()
+        while self._step < more._step:
+            self._thin_each()
+        for kept, new in ((self._vectors, more._vectors), (self._scores, more._scores), (self._costs, more._costs)):
+            kept.append(np.concatenate(new))
+        self._held += more._held
+        self.seen += more.seen
+        self._spent += more._spent
+        while self._held > KEPT:
+            self._thin_each()
+
     def _thin(self) -> None:
         self._step *= 2
         for kept in (self._vectors, self._scores, self._costs):
             kept[:] = [np.concatenate(kept)[::2]]
         self._held = len(self._vectors[0])
+
+    def _thin_each(self) -> None:
+        """Let go of every second request of what was merged: of each piece from its first request on, whenever it came."""
+        self._step *= 2
+        for kept in (self._vectors, self._scores, self._costs):
+            kept[:] = [one[::2].copy() for one in kept]
+        self._held = sum(map(len, self._vectors))
 
     def totals(self) -> tuple[float, float]:
         """Return the sum of scores and the sum of costs over all requests, extrapolated from those that were kept."""

@@ -90,6 +90,25 @@ class Rates:
             self._known[route] = Price(rate, 4 * rate)
             self.implied.add(route)
 
+    def copy(self) -> Rates:
+        """Return the same prices, to learn more without changing these."""
+        made = Rates(self._known)
+        made.implied = set(self.implied)
+        return made
+
+    @property
+    def said(self) -> str:
+        """The prices in words, the same for the same prices."""
+        return repr((sorted(self._known.items(), key=lambda item: item[0]), sorted(self.implied)))
+
+    def take(self, routes: Iterable[str], learned: Rates) -> None:
+        """Take the prices of routes that have none here from what was learned of further requests."""
+        for name in routes:
+            if name not in self._known:
+                self._known[name] = learned[name]
+                if name in learned.implied:
+                    self.implied.add(name)
+
     def __getitem__(self, route: str) -> Price:
         if route not in self._known:
             self._known.update(prices_for([route]))
@@ -121,6 +140,13 @@ class Read:
 
     routes: dict[str, None] = field(default_factory=dict)
     """Names of the routes with a scored outcome."""
+
+    def merge(self, more: Read) -> None:
+        """Add what was read after it."""
+        self.requests += more.requests
+        self.unscored += more.unscored
+        self.logged = self.logged or more.logged
+        self.routes.update(more.routes)
 
 
 def parts_of(

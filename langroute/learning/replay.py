@@ -9,8 +9,8 @@ Traffic is streamed: only sums are kept of each request, and a few numbers where
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,89 +23,19 @@ from langroute.estimators.estimator import Estimate
 from langroute.estimators.features import featurize_and_hash, word_hashes
 from langroute.estimators.store import PolicyFile, load_policy_file
 from langroute.learning.baselines import Baselines
-from langroute.learning.beside_mix import BesideSums, beside_mix, line_of
+from langroute.learning.beside_mix import beside_mix, line_of
 from langroute.learning.frontier import aiq, apgr, cpt, gap_recovered
 from langroute.learning.named import Named, is_name, named_policy
 from langroute.learning.neighbours import Vectors, vectors_of
-from langroute.learning.parts import Rates, Read, TrafficPart, parts_of, routes_of
+from langroute.learning.parts import Rates, Read, TrafficPart, parts_of
+from langroute.learning.pieces import Engine, OneProcess
 from langroute.learning.recorded import Recorded
-from langroute.learning.traffic import Exchange, read_traffic
+from langroute.learning.replay_totals import ReplaySums, ReplayTotals, Setting
+from langroute.learning.traffic import Exchange
 from langroute.policies.learned import Learned, LearnedGroups, policy_from
-from langroute.policies.shadow import wilson
 
 CURVE = (0.0, *(round(float(setting), 4) for setting in np.geomspace(0.003, 30, 40)))
 """Tolerances at which the curve of cost and quality is computed."""
-
-
-@dataclass(slots=True)
-class ReplayTotals:
-    """Running totals of one routing strategy: scores, costs, calls and routes."""
-
-    count: int = 0
-    score: float = 0.0
-    squares: float = 0.0
-    cost: float = 0.0
-    calls: int = 0
-    routes: Counter[str] = field(default_factory=Counter)
-    """Number of requests by the route whose answer was kept."""
-
-    beside: dict[tuple[str, ...], BesideSums] = field(default_factory=dict)
-    """Sums beside what each route alone scored, by the routes that answered."""
-
-    def add(self, part: TrafficPart, row: int, route: str, cost_usd: float, calls: int = 1) -> None:
-        """Add one request.
-
-        Args:
-            part: The requests and their outcomes.
-            row: The request's row in the part.
-            route: The route whose answer was kept.
-            cost_usd: What all calls cost.
-            calls: How many there were.
-        """
-        score = float(part.scores[row, part.names.index(route)])
-        self._beside(part).add(np.array([score]), np.array([cost_usd]), part.scores[row : row + 1])
-        self.count += 1
-        self.score += score
-        self.squares += score * score
-        self.cost += cost_usd
-        self.routes[route] += 1
-        self.calls += calls
-
-    def add_calls(self, part: TrafficPart, at: Ints, rows: Ints) -> None:
-        """Add requests of a part that were answered with one call each.
-
-        Args:
-            part: The requests and their outcomes.
-            at: Column of the selected route of each request, `(requests,)`.
-            rows: Row of each request in the part, `(requests,)`.
-        """
-        scores = part.scores[rows, at]
-        self._beside(part).add(scores, part.costs[rows, at], part.scores[rows])
-        self.count += len(scores)
-        self.score += float(scores.sum())
-        self.squares += float(scores @ scores)
-        self.cost += float(part.costs[rows, at].sum())
-        self.calls += len(scores)
-        for name, many in zip(part.names, np.bincount(at, minlength=len(part.names)).tolist(), strict=True):
-            if many:
-                self.routes[name] += many
-
-    def _beside(self, part: TrafficPart) -> BesideSums:
-        return self.beside.setdefault(part.names, BesideSums(len(part.names)))
-
-    @property
-    def quality(self) -> float:
-        """Mean score."""
-        return self.score / max(self.count, 1)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Ends of the 95 % Wilson interval of the mean score; scores that scatter less than right and wrong count for more."""
-        mean = self.quality
-        variance = self.squares / max(self.count, 1) - mean * mean
-        # Equal scores may be equal by chance.
-        counts = self.count if variance < 1e-9 else self.count * max(mean * (1 - mean) / variance, 1.0)
-        return wilson(mean * counts, counts)
 
 
 def replay(
@@ -115,6 +45,7 @@ def replay(
     frontier: str | None = None,
     prices: Mapping[str, Price] | None = None,
     embeddings: Any = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Evaluate a policy on every recorded request.
 
@@ -124,6 +55,7 @@ def replay(
         frontier: Route that costs are compared with; by default the best single route of this traffic.
         prices: Prices by route name; the policy's own, then list prices, for routes that are not in it.
         embeddings: The LangChain embeddings that the policy was fitted with, where it was.
+        engine: What works through the traffic; this process by default.
 
     Returns:
         The object that `langroute replay --format json` prints.
@@ -133,33 +65,102 @@ def replay(
         PolicyFormatError: The policy directory is damaged.
         UnknownRouteError: The frontier is not a route of this traffic, or the policy selected one without a recorded outcome.
     """
+    engine = OneProcess() if engine is None else engine
     stored = load_policy_file(policy, embeddings=embeddings) if Path(policy).is_dir() else None
     if stored is None and not is_name(str(policy)):
         load_policy_file(policy)
     fitted = {name for group in stored.groups for name in group.routes} if stored else None
-    rates, read, baselines = Rates(prices, stored), Read(), Baselines()
-    runner = _FittedRunner(stored) if stored else _NamedRunner(str(policy), routes_of(paths, rates))
-    for part in parts_of(read_traffic(paths), rates, fitted, read):
-        rows, vectors = runner.run(part)
-        if len(rows):
-            judged = part if len(rows) == len(part) else part.only(rows.tolist())
-            baselines.add(judged, [one.task for one in judged.exchanges], vectors)
+    rates = Rates(prices, stored)
+    routes = () if stored else _routes_of(paths, rates, engine)
+    work = ReplayWork(stored, str(policy), routes, rates)
+    runner = work.runner()
+    sums = runner.sums()
+    for more in engine.run(work, paths):
+        sums.merge(more)
+    read, baselines = sums.read, sums.baselines
     if frontier is not None and frontier not in read.routes and read.routes:
         raise UnknownRouteError(frontier, sorted(read.routes), "this traffic")
     if not baselines.count:
-        raise DataError(f"{', '.join(map(str, paths))}: {_why_none(read, fitted, runner)}")
-    result = _report(baselines, runner, frontier)
+        raise DataError(f"{', '.join(map(str, paths))}: {_why_none(sums, fitted)}")
+    result = _report(sums, runner, frontier)
     return result | {
         "read": read.requests,
         "unscored": read.unscored,
-        "unanswered": sum(runner.unanswered.values()),
-        "unanswered_by_route": dict(runner.unanswered.most_common()),
+        "unanswered": sum(sums.unanswered.values()),
+        "unanswered_by_route": dict(sums.unanswered.most_common()),
         "logged": read.logged,
     }
 
 
-def _why_none(read: Read, fitted: set[str] | None, runner: _FittedRunner | _NamedRunner) -> str:
+@dataclass(slots=True)
+class ReplayWork:
+    """The replay of a piece of traffic."""
+
+    stored: PolicyFile | None
+    name: str
+    """Name of a policy that was not fitted."""
+
+    routes: tuple[RouteInfo, ...]
+    rates: Rates
+    _runner: _FittedRunner | _NamedRunner | None = None
+
+    def runner(self) -> _FittedRunner | _NamedRunner:
+        """Return what calls the policy; the same object each time."""
+        if self._runner is None:
+            self._runner = _FittedRunner(self.stored) if self.stored else _NamedRunner(self.name, self.routes)
+        return self._runner
+
+    def __call__(self, exchanges: Iterable[Exchange]) -> ReplaySums:
+        """Return the sums of a piece."""
+        runner = self.runner()
+        sums = runner.sums()
+        fitted = {name for group in self.stored.groups for name in group.routes} if self.stored else None
+        for part in parts_of(exchanges, self.rates, fitted, sums.read):
+            rows, vectors = runner.run(part, sums)
+            if len(rows):
+                judged = part if len(rows) == len(part) else part.only(rows.tolist())
+                sums.baselines.add(judged, [one.task for one in judged.exchanges], vectors)
+        return sums
+
+    @property
+    def key(self) -> str:
+        """What tells this work from other work, in words."""
+        named = self.stored.version if self.stored else self.name
+        return repr(("replay", named, [route.name for route in self.routes], self.rates.said))
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.stored, self.name, self.routes, self.rates
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.stored, self.name, self.routes, self.rates = state
+        self._runner = None
+
+
+@dataclass(frozen=True, slots=True)
+class _RoutesWork:
+    """Reads which routes a piece of traffic has, and their prices."""
+
+    rates: Rates
+
+    def __call__(self, exchanges: Iterable[Exchange]) -> tuple[tuple[str, ...], Rates]:
+        read, rates = Read(), self.rates.copy()
+        for _ in parts_of(exchanges, rates, None, read):
+            pass
+        return tuple(read.routes), rates
+
+
+def _routes_of(paths: Sequence[str | Path], rates: Rates, engine: Engine) -> tuple[RouteInfo, ...]:
+    """Return all routes of the traffic that have a scored outcome, cheapest first; prices that were only billed are learned."""
+    names: dict[str, None] = {}
+    for found, learned in engine.run(_RoutesWork(rates.copy()), paths):
+        rates.take(found, learned)
+        names.update(dict.fromkeys(found))
+    return rates.infos(tuple(sorted(names)))
+
+
+def _why_none(sums: ReplaySums, fitted: set[str] | None) -> str:
     """Return why not one request could be judged."""
+    read = sums.read
     if not read.requests:
         return "there are no requests."
     if read.unscored == read.requests:
@@ -169,7 +170,7 @@ def _why_none(read: Read, fitted: set[str] | None, runner: _FittedRunner | _Name
             "no request has scored outcomes of two of the policy's routes, so there is nothing that it could choose between. Where the "
             "routes were drawn with a known probability, --estimator judges it."
         )
-    return f"no request was answered by what the policy would have chosen: {', '.join(runner.unanswered)}."
+    return f"no request was answered by what the policy would have chosen: {', '.join(sums.unanswered)}."
 
 
 def request_of(exchange: Exchange, routes: tuple[RouteInfo, ...]) -> Request:
@@ -222,28 +223,23 @@ class _FittedRunner:
 
     def __init__(self, stored: PolicyFile) -> None:
         self.stored: PolicyFile | None = stored
-        self.targets: dict[float | None, tuple[Any, ReplayTotals]] = {
-            target: (policy_from(stored, target=target), ReplayTotals()) for target in stored.targets
-        }
-        self.curve: dict[float | str, tuple[Any, ReplayTotals]] = {
-            setting: (policy_from(stored, tolerance=setting), ReplayTotals()) for setting in CURVE
-        }
-        self.pairs: list[tuple[Floats, Floats]] = []
-        """Scores and estimated success of the requests with two routes, `(requests, 2)` each."""
-
-        self.unanswered: Counter[str] = Counter()
-        """Requests that cannot be judged, by the only route that was asked."""
-
+        self.name = ""
+        self.targets: dict[Setting, Any] = {target: policy_from(stored, target=target) for target in stored.targets}
+        self.curve: dict[Setting, Any] = {setting: policy_from(stored, tolerance=setting) for setting in CURVE}
         self._chooses = all(len(group.routes) > 1 for group in stored.groups)
 
-    def run(self, part: TrafficPart) -> tuple[Ints, Vectors]:
+    def sums(self) -> ReplaySums:
+        """Return sums of no requests."""
+        return ReplaySums.of(self.targets, self.curve)
+
+    def run(self, part: TrafficPart, sums: ReplaySums) -> tuple[Ints, Vectors]:
         """Replay requests with the same eligible routes. Return the rows that could be judged, and their words as vectors, `(rows, SIZE)`."""
         names, rows = part.names, np.arange(len(part))
         if len(names) == 1 and self._chooses:
             # Whatever is asked of one route says nothing of a choice.
-            self.unanswered[f"another than {names[0]}"] += len(part)
+            sums.unanswered[f"another than {names[0]}"] += len(part)
             return rows[:0], np.empty((0, 0), np.float32)
-        first = _policy_for(next(iter(self.curve.values()))[0], names)
+        first = _policy_for(next(iter(self.curve.values())), names)
         estimator = first.group.estimator
         documents = part.documents()
         batch, hashes, owners = featurize_and_hash(documents, estimator.vocabulary)
@@ -252,10 +248,11 @@ class _FittedRunner:
         # Index in the group's routes → column of the recorded outcomes.
         columns = np.array([index.get(name, -1) for name in estimator.routes])
         if len(names) == 2:
-            self.pairs.append((part.scores, estimate.success[:, [estimator.routes.index(name) for name in names]]))
+            sums.pairs.append((part.scores, estimate.success[:, [estimator.routes.index(name) for name in names]]))
         costs = first.costs(estimate, part.routes)
         requests: list[Request] | None = None
-        for policy, totals in (*self.curve.values(), *self.targets.values()):
+        settings = ((self.curve, sums.curve), (self.targets, sums.targets))
+        for policy, totals in ((policy, all_[setting]) for policies, all_ in settings for setting, policy in policies.items()):
             own = _policy_for(policy, names)
             if isinstance(own, Learned):
                 totals.add_calls(part, columns[own.places(estimate, part.routes, costs)], rows)
@@ -285,29 +282,29 @@ class _NamedRunner:
     """
 
     def __init__(self, name: str, routes: tuple[RouteInfo, ...]) -> None:
-        self.name, self.routes, totals = name, routes, ReplayTotals()
+        self.name, self.routes = name, routes
         self._known = {route.name for route in routes}
-        self.unanswered: Counter[str] = Counter()
         self.stored: PolicyFile | None = None
-        self.targets: dict[float | None, tuple[Any, ReplayTotals]] = {None: (None, totals)}
-        self.curve: dict[float | str, tuple[Any, ReplayTotals]] = {name: (None, totals)}
-        self.pairs: list[tuple[Floats, Floats]] = []
-        self._totals = totals
+        self.targets: dict[Setting, Any] = {None: None}
         self._policies: dict[tuple[str, ...], Named] = {}
 
-    def run(self, part: TrafficPart) -> tuple[Ints, Vectors]:
+    def sums(self) -> ReplaySums:
+        """Return sums of no requests; the one point of the curve is the policy itself."""
+        return ReplaySums.of(self.targets, ())
+
+    def run(self, part: TrafficPart, sums: ReplaySums) -> tuple[Ints, Vectors]:
         """Replay requests that the same routes answered. Return the rows that could be judged, and their words as vectors, `(rows, SIZE)`."""
         rows = []
         for row, exchange in enumerate(part.exchanges):
             routes = self.routes if self._names_one or "served" in exchange.step else part.routes
             policy = self._policy(routes)
-            missing = _walk(policy, policy.request_of(exchange, routes), part, row, self._totals)
+            missing = _walk(policy, policy.request_of(exchange, routes), part, row, sums.targets[None])
             if missing is None:
                 rows.append(row)
             elif missing not in self._known:
                 raise UnknownRouteError(missing, sorted(self._known), exchange.where)
             else:
-                self.unanswered[missing] += 1
+                sums.unanswered[missing] += 1
         if not rows:
             return np.array(rows, np.int64), np.empty((0, 0), np.float32)
         return np.array(rows, np.int64), vectors_of(*word_hashes(part.only(rows).documents()), len(rows))
@@ -324,35 +321,37 @@ class _NamedRunner:
         return policy
 
 
-def _report(baselines: Baselines, runner: _FittedRunner | _NamedRunner, frontier: str | None) -> dict[str, Any]:
+def _report(sums: ReplaySums, runner: _FittedRunner | _NamedRunner, frontier: str | None) -> dict[str, Any]:
+    baselines = sums.baselines
     best = baselines.frontiers(frontier)
     reference = ReplayTotals()
-    for names, sums in baselines.groups.items():
+    for names, group in baselines.groups.items():
         at = names.index(best[names])
-        reference.count += sums.count
-        reference.score += float(sums.score[at])
-        reference.cost += float(sums.cost[at])
-        reference.routes[best[names]] += sums.count
+        reference.count += group.count
+        reference.score += float(group.score[at])
+        reference.cost += float(group.cost[at])
+        reference.routes[best[names]] += group.count
     found = baselines.found()
-    curve = [
-        {"setting": setting, "quality": totals.quality, "cost_usd": totals.cost} for setting, (_, totals) in runner.curve.items()
-    ]
-    points = [(totals.cost, totals.quality) for _, totals in runner.curve.values()]
+    # A policy that was not fitted has one point, itself.
+    points_of = sums.curve or {runner.name: sums.targets[None]}
+    curve = [{"setting": setting, "quality": totals.quality, "cost_usd": totals.cost} for setting, totals in points_of.items()]
+    points = [(totals.cost, totals.quality) for totals in points_of.values()]
     singles = [value["cost_usd"] for name, value in found.items() if name.startswith("always:")]
     result: dict[str, Any] = {
         "requests": baselines.count,
         "frontier": {"route": _said(reference.routes), "quality": reference.quality, "cost_usd": reference.cost},
         "targets": [
-            _target(target, policy, totals, reference.cost, runner.stored) for target, (policy, totals) in runner.targets.items()
+            _target(target, runner.targets[target], totals, reference.cost, runner.stored)
+            for target, totals in sums.targets.items()
         ],
         "curve": curve,
         "aiq": aiq(points, min(singles, default=0.0), max(singles, default=0.0)) if singles else None,
         "baselines": found,
     }
-    _put_beside_mixes(result, baselines, [totals for _, totals in runner.targets.values()])
-    if len(best) == 1 and runner.pairs:
+    _put_beside_mixes(result, baselines, list(sums.targets.values()))
+    if len(best) == 1 and sums.pairs:
         ((names, strong),) = best.items()
-        result["pair"] = _pair(runner.pairs, names.index(strong))
+        result["pair"] = _pair(sums.pairs, names.index(strong))
     return result
 
 
@@ -374,7 +373,7 @@ def _said(routes: Counter[str]) -> str:
     return first if not others or many > 0.9 * sum(routes.values()) else " | ".join(name for name, _ in routes.most_common())
 
 
-def _target(target: float | None, policy: Any, totals: ReplayTotals, spent: float, stored: PolicyFile | None) -> dict[str, Any]:
+def _target(target: Setting, policy: Any, totals: ReplayTotals, spent: float, stored: PolicyFile | None) -> dict[str, Any]:
     low, high = totals.interval
     found: dict[str, Any] = {
         "target": target,
@@ -386,7 +385,7 @@ def _target(target: float | None, policy: Any, totals: ReplayTotals, spent: floa
         "calls_per_request": totals.calls / totals.count,
         "shares": {route: many / totals.count for route, many in sorted(totals.routes.items(), key=lambda item: -item[1])},
     }
-    if stored is not None and len(stored.groups) == 1 and target is not None:
+    if stored is not None and len(stored.groups) == 1 and isinstance(target, float):
         promised = stored.groups[0].point(target).promised
     else:
         promised = {}

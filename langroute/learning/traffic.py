@@ -20,7 +20,9 @@ from typing import Any
 from langroute.core.bounded import fits, shown
 from langroute.core.errors import DataError, MissingExtraError
 from langroute.core.fast_dataclass import fast_dataclass
+from langroute.core.urls import shown_url
 from langroute.learning.recorded import Recorded, recorded_outcomes
+from langroute.learning.traffic_files import is_url, rows_at, rows_at_url, traffic_files
 
 quick_loads: Callable[[bytes], Any]
 try:
@@ -96,36 +98,81 @@ class Exchange:
 def read_traffic(paths: Iterable[str | Path]) -> Iterator[Exchange]:
     """Read files of recorded outcomes, one exchange at a time.
 
+    Args:
+        paths: Files, folders and patterns of them, and URLs; see `traffic_files`.
+
     Raises:
         DataError: A file is missing, a line is broken, or an id is repeated; the message names the file and line.
     """
-    for path in map(Path, paths):
-        seen: set[int] = set()
-        for where, row in read_rows(path):
-            exchange = parse_exchange(row, where)
-            # Hashes rather than ids, to keep memory low.
-            key = hash(exchange.id)
-            if key in seen:
-                raise DataError(f"{where}: the id {shown(exchange.id, 100)} was there before. Give each request its own.")
-            seen.add(key)
+    for path in traffic_files(paths):
+        for _, exchange in read_numbered(path):
             yield exchange
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def read_numbered(path: str | Path, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, Exchange]]:
+    """Read some lines of a file, each with its number.
+
+    Args:
+        path: The file, or its URL.
+        begin: Number of lines before the first one.
+        end: Number of the last line; the file's by default.
+
+    Raises:
+        DataError: The file is missing, a line is broken, or an id is repeated.
+    """
+    seen: set[int] = set()
+    for number, where, row in _numbered(path, begin, end):
+        exchange = parse_exchange(row, where)
+        # Hashes rather than ids, to keep memory low.
+        key = hash(exchange.id)
+        if key in seen:
+            raise DataError(f"{where}: the id {shown(exchange.id, 100)} was there before. Give each request its own.")
+        seen.add(key)
+        yield number, exchange
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
     """Read the lines of a file as they are, each with where it stands.
 
     Raises:
         DataError: The file is missing, or a line is no JSON.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: {_no_file(path)}.")
-    for number, row in _parquet(path) if path.suffix == ".parquet" else _lines(path):
-        yield f"{path}:{number}", row
+    for _, where, row in _numbered(path, 0, None):
+        yield where, row
+
+
+def _numbered(name: str | Path, begin: int, end: int | None) -> Iterator[tuple[int, str, Any]]:
+    rows: Iterator[tuple[int, Any]]
+    if is_url(name):
+        said, rows = shown_url(str(name)), ((number, _fields(row)) for number, row in rows_at_url(str(name)))
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise DataError(f"{path}: {_no_file(path)}.")
+        said, rows = str(path), _parquet(path, begin, end) if path.suffix == ".parquet" else _lines(path, begin)
+    for number, row in rows:
+        if end is not None and number > end:
+            return
+        if number > begin:
+            yield number, f"{said}:{number}", row
+
+
+def count_lines(path: str | Path) -> int:
+    """Return the number of lines of a file; of Parquet without reading them.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    if not is_url(path) and Path(path).suffix == ".parquet":
+        return int(_opened(Path(path)).metadata.num_rows)
+    if is_url(path):
+        return rows_at(str(path))
+    return sum(1 for _ in _lines(Path(path), 1 << 62))
 
 
 def _no_file(path: Path) -> str:
     if path.is_dir():
-        return "this is a folder; name the files in it"
+        return "this is a folder without traffic; name the files in it, or a folder that `langroute export --parquet` wrote"
     return (
         "this is no file on a disk, and traffic is read more than once; write it to one"
         if path.exists()
@@ -150,7 +197,8 @@ def digest_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+def _lines(path: Path, begin: int = 0) -> Iterator[tuple[int, Any]]:
+    """Yield the lines with their numbers; those up to `begin` are not parsed, and are `None`."""
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
@@ -168,7 +216,9 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                     raise DataError(
                         f"{path}:{number}: unpacks to more than {BOMB[1]} times its size. If that is meant, unpack it first."
                     )
-                if not line.isspace():
+                if number <= begin:
+                    yield number, None
+                elif not line.isspace():
                     yield number, _loads(line, path, number)
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: the file is cut off or damaged: {error}.") from error
@@ -215,31 +265,51 @@ def whole(value: Any) -> Any:
     return [whole(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
+def _opened(path: Path) -> Any:
+    """Return a Parquet file with the columns of traffic."""
     try:
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError("pyarrow", "learn", "Reading Parquet") from error
-    number = 0
     try:
         file = parquet.ParquetFile(path)
-        missing = [name for name in ("id", "messages", "outcomes") if name not in file.schema_arrow.names]
-        if missing:
-            there = ", ".join(file.schema_arrow.names)
-            raise DataError(f"{path}: there is no column {' and no column '.join(missing)}. There are: {there}.")
-        for row in _rows(file, path):
-            number += 1
-            yield number, {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
+    missing = [name for name in ("id", "messages", "outcomes") if name not in file.schema_arrow.names]
+    if missing:
+        there = ", ".join(file.schema_arrow.names)
+        raise DataError(f"{path}: there is no column {' and no column '.join(missing)}. There are: {there}.")
+    return file
+
+
+def _parquet(path: Path, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, Any]]:
+    number = 0
+    file = _opened(path)
+    try:
+        for number, row in _rows(file, path, begin, end):
+            yield number, _fields(row)
     except DataError:
         raise
     except (OSError, ValueError, NotImplementedError, OverflowError, MemoryError) as error:
         raise DataError(f"{path}:{number + 1}: the file is cut off or damaged: {str(error).rstrip('.')}.") from error
 
 
-def _rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file, decoding a bounded number of bytes at a time."""
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known fields of a row."""
+    return {name: _decoded(value) if name in NESTED else value for name, value in row.items() if value is not None}
+
+
+def _rows(file: Any, path: Path, begin: int, end: int | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of a Parquet file with their numbers, decoding a bounded number of bytes at a time.
+
+    Row groups that have only rows up to `begin`, or behind `end`, are not read.
+    """
+    number = 0
     for place in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(place)
+        if number + group.num_rows <= begin or (end is not None and number >= end):
+            number += group.num_rows
+            continue
         columns = [group.column(at).total_uncompressed_size for at in range(group.num_columns)]
         if sum(columns) > MOST_GROUP:
             raise DataError(f"{path}: row group {place} has more than {MOST_GROUP >> 20} MB; write smaller ones.")
@@ -253,7 +323,9 @@ def _rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
                     raise DataError(
                         f"{path}: row group {place} has a row of more than {LONGEST >> 20} MB; a row holds one request."
                     )
-                yield from part.to_pylist()
+                if number + part.num_rows > begin:
+                    yield from enumerate(part.to_pylist(), number + 1)
+                number += part.num_rows
 
 
 def _decoded(value: Any) -> Any:

@@ -40,33 +40,45 @@ def export_traffic(ledger: Any, since: float = 0.0, until: float | None = None) 
         ...     [line["outcomes"] for line in export_traffic(ledger)]
         [{'small': {'score': 1.0, 'input_tokens': 100, 'output_tokens': 20, 'cost_usd': 0.1, 'latency_s': 0.5, 'propensity': 1.0}}]
     """
-    d, t, la = schema.decisions.c, schema.tasks.c, schema.labels.c
-    page = (
-        select(d.n, d.id, d.task, t.id.label("task_id"), t.success, la.team, la.task_kind, schema.details.c.record)
-        .join_from(schema.decisions, schema.details, schema.details.c.decision == d.n)
-        .join(schema.tasks, t.n == d.task)
-        .join(schema.labels, la.id == d.label)
-        .where(d.attempts > 0, d.at >= since)
-        .order_by(d.n)
-        .limit(_AT_ONCE)
-    )
+    d = schema.decisions.c
+    page = select(d.n).where(d.attempts > 0, d.at >= since).order_by(d.n).limit(_AT_ONCE)
     if until is not None:
         page = page.where(d.at < until)
     last = 0
     while True:
         with ledger.reading() as connection:
-            rows = connection.execute(page.where(d.n > last)).all()
-            numbers = [row.n for row in rows]
-            told, judged = _told(connection, numbers), _judged(connection, numbers)
-            shadows = _shadows(connection, [row.id for row in rows])
-        for row in rows:
-            success = told.get(row.n, None if row.success is None else bool(row.success))
-            decision = loads(row.record)
-            if decision.attempts and not decision.subtask:
-                yield _with_shadows(_line(decision, success, row), judged.get(row.n), shadows.get(row.id, []))
-        if len(rows) < _AT_ONCE:
+            numbers = list(connection.execute(page.where(d.n > last)).scalars())
+            lines = list(traffic_of(connection, numbers))
+        yield from lines
+        if len(numbers) < _AT_ONCE:
             return
-        last = rows[-1].n
+        last = numbers[-1]
+
+
+def traffic_of(connection: Any, numbers: list[int]) -> Iterator[dict[str, Any]]:
+    """Yield decisions as recorded traffic, those that called a model.
+
+    Args:
+        connection: To the ledger.
+        numbers: Row numbers of the decisions, in order; not more than a database takes as parameters.
+    """
+    d, t, la = schema.decisions.c, schema.tasks.c, schema.labels.c
+    query = (
+        select(d.n, d.id, d.task, t.id.label("task_id"), t.success, la.team, la.task_kind, schema.details.c.record)
+        .join_from(schema.decisions, schema.details, schema.details.c.decision == d.n)
+        .join(schema.tasks, t.n == d.task)
+        .join(schema.labels, la.id == d.label)
+        .where(d.attempts > 0, d.n.in_(numbers))
+        .order_by(d.n)
+    )
+    rows = connection.execute(query).all()
+    told, judged = _told(connection, numbers), _judged(connection, numbers)
+    shadows = _shadows(connection, [row.id for row in rows])
+    for row in rows:
+        success = told.get(row.n, None if row.success is None else bool(row.success))
+        decision = loads(row.record)
+        if decision.attempts and not decision.subtask:
+            yield _with_shadows(_line(decision, success, row), judged.get(row.n), shadows.get(row.id, []))
 
 
 def _told(connection: Any, numbers: list[int]) -> dict[int, bool]:
@@ -204,4 +216,4 @@ def message_row(message: Any) -> dict[str, Any]:
     return out
 
 
-__all__ = ["export_traffic", "message_row"]
+__all__ = ["export_traffic", "message_row", "traffic_of"]

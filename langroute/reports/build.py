@@ -330,14 +330,18 @@ def _chronological(line: Line) -> tuple[str, str]:
 def _tiers(source: Source) -> tuple[TierShare, ...]:
     found = _sums(source, source.decisions, ("decisions", "cost_usd"), {"tier": places.c.tier})
     shares = [TierShare(tier, int(sums["decisions"]), float(sums["cost_usd"])) for (tier,), sums in found.items()]
-    return tuple(sorted(shares, key=lambda share: -share.decisions))
+    return tuple(sorted(shares, key=_most_frequent_first))
+
+
+def _most_frequent_first(share: TierShare) -> tuple[int, str, str]:
+    return (-share.decisions, share.step_kind or "", share.tier or "")
 
 
 def _steps(source: Source) -> tuple[TierShare, ...]:
     keys = {"step_kind": places.c.step_kind, "tier": places.c.tier}
     found = _sums(source, source.decisions, ("decisions", "cost_usd"), keys)
     shares = [TierShare(tier, int(sums["decisions"]), float(sums["cost_usd"]), kind) for (kind, tier), sums in found.items()]
-    return tuple(sorted(shares, key=lambda share: -share.decisions))
+    return tuple(sorted(shares, key=_most_frequent_first))
 
 
 def _unknown_prices(source: Source) -> tuple[UnknownPrice, ...]:

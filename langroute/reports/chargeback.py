@@ -114,6 +114,8 @@ def to_focus(ledger: Any, window: Window, *, account: str = "langroute", raw: bo
                 places.c.route,
             )
             .order_by(c.day, labels.c.team, labels.c.project, places.c.model)
+            # The rest of the keys, so that every engine gives the same order.
+            .order_by(labels.c.environment, labels.c.task_kind, places.c.provider, places.c.route)
         )
         rows = [[_row(found, account)[name] for name in COLUMNS] for found in source.connection.execute(query)]
     return write_csv(COLUMNS, rows)

@@ -86,14 +86,16 @@ def savings_of(source: Source) -> Savings:
 
 def _baselines(source: Source) -> tuple[str, ...]:
     """Return the routes that the latest decisions of the window name as their baseline."""
-    d = schema.decisions.c
-    query = (
-        select(schema.details.c.record)
-        .join_from(schema.details, schema.decisions, schema.details.c.decision == d.n)
+    d, details = schema.decisions.c, schema.details.c
+    latest = (
+        select(d.n)
         .where(d.day.between(source.window.first_day, source.window.last_day), d.baseline_usd.is_not(None))
         .order_by(d.day.desc())
         .limit(LATEST_DECISIONS)
     )
+    # Asked for by number: a lake reads the records of those alone.
+    numbers = source.connection.execute(latest).scalars().all()
+    query = select(details.record).where(details.decision.in_(numbers))
     named = {_baseline_of(record) for record in source.connection.execute(query).scalars()}
     return tuple(sorted(name for name in named if name))
 

@@ -51,7 +51,9 @@ def _timeline(connection: Connection, number: int) -> dict[str, Any] | None:
         return None
     ended = task.ended_at if task.ended_at is not None else task.last_at
     o = schema.outcomes.c
-    told = connection.execute(select(o.key, o.source, o.success, o.score).where(o.task == number).order_by(o.at, o.n).limit(20))
+    told = connection.execute(
+        select(o.key, o.source, o.success, o.score).where(o.task == number).order_by(o.at, o.n).limit(20)
+    ).all()
     steps = _decided(connection, number, task.started_at) + _called(connection, number, task.started_at)
     steps.sort(key=lambda step: step["at"])
     return {

@@ -1,0 +1,142 @@
+"""Results of pieces on a disk, so that work which was stopped goes on where it was. They are JSON: nothing that is read can run."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langroute._version import __version__
+from langroute.core.errors import DataError
+from langroute.core.files import make_folder
+from langroute.core.writing import write_together
+from langroute.learning.baselines import Baselines, Sums
+from langroute.learning.beside_mix import BesideSums
+from langroute.learning.neighbours import Neighbours
+from langroute.learning.parts import Read
+from langroute.learning.pieces import Piece
+from langroute.learning.replay_totals import ReplaySums, ReplayTotals
+from langroute.learning.traffic_files import is_url
+
+KINDS: Mapping[str, type] = {
+    kind.__name__: kind for kind in (Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums)
+}
+"""Objects that results consist of."""
+
+_SIMPLE = (type(None), bool, int, float, str)
+_DTYPES = frozenset({"<f4", "<f8", "<i8", "<u8"})
+
+
+class KeptPieces:
+    """Results of work on pieces, a file each.
+
+    Args:
+        folder: Where they are; made if it is missing. Only its own results are found: those of the same langroute, work, files and lines.
+
+    Example:
+        >>> import tempfile
+        >>> kept = KeptPieces(Path(tempfile.mkdtemp()))
+        >>> piece = Piece("s3://bucket/traffic.parquet", 0, 100)
+        >>> kept.get("count", piece, lambda: Read(requests=100)).requests, kept.get("count", piece, lambda: None).requests
+        (100, 100)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        make_folder(folder)
+        self._folder = folder
+
+    def get(self, work: str, piece: Piece, make: Callable[[], Any]) -> Any:
+        """Return the result of a piece; it is made, and kept, where it is not there.
+
+        Args:
+            work: What is done, in words that differ for different results.
+            piece: The piece.
+            make: Does the work.
+
+        Raises:
+            DataError: It cannot be written, or what is there is damaged.
+        """
+        path = self._path(work, piece)
+        if path.exists():
+            return self._read(path)
+        made = make()
+        write_together({path: gzip.compress(json.dumps(_plain(made)).encode(), 1)})
+        return made
+
+    def has(self, work: str, piece: Piece) -> bool:
+        """Return whether the result of a piece is there."""
+        return self._path(work, piece).exists()
+
+    def _path(self, work: str, piece: Piece) -> Path:
+        found = None if is_url(piece.file) else Path(piece.file).stat()
+        stamp = None if found is None else (found.st_size, found.st_mtime_ns)
+        said = repr((__version__, work, str(piece.file), stamp, piece.begin, piece.end))
+        return self._folder / f"{hashlib.blake2b(said.encode(), digest_size=16).hexdigest()}.json.gz"
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return _value(json.loads(gzip.decompress(path.read_bytes())))
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: this result is damaged; remove it, and it is made again.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {"array": [value.dtype.str, value.shape, base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()]}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Counter):
+        return {"counter": [[_plain(key), count] for key, count in value.items()]}
+    if isinstance(value, dict):
+        return {"dict": [[_plain(key), _plain(one)] for key, one in value.items()]}
+    if isinstance(value, _SIMPLE):
+        return value
+    if isinstance(value, (list, tuple, set)):
+        return {type(value).__name__: [_plain(one) for one in value]}
+    return {type(value).__name__: [[name, _plain(getattr(value, name))] for name in _names(value)]}
+
+
+def _names(value: Any) -> list[str]:
+    if is_dataclass(value):
+        return [field.name for field in fields(value)]
+    return list(getattr(value, "__slots__", ())) or list(vars(value))
+
+
+def _array(given: Any) -> Any:
+    dtype, shape, text = given
+    if dtype not in _DTYPES:
+        raise ValueError(dtype)
+    return np.frombuffer(bytearray(base64.b64decode(text)), dtype).reshape(shape)
+
+
+_MADE: Mapping[str, Callable[[Any], Any]] = {
+    "array": _array,
+    "counter": lambda given: Counter({_value(key): count for key, count in given}),
+    "dict": lambda given: {_value(key): _value(one) for key, one in given},
+    "list": lambda given: [_value(one) for one in given],
+    "set": lambda given: {_value(one) for one in given},
+    "tuple": lambda given: tuple([_value(one) for one in given]),
+}
+
+
+def _value(plain: Any) -> Any:
+    if not isinstance(plain, dict):
+        return plain
+    ((name, given),) = plain.items()
+    if name in _MADE:
+        return _MADE[name](given)
+    made: Any = object.__new__(KINDS[name])
+    for field, one in given:
+        object.__setattr__(made, field, _value(one))
+    return made
+
+
+__all__ = ["KINDS", "KeptPieces"]
