@@ -117,7 +117,7 @@ def show_autopilot(terminal: Any, name: str, document: Mapping[str, Any]) -> Non
     """Print how an autopilot stands, from its document."""
     terminal.print(f"autopilot {one_line(name)}: {goal_of(document.get('setup', {}))}")
     for family in told_apart(status_of(document)):
-        _show_family(terminal, family)
+        show_family(terminal, family)
     changes = document.get("changes", [])[-LATEST:]
     if changes:
         terminal.print("changes of mind, the latest last")
@@ -125,7 +125,8 @@ def show_autopilot(terminal: Any, name: str, document: Mapping[str, Any]) -> Non
         terminal.print(f"  {said_of(change)}")
 
 
-def _show_family(terminal: Any, family: FamilyStatus) -> None:
+def show_family(terminal: Any, family: FamilyStatus) -> None:
+    """Print how a family stands."""
     table = Table(title=one_line(family.family), title_justify="left")
     for column in (
         "arm",
@@ -164,4 +165,3 @@ def _row(arm: ArmStatus) -> tuple[str, ...]:
         f"{arm.tolerated:.3f}" if compared else unknown,
         usd(arm.cost_usd) if arm.cost_usd is not None else unknown,
     )
-

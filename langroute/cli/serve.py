@@ -227,7 +227,9 @@ def client_lines(url: str, token: str) -> list[tuple[str, str]]:
     "--url", default="http://127.0.0.1:8900", show_default=True, envvar="LANGROUTE_URL", show_envvar=True, help="The gateway."
 )
 @click.option(
-    "--ledger", metavar="URL", help="Write it to this ledger instead: a path or URL. SESSION is the id of a task then, or of a thread."
+    "--ledger",
+    metavar="URL",
+    help="Write it to this ledger instead: a path or URL. SESSION is the id of a task then, or of a thread.",
 )
 @click.option("--thread", is_flag=True, help="SESSION is the id of a thread: needed where the ledger's level is minimal.")
 @click.option("--level", type=click.Choice(LEVELS), default="metadata", show_default=True, help="Privacy level of that ledger.")

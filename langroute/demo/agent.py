@@ -6,7 +6,7 @@ The agent uses one chat model and is unaware of routing. Each node is a kind of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -52,15 +52,20 @@ class State(TypedDict, total=False):
     summary: str
 
 
-def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
+Testing = Callable[[str, DemoTask, SandboxLimits], Tested]
+"""Runs a task's tests on code, within limits."""
+
+
+def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS, testing: Testing = run_tests) -> Any:
     """Compile the agent's graph.
 
     Args:
         model: Any chat model.
         max_repairs: Most repairs after failed tests.
         limits: Resource limits of the code under test.
+        testing: Runs the tests.
     """
-    graph = _coder(model, max_repairs, limits, "summarize")
+    graph = _coder(model, max_repairs, limits, "summarize", testing=testing)
     graph.add_node("summarize", _summarize(model))
     graph.add_edge("summarize", END)
     return graph.compile()
@@ -122,7 +127,7 @@ def _summarize(model: Any) -> Any:
 
 
 def _coder(
-    model: Any, max_repairs: int, limits: SandboxLimits, after: str, *, goes_on: bool = False
+    model: Any, max_repairs: int, limits: SandboxLimits, after: str, *, goes_on: bool = False, testing: Testing = run_tests
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return the part of the graph that plans, writes, tests and repairs, and then goes to the node `after`.
 
@@ -142,7 +147,7 @@ def _coder(
         return {"code": code_in(model.invoke([SystemMessage(CODER), HumanMessage(prompt)], max_tokens=MAX_TOKENS))}
 
     def test(state: State) -> State:
-        return {"tested": run_tests(state["code"], state["task"], limits)}
+        return {"tested": testing(state["code"], state["task"], limits)}
 
     def repair(state: State) -> State:
         failure = state["tested"].failures[0]
@@ -199,14 +204,15 @@ class TestsPass:
     Args:
         tasks: The tasks, by name.
         limits: Resource limits of the code under test.
+        testing: Runs the tests.
     """
 
     name = "tests_pass"
     __test__ = False  # for pytest: no collection of tests
 
-    def __init__(self, tasks: Iterable[DemoTask], limits: SandboxLimits = LIMITS) -> None:
+    def __init__(self, tasks: Iterable[DemoTask], limits: SandboxLimits = LIMITS, testing: Testing = run_tests) -> None:
         self.tasks = {task.name: task for task in tasks}
-        self.limits = limits
+        self.limits, self.testing = limits, testing
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
         """Run the tests."""
@@ -214,5 +220,5 @@ class TestsPass:
         task = self.tasks.get((step.task or "").rpartition("/")[2])
         if step.kind != "edit" or task is None:
             return Verdict(self.name, 1.0, "no code to test")
-        tested = run_tests(code_in(attempt.answer), task, self.limits)
+        tested = self.testing(code_in(attempt.answer), task, self.limits)
         return Verdict(self.name, 1.0 if tested.ok else 0.0, "" if tested.ok else tested.failures[0])

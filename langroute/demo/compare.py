@@ -156,22 +156,32 @@ def compare(
         agent = build(model)
         solved = []
         for task in tasks:
-            solved.append(_solve(name, task, agent, model, meter))
+            solved.append(solve(f"{name}/{task.name}", task, agent, model, meter))
             if heard is not None:
                 heard(name, solved[-1])
         found.append(_result(name, solved, meter))
     return tuple(found)
 
 
-def _solve(run: str, task: DemoTask, agent: Any, model: ChatRouter, meter: Meter) -> Solved:
+def solve(name: str, task: DemoTask, agent: Any, model: ChatRouter, meter: Meter, *, kind: str = "function") -> Solved:
+    """Let the agent do one task, tell the router what came of it, and return the result.
+
+    Args:
+        name: The task's id; it ends with `/` and the task's name, by which its tests are found.
+        task: The task.
+        agent: The agent, whose model is `model`.
+        model: A router with `meter` among its hooks.
+        meter: What the calls are read from.
+        kind: Kind of the task, for reports and policies.
+    """
     calls, decisions, begun = len(meter.calls), len(meter.decisions), time.perf_counter()
-    with in_task(f"{run}/{task.name}", kind="function"):
+    with in_task(name, kind=kind):
         state = agent.invoke({"task": task}, {"callbacks": [meter]})
     own = time.perf_counter() - begun
     made, decided = meter.calls[calls:], meter.decisions[decisions:]
     tested = state["tested"]
     model.router.record_outcome(
-        Outcome("tests", tested.passed / tested.total, tested.ok, task_id=f"{run}/{task.name}", source="tests", at=time.time())
+        Outcome("tests", tested.passed / tested.total, tested.ok, task_id=name, source="tests", at=time.time())
     )
     costs = [decision.cost_usd for decision in decided]
     return Solved(
