@@ -87,14 +87,10 @@ class FamilyStatus:
     @property
     def verdict(self) -> str:
         """What is known by now, in a line: which arm has most of the next tasks, and why."""
-        most = max(self.arms, key=lambda arm: arm.share)
-        if most.state == ADOPTED:
-            return f"{most.name} has {most.share:.0%} of the tasks, by proof"
-        if most.state == TRIAL:
-            return f"{most.name} has {most.share:.0%} of the tasks: likeliest to be worth most, not proven yet"
-        tried = ", ".join(arm.name for arm in self.arms if arm.state == TRIAL and arm.share > 0)
-        kept = f"{most.name} has {most.share:.0%} of the tasks"
-        return f"{kept}; on trial: {tried}" if tried else kept
+        most = max(self.arms, key=lambda arm: (arm.share, arm.state != TRIAL))
+        proof = {ADOPTED: ", by proof", TRIAL: ", not proven yet"}.get(most.state, "")
+        tried = ", ".join(arm.name for arm in self.arms if arm.state == TRIAL and arm.share > 0 and arm is not most)
+        return f"{most.name} has {most.share:.0%} of the tasks{proof}{f'; on trial: {tried}' if tried else ''}"
 
 
 def told_apart(families: Sequence[FamilyStatus]) -> list[FamilyStatus]:
