@@ -14,6 +14,7 @@ from langgraph.graph import END, START, StateGraph
 
 from langroute.core.answers import text_of
 from langroute.core.records import Attempt, Request, Verdict
+from langroute.core.subtask_pin import attempt_is_provisional
 from langroute.demo.sandbox import LIMITS, SandboxLimits, Tested, run_tests
 from langroute.demo.tasks import DemoTask
 from langroute.hosts.chat_model import ChatRouter
@@ -71,17 +72,27 @@ def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIM
     return graph.compile()
 
 
-def build_subtask_agent(model: ChatRouter, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
+def build_subtask_agent(
+    model: ChatRouter,
+    *,
+    max_repairs: int = 1,
+    limits: SandboxLimits = LIMITS,
+    repairs_last: bool = False,
+    keeps_plan: bool = False,
+) -> Any:
     """Compile the agent's graph with the code as one subtask, which is begun anew on the next route where its tests fail at last.
 
     Args:
         model: A router.
         max_repairs: Most repairs after failed tests.
         limits: Resource limits of the code under test.
+        repairs_last: Whether only the last route repairs; what another one writes wrong goes to the next at once.
+        keeps_plan: Whether the next route goes by the plan that there is.
     """
-    coder = _coder(model, max_repairs, limits, END).compile()
+    coder = _coder(model, max_repairs, limits, END, goes_on=keeps_plan, repairs_last=repairs_last).compile()
     graph = StateGraph(State)
-    graph.add_node("code", RouteSubtask(coder, model, verify=passes_tests, name="code"))
+    handover = (lambda result, _: {"plan": (result or {}).get("plan", "")}) if keeps_plan else None
+    graph.add_node("code", RouteSubtask(coder, model, verify=passes_tests, handover=handover, name="code"))
     graph.add_node("summarize", _summarize(model))
     graph.add_edge(START, "code")
     graph.add_edge("code", "summarize")
@@ -127,11 +138,19 @@ def _summarize(model: Any) -> Any:
 
 
 def _coder(
-    model: Any, max_repairs: int, limits: SandboxLimits, after: str, *, goes_on: bool = False, testing: Testing = run_tests
+    model: Any,
+    max_repairs: int,
+    limits: SandboxLimits,
+    after: str,
+    *,
+    goes_on: bool = False,
+    repairs_last: bool = False,
+    testing: Testing = run_tests,
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return the part of the graph that plans, writes, tests and repairs, and then goes to the node `after`.
 
-    With `goes_on` it begins with a repair where there is code that has failed its tests.
+    With `goes_on` it begins with a repair where there is code that has failed its tests, and with the code where there is a plan. With
+    `repairs_last` it ends instead of repairing where another route would begin anew.
     """
     planner = model.with_structured_output(PLAN_SCHEMA, include_raw=True)
 
@@ -156,13 +175,17 @@ def _coder(
         return {"code": code_in(answer), "repairs": state.get("repairs", 0) + 1}
 
     def judge(state: State) -> str:
-        return "repair" if not state["tested"].ok and state.get("repairs", 0) < max_repairs else after
+        repairs = state.get("repairs", 0) < max_repairs and not (repairs_last and attempt_is_provisional())
+        return "repair" if not state["tested"].ok and repairs else after
+
+    def begin(state: State) -> str:
+        return "repair" if "tested" in state else "write" if "plan" in state else "plan"
 
     graph = StateGraph(State)
     for node in (plan, write, test, repair):
         graph.add_node(node.__name__, node)
     if goes_on:
-        graph.add_conditional_edges(START, lambda state: "repair" if "tested" in state else "plan", ["repair", "plan"])
+        graph.add_conditional_edges(START, begin, ["repair", "write", "plan"])
     else:
         graph.add_edge(START, "plan")
     graph.add_edge("plan", "write")

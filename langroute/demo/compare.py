@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from langroute.core.records import Outcome
@@ -49,10 +50,21 @@ POLICIES: Mapping[str, Callable[[], Any]] = {
 SUBTASK = "code as a subtask"
 """A run that sends the work as a whole to one route, and to the next one where its tests fail."""
 
+BRIEF = "only the last route repairs"
+"""The same, where a route that another one follows does not repair what its tests reject."""
+
+KEPT_PLAN = "and keeps the plan"
+"""The same again, where the next route goes by the first one's plan."""
+
 HANDOVER = "code handed over"
 """A run in which the next route repairs what the first one wrote."""
 
-AGENTS: Mapping[str, Callable[[ChatRouter], Any]] = {SUBTASK: build_subtask_agent, HANDOVER: build_handover_agent}
+AGENTS: Mapping[str, Callable[[ChatRouter], Any]] = {
+    SUBTASK: build_subtask_agent,
+    BRIEF: partial(build_subtask_agent, repairs_last=True),
+    KEPT_PLAN: partial(build_subtask_agent, repairs_last=True, keeps_plan=True),
+    HANDOVER: build_handover_agent,
+}
 """Runs whose agent is another one."""
 
 
