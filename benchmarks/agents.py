@@ -7,7 +7,7 @@ of accuracy 0.9 is right about nine of ten results. Worth is solved tasks times 
 Parts: `earn` (the table of worths), `plant` (a route that is worse, and equal ones), `chains` (a chain chosen on one half of the tasks,
 measured on the other). Sources are folders of recorded tasks, one JSON object a line (see `--data`).
 
-Run: python benchmarks/agents.py --data DIRECTORY [--only earn,plant,chains] [--orders 200] [--values 1,5,20] [--late 0]
+Run: python benchmarks/agents.py --data DIRECTORY [--only earn,plant,chains] [--orders 200] [--values 1,5,20] [--late 0] [--risk 0.01] [--half first]
 """
 
 from __future__ import annotations
@@ -89,6 +89,13 @@ class World:
         """Return the world with some of the tasks."""
         return World(self.names, self.scores[rows], self.costs[rows])
 
+    def half(self, which: str) -> World:
+        """Return one half of the tasks, each of them twice: to choose on one half and judge on the other."""
+        order = np.random.default_rng(7).permutation(len(self.scores))
+        middle = len(order) // 2
+        rows = np.sort(order[:middle] if which == "first" else order[middle:])
+        return self.of(np.concatenate([rows, rows]))
+
     def live(self, policy: Any, seed: int, *, accuracy: float = 1.0, late: int = 0, rows: Any = None) -> Life:
         """Let a policy do the tasks in random order."""
         random = np.random.default_rng(seed)
@@ -168,7 +175,9 @@ def mixed(world: World, value: float, cost: float) -> Life | None:
     return best
 
 
-def earn(world: World, source: Source, value: float, orders: int, late: int, accuracies: Sequence[float]) -> None:
+def earn(
+    world: World, source: Source, value: float, orders: int, late: int, accuracies: Sequence[float], risk: float = 0.01
+) -> None:
     """Print what each policy earns."""
     baseline = world.names[-1]
     fixed = {name: world.live(Fixed(name), 0) for name in world.names}
@@ -178,7 +187,7 @@ def earn(world: World, source: Source, value: float, orders: int, late: int, acc
     print("|---|---|---|---|---|---|---|---|---|")
 
     def pilot(arms: Sequence[Any], **how: Any) -> list[Life]:
-        return lives(world, lambda _: Autopilot(arms, baseline=baseline, value_usd=value), orders, late=late, **how)
+        return lives(world, lambda _: Autopilot(arms, baseline=baseline, value_usd=value, risk=risk), orders, late=late, **how)
 
     for name, life in fixed.items():
         say(name + (" (baseline)" if name == baseline else ""), value, [life], base, best)
@@ -320,6 +329,8 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=50)
     parser.add_argument("--late", type=int, default=0)
     parser.add_argument("--values", default="1,5,20")
+    parser.add_argument("--risk", type=float, default=0.01, help="of the autopilots that earn")
+    parser.add_argument("--half", choices=("first", "second"), help="only one half of the tasks, each twice")
     parser.add_argument("--accuracies", default="0.8,0.9,1.0")
     given = parser.parse_args()
     values, accuracies = ([float(one) for one in text.split(",")] for text in (given.values, given.accuracies))
@@ -327,9 +338,11 @@ def main() -> None:
         if source.name not in given.sources.split(","):
             continue
         world = World.read(given.data, source)
+        if given.half is not None:
+            world = world.half(given.half)
         if "earn" in given.only:
             for value in values:
-                earn(world, source, value, given.orders, given.late, accuracies)
+                earn(world, source, value, given.orders, given.late, accuracies, given.risk)
         if source is SOURCES[0] and "plant" in given.only:
             plant(world, given.orders, given.tasks)
         if len(world.names) > 2 and "chains" in given.only:
