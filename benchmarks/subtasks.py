@@ -1,4 +1,4 @@
-"""Run the demo's agent with its code as one subtask, begun anew or handed over, beside the runs of the demo.
+"""Run the demo's agent with its code as one subtask, begun anew in several ways or handed over, beside the runs of the demo.
 
     python benchmarks/subtasks.py                  # two local models, 15 tasks
     python benchmarks/subtasks.py --task add       # one task
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from langroute.demo.answers import remembering
-from langroute.demo.compare import HANDOVER, POLICIES, SUBTASK, RunResult, Solved, compare, subtask_policy
+from langroute.demo.compare import AGENTS, POLICIES, RunResult, Solved, compare, subtask_policy
 from langroute.demo.tasks import tasks
 from langroute.ledger import open_ledger
 from langroute.local.servers import serve
@@ -40,7 +40,7 @@ def main() -> None:
             server = stack.enter_context(serve(name, directory=given.directory, threads=given.threads))
             routes[tier] = server.route(remembering(server.chat_model()))
         ledger = stack.enter_context(open_ledger(given.ledger)) if given.ledger is not None else None
-        policies = {**POLICIES, SUBTASK: subtask_policy, HANDOVER: subtask_policy}
+        policies = {**POLICIES, **dict.fromkeys(AGENTS, subtask_policy)}
         policies = {name: policies[name] for name in given.run or policies}
         found: dict[str, list[RunResult]] = {name: [] for name in policies}
         # Task by task, so that what is there when it is stopped can be compared.
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _heard(run: str, one: Solved) -> None:
-    print(f"{run:<18} {one.task:<22} {'solved' if one.solved else one.failure:.60}", file=sys.stderr, flush=True)
+    print(f"{run:<27} {one.task:<22} {'solved' if one.solved else one.failure:.60}", file=sys.stderr, flush=True)
 
 
 def _numbers(found: Mapping[str, list[RunResult]]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _line(name: str, runs: list[RunResult]) -> str:
     costs = [run.cost_usd for run in runs]
     cost = "unknown" if None in costs else f"{sum(one for one in costs if one is not None):.5f}"
     solved, calls = sum(run.solved for run in runs), sum(run.calls for run in runs)
-    return f"{name:<18} solved {solved:>2} of {len(runs)}   calls {calls:>3}   cost {cost} USD"
+    return f"{name:<27} solved {solved:>2} of {len(runs)}   calls {calls:>3}   cost {cost} USD"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,14 @@ from mkdocs.structure.files import File, Files
 COOKBOOK = Path(__file__).parent.parent / "cookbook"
 GROUPS = {
     "Begin": ("existing_chain", "langgraph_node", "create_agent", "measure_existing_chain"),
-    "Agents": ("coding_agent", "coding_agent_plan_execute", "subtasks_with_tests", "support_agent_budget", "surviving_an_outage"),
+    "Agents": (
+        "coding_agent",
+        "coding_agent_plan_execute",
+        "agent_saves_itself",
+        "subtasks_with_tests",
+        "support_agent_budget",
+        "surviving_an_outage",
+    ),
     "Production": ("web_service",),
     "Caching": ("cached_chain", "cached_agent", "shared_stream", "many_tenants"),
     "Outcomes": ("outcomes_in_one_line", "tests_as_outcomes", "chat_feedback", "weekly_report", "chargeback"),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from langroute.core.records import (
         Verdict as Verdict,
     )
+    from langroute.core.subtask_pin import attempt_is_provisional as attempt_is_provisional
     from langroute.core.task_context import current_task as current_task
     from langroute.core.task_context import task as task
     from langroute.engine.router import Router as Router
@@ -73,6 +74,7 @@ _PLACES = {
     "SystemStyle": "hosts.style",
     "task": "core.task_context",
     "current_task": "core.task_context",
+    "attempt_is_provisional": "core.subtask_pin",
     "OutcomeTracker": "tracking.callbacks",
     "track": "tracking.callbacks",
     "record_outcome": "tracking.outcomes",

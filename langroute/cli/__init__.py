@@ -18,7 +18,7 @@ from langroute.core.plain_text import printable
 
 COMMANDS = {
     "serve": ("langroute.cli.serve", "serve", "Serve coding agents: an HTTP endpoint that routes their requests."),
-    "outcome": ("langroute.cli.serve", "outcome", "Tell a gateway what came of a session."),
+    "outcome": ("langroute.cli.serve", "outcome", "Tell a gateway or a ledger what came of a session or task."),
     "top": ("langroute.cli.top", "top", "Show the sessions that are under way."),
     "local": ("langroute.cli.local", "local", "Fetch, start, list and stop local models."),
     "demo": ("langroute.cli.demo", "demo", "Run a coding agent on local models: cheap, frontier and routed."),

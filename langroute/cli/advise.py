@@ -107,7 +107,9 @@ def _show(result: Mapping[str, Any], top: int) -> None:
         console.print(_pairs(result, top))
         console.print(
             "Break-even: the accuracy of a verifier at which cheap first solves as much as the strong route alone, with its 95 % interval; below "
-            "it the cascade loses tasks. `rejects` is what a verifier that accepts every right answer has to reject of the wrong ones.",
+            "it the cascade loses tasks. Beside it how often verdicts on the cheap route's answers agree with outcomes that were told; where hardly "
+            "any rejected answer has one, how often accepted answers are right. `rejects` is what a verifier that accepts every right answer has to "
+            "reject of the wrong ones.",
             soft_wrap=True,
         )
     families = [one for one in result["families"] if one["candidate"]]
@@ -178,6 +180,7 @@ def _pairs(result: Mapping[str, Any], top: int) -> Table:
         "then",
         "requests",
         "break-even",
+        "verifier, measured",
         "rejects",
         "saves there",
         "solves at 90 %",
@@ -193,6 +196,7 @@ def _pairs(result: Mapping[str, Any], top: int) -> Table:
             one["strong"],
             f"{one['requests']:,}",
             f"{one['break_even']:.2f} ({one['break_even_low']:.2f} to {one['break_even_high']:.2f})",
+            _verifier(one["verifier"]),
             f"{one['rejects_if_accepts_all']:.0%}",
             _share(one["break_even_saving"]),
             f"{nine['quality'] - one['strong_quality']:+.1%}",
@@ -200,6 +204,17 @@ def _pairs(result: Mapping[str, Any], top: int) -> Table:
             "–" if beats is None else f"{beats:.2f}",
         )
     return table
+
+
+def _verifier(found: Mapping[str, Any] | None) -> str:
+    """Return what outcomes say of the verifier of the cheaper route's answers."""
+    if found is None:
+        return "not told"
+    said = {"enough": "enough", "too low": "too low: loses", "open": "too few to tell"}[found["verdict"]]
+    share = f"{found['share']:.2f} ({found['low']:.2f} to {found['high']:.2f}) of {found['of']:,}"
+    if found["measured"] == "accuracy":
+        return f"{share}: {said}"
+    return f"accepted right {share}, needs {found['needed']:.2f}: {said}"
 
 
 def _share(value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,12 +17,10 @@ from langroute.cli.options import format_option
 from langroute.cli.terminal import Terminal
 from langroute.core.errors import InputError, StateError
 from langroute.core.plain_text import one_line
-from langroute.policies.autopilot_status import ArmStatus, FamilyStatus, Undoable, hold_in, names_in, status_of, undo_in
+from langroute.policies.autopilot_status import ArmStatus, FamilyStatus, Undoable, hold_in, names_in, status_of, told_apart, undo_in
+from langroute.reports.autopilots import LATEST, goal_of, said_of
 from langroute.reports.words import usd
 from langroute.state.resolve import open_state, state_of
-
-LATEST = 20
-"""Changes of mind that are shown."""
 
 
 @click.group(invoke_without_command=True)
@@ -47,7 +44,7 @@ def autopilot(context: click.Context, ledger: str, store: str | None, name: str 
         return
     terminal = Terminal()
     for one, document in documents.items():
-        _show(terminal, one, document)
+        show_autopilot(terminal, one, document)
 
 
 @autopilot.command()
@@ -58,7 +55,7 @@ def undo(chosen: tuple[str, str | None, str | None], family: str | None, number:
     """Take back the latest change of mind of a FAMILY (`all` where none is given), for all workers."""
     with _one(*chosen) as where:
         change = undo_in(where, family=family, number=number)
-    click.echo(f"undone: {_said(change)}")
+    click.echo(f"undone: {said_of(change)}")
 
 
 @autopilot.command()
@@ -69,7 +66,7 @@ def hold(chosen: tuple[str, str | None, str | None], arm: str, family: str | Non
     """Take an ARM off in a FAMILY (`all` where none is given), for all workers, until that is undone."""
     with _one(*chosen) as where:
         change = hold_in(where, arm, family=family)
-    click.echo(f"held: {_said(change)}")
+    click.echo(f"held: {said_of(change)}")
 
 
 @contextmanager
@@ -116,25 +113,20 @@ def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"setup": document.get("setup"), "families": families, "changes": document.get("changes", [])}
 
 
-def _show(terminal: Any, name: str, document: Mapping[str, Any]) -> None:
-    setup = document.get("setup", {})
-    value = setup.get("value_usd")
-    goal = f"a solved task is worth {usd(value)}" if value is not None else f"at most {setup.get('margin')} less solved"
-    terminal.print(f"autopilot {one_line(name)}: {goal}, baseline {one_line(str(setup.get('baseline')))}")
-    shown: list[Any] = []
-    for family in status_of(document):
-        # Where all tasks are of one kind, its family says the same as the wider one.
-        if family.arms not in shown:
-            _show_family(terminal, family)
-        shown.append(family.arms)
+def show_autopilot(terminal: Any, name: str, document: Mapping[str, Any]) -> None:
+    """Print how an autopilot stands, from its document."""
+    terminal.print(f"autopilot {one_line(name)}: {goal_of(document.get('setup', {}))}")
+    for family in told_apart(status_of(document)):
+        show_family(terminal, family)
     changes = document.get("changes", [])[-LATEST:]
     if changes:
         terminal.print("changes of mind, the latest last")
     for change in changes:
-        terminal.print(f"  {_said(change)}{' (undone)' if change.get('undone') else ''}")
+        terminal.print(f"  {said_of(change)}")
 
 
-def _show_family(terminal: Any, family: FamilyStatus) -> None:
+def show_family(terminal: Any, family: FamilyStatus) -> None:
+    """Print how a family stands."""
     table = Table(title=one_line(family.family), title_justify="left")
     for column in (
         "arm",
@@ -156,7 +148,7 @@ def _show_family(terminal: Any, family: FamilyStatus) -> None:
         if family.saved_usd is None
         else f"; saved {usd(family.saved_usd)}, {family.more_solved:+.1f} solved against the baseline"
     )
-    terminal.print(f"waits for {family.waits_for}{saved}")
+    terminal.print(f"{one_line(family.verdict)}; waits for {one_line(family.waits_for)}{saved}")
 
 
 def _row(arm: ArmStatus) -> tuple[str, ...]:
@@ -173,12 +165,3 @@ def _row(arm: ArmStatus) -> tuple[str, ...]:
         f"{arm.tolerated:.3f}" if compared else unknown,
         usd(arm.cost_usd) if arm.cost_usd is not None else unknown,
     )
-
-
-def _said(change: Mapping[str, Any]) -> str:
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(change.get("at", 0)))
-    numbers = ""
-    if change.get("low") is not None:
-        numbers = f", difference {change.get('difference'):+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
-    what = f"{change.get('number')} {at} {change.get('family')}: {change.get('arm')} {change.get('change')}, {change.get('why')}"
-    return one_line(what + numbers)

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from langroute.cli.autopilot import show_family
 from langroute.cli.local import directory_option, fetch_with_bar
 from langroute.cli.options import format_option
 from langroute.core.errors import ConfigurationError
@@ -28,12 +29,15 @@ from langroute.core.sqlite import open_readonly
 from langroute.core.writing import write_together
 from langroute.demo.answers import remembering
 from langroute.demo.compare import POLICIES, STEPS, Comparison, Solved, compare
+from langroute.demo.learning import RUN, LearnedStream, learn
 from langroute.demo.page import write_page
 from langroute.demo.tasks import QUICK, DemoTask, tasks
 from langroute.ledger import open_ledger
 from langroute.local.catalogue import CATALOGUE
 from langroute.local.places import is_fetched
 from langroute.local.servers import default_threads, serve
+from langroute.policies.autopilot_status import told_apart
+from langroute.reports.autopilots import said_of
 from langroute.routes.route import Route, identity, resolve
 
 TIERS = ("cheap", "frontier")
@@ -52,6 +56,8 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
     show_default=True,
     help="Local models, or models of providers such as openai:gpt-5-nano,openai:gpt-5.1, whose keys are in the environment.",
 )
+@click.option("--autopilot", "learns", is_flag=True, help="Then let an autopilot learn on a stream of these tasks.")
+@click.option("--count", type=click.IntRange(min=20), default=1200, show_default=True, help="Tasks of that stream.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Cores a local model may use; those that are free by default, four at most."
 )
@@ -66,7 +72,15 @@ LOCAL = "smollm2-135m,qwen2.5-coder-1.5b"
 @format_option("table", "json")
 @directory_option
 def demo(
-    quick: bool, names: tuple[str, ...], models: str, threads: int | None, output: Path, form: str, directory: Path | None
+    quick: bool,
+    names: tuple[str, ...],
+    models: str,
+    learns: bool,
+    count: int,
+    threads: int | None,
+    output: Path,
+    form: str,
+    directory: Path | None,
 ) -> None:
     """Run a coding agent always cheap, always frontier and routed, and compare.
 
@@ -80,21 +94,25 @@ def demo(
     with _stopped_by_signals(), ExitStack() as stack:
         routes = stack.enter_context(_routes(models, threads, directory, console))
         ledger = stack.enter_context(open_ledger(ledger_file))
-        heard = stack.enter_context(_bars(chosen, console))
-        runs = compare(routes, chosen, ledger=ledger, heard=heard)
-    comparison = Comparison(
-        runs=runs,
-        models={name: str(identity(route.model)[1]) for name, route in routes.items()},
-        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        elapsed_s=time.perf_counter() - begun,
-    )
-    numbers, page = json.dumps(comparison.as_dict(), indent=2), write_page(comparison)
+        with _bars(chosen, console) as heard:
+            runs = compare(routes, chosen, ledger=ledger, heard=heard)
+        comparison = Comparison(
+            runs=runs,
+            models={name: str(identity(route.model)[1]) for name, route in routes.items()},
+            date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+            machine=f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            elapsed_s=time.perf_counter() - begun,
+        )
+        learned = _learned(routes, chosen, comparison, count, ledger, console) if learns else None
+    found = comparison.as_dict() | ({"autopilot": learned.as_dict()} if learned is not None else {})
+    numbers, page = json.dumps(found, indent=2), write_page(comparison, learned)
     write_together({output / "results.json": numbers.encode(), output / "report.html": page.encode()})
     if form == "json":
-        click.echo(json.dumps(comparison.as_dict()))
+        click.echo(json.dumps(found))
     else:
         _show(comparison, output)
+        if learned is not None:
+            _show_learned(learned, output)
 
 
 def _fresh_ledger(output: Path) -> Path:
@@ -120,7 +138,7 @@ def _of_a_demo(ledger: Path) -> bool:
     """Return whether every task in a ledger belongs to a demo run."""
     try:
         with open_readonly(ledger) as connection:
-            return all(name.partition("/")[0] in POLICIES for (name,) in connection.execute("SELECT id FROM tasks"))
+            return all(name.partition("/")[0] in (*POLICIES, RUN) for (name,) in connection.execute("SELECT id FROM tasks"))
     except sqlite3.Error:
         return False
 
@@ -164,6 +182,23 @@ def _bars(chosen: tuple[DemoTask, ...], console: Console) -> Iterator[Any]:
                 progress.start_task(bars[order[order.index(run) + 1]])
 
         yield heard
+
+
+def _learned(
+    routes: Mapping[str, Route], chosen: tuple[DemoTask, ...], comparison: Comparison, count: int, ledger: Any, console: Console
+) -> LearnedStream:
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[said]}"), console=console) as progress:
+        bar, said = progress.add_task(RUN, total=count, said=""), 0
+
+        def heard(done: int, changes: Sequence[Mapping[str, Any]]) -> None:
+            nonlocal said
+            for change in changes[said:]:
+                console.print(f"task {done}: {said_of(change)}", highlight=False, markup=False)
+            said = max(said, len(changes))
+            progress.update(bar, completed=done, said=f"{said} changes of mind")
+
+        return learn(routes, chosen, comparison, count=count, ledger=ledger, heard=heard)
 
 
 @contextmanager
@@ -210,6 +245,23 @@ def _show(comparison: Comparison, output: Path) -> None:
     click.echo(f"Page: {output / 'report.html'}    Numbers: {output / 'results.json'}")
     if example:
         click.echo(f"Why a route was chosen: langroute explain {example} --ledger {output / 'ledger.db'}")
+
+
+def _show_learned(learned: LearnedStream, output: Path) -> None:
+    console = Console()
+    stream = Table("autopilot, tasks", "solved", "frontier solves", "cost, USD", "frontier costs, USD", "saved")
+    done = 0
+    for one in learned.stretches:
+        cost, frontier = ("unknown" if usd is None else f"{usd:.5f}" for usd in (one.cost_usd, one.frontier_usd))
+        saved = "unknown" if one.saved is None else f"{one.saved:.0%}"
+        stream.add_row(f"{done + 1} to {done + one.tasks}", str(one.solved), str(one.frontier_solved), cost, frontier, saved)
+        done += one.tasks
+    console.print(stream)
+    for family in told_apart(learned.families):
+        show_family(console, family)
+    for change in learned.changes:
+        console.print(said_of(change), highlight=False, markup=False)
+    click.echo(f"Again later, and to undo it: langroute autopilot --ledger {output / 'ledger.db'}")
 
 
 def _ways(ways: Mapping[str, int]) -> str:

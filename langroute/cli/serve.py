@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from langroute.core.errors import ConfigurationError, LangrouteError
+from langroute.ledger.privacy import LEVELS
 
 if TYPE_CHECKING:
     from langroute.gateway.config import GatewayConfig
@@ -225,6 +226,13 @@ def client_lines(url: str, token: str) -> list[tuple[str, str]]:
 @click.option(
     "--url", default="http://127.0.0.1:8900", show_default=True, envvar="LANGROUTE_URL", show_envvar=True, help="The gateway."
 )
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Write it to this ledger instead: a path or URL. SESSION is the id of a task then, or of a thread.",
+)
+@click.option("--thread", is_flag=True, help="SESSION is the id of a thread: needed where the ledger's level is minimal.")
+@click.option("--level", type=click.Choice(LEVELS), default="metadata", show_default=True, help="Privacy level of that ledger.")
 def outcome(
     about: str,
     success: bool | None,
@@ -235,14 +243,35 @@ def outcome(
     minutes: float | None,
     value: float | None,
     url: str,
+    ledger: str | None,
+    thread: bool,
+    level: str,
 ) -> None:
-    """Tell a gateway what came of a coding agent's session: from a git hook, CI or by hand.
+    """Tell a gateway, or the ledger of any other program, what came of a session or task: from a git hook, CI or by hand.
 
-    The gateway's token is read from LANGROUTE_TOKEN.
+    The gateway's token is read from LANGROUTE_TOKEN. What is written to a ledger reaches the programs that record to it about a second later.
     """
     said = {"success": success, "score": score, "human_minutes": minutes, "value_usd": value}
-    told: dict[str, Any] = {"decision_id" if decision else "session": about, "key": key, "source": source}
+    told: dict[str, Any] = {"key": key, "source": source}
     told.update({name: one for name, one in said.items() if one is not None})
+    if ledger is not None:
+        _record(ledger, level, {"decision_id" if decision else "task_id": about, **told}, thread=thread)
+    else:
+        _tell(url, {"decision_id" if decision else "session": about, **told})
+    click.echo(f"Recorded: {key} of {about}", file=sys.stderr)
+
+
+def _record(ledger: str, level: str, told: dict[str, Any], *, thread: bool) -> None:
+    from langroute.cli.ledgers import open_existing
+    from langroute.tracking.outcomes import record_outcome
+
+    with open_existing(ledger, level=level) as opened:
+        if thread and "task_id" in told:
+            told["task_id"] = opened.thread_task(told["task_id"])
+        record_outcome(opened, told.pop("success", None), **told)
+
+
+def _tell(url: str, told: dict[str, Any]) -> None:
     token = os.environ.get("LANGROUTE_TOKEN", "")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"{url!r} is no address of a gateway, such as http://127.0.0.1:8900.")
@@ -258,7 +287,6 @@ def outcome(
         raise LangrouteError(f"The gateway refused the outcome: {_message(error.read(10_000))}") from error
     except OSError as error:
         raise LangrouteError(f"The gateway at {url} cannot be reached: {error}") from error
-    click.echo(f"Recorded: {key} of {about}", file=sys.stderr)
 
 
 def _message(body: bytes) -> str:

@@ -51,6 +51,9 @@ class SubtaskPin:
     failed: bool = False
     """Whether the latest step got no answer."""
 
+    provisional: bool = False
+    """Whether a rejected result is done again by another route."""
+
     _lock: Any = field(default_factory=new_lock, repr=False, compare=False)
     """Branches of a graph run side by side."""
 
@@ -110,3 +113,24 @@ def pinned(pin: SubtaskPin) -> Iterator[SubtaskPin]:
 def current_pin() -> SubtaskPin | None:
     """Return the pin around this call, or `None`."""
     return _current.get()
+
+
+def attempt_is_provisional() -> bool:
+    """Return whether the attempt at a subtask that runs may be rejected and made again by another route.
+
+    A subtask that repairs what its tests reject may leave that to the next route: a repair pays only where it works more often than the
+    share that it costs of the next attempt.
+
+    Example:
+        >>> attempt_is_provisional()
+        False
+        >>> with pinned(SubtaskPin("small", provisional=True)):
+        ...     attempt_is_provisional()
+        True
+    """
+    pin = _current.get()
+    while pin is not None:
+        if pin.provisional:
+            return True
+        pin = pin.outer
+    return False

@@ -6,7 +6,7 @@ The agent uses one chat model and is unaware of routing. Each node is a kind of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -14,6 +14,7 @@ from langgraph.graph import END, START, StateGraph
 
 from langroute.core.answers import text_of
 from langroute.core.records import Attempt, Request, Verdict
+from langroute.core.subtask_pin import attempt_is_provisional
 from langroute.demo.sandbox import LIMITS, SandboxLimits, Tested, run_tests
 from langroute.demo.tasks import DemoTask
 from langroute.hosts.chat_model import ChatRouter
@@ -52,31 +53,46 @@ class State(TypedDict, total=False):
     summary: str
 
 
-def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
+Testing = Callable[[str, DemoTask, SandboxLimits], Tested]
+"""Runs a task's tests on code, within limits."""
+
+
+def build_agent(model: Any, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS, testing: Testing = run_tests) -> Any:
     """Compile the agent's graph.
 
     Args:
         model: Any chat model.
         max_repairs: Most repairs after failed tests.
         limits: Resource limits of the code under test.
+        testing: Runs the tests.
     """
-    graph = _coder(model, max_repairs, limits, "summarize")
+    graph = _coder(model, max_repairs, limits, "summarize", testing=testing)
     graph.add_node("summarize", _summarize(model))
     graph.add_edge("summarize", END)
     return graph.compile()
 
 
-def build_subtask_agent(model: ChatRouter, *, max_repairs: int = 1, limits: SandboxLimits = LIMITS) -> Any:
+def build_subtask_agent(
+    model: ChatRouter,
+    *,
+    max_repairs: int = 1,
+    limits: SandboxLimits = LIMITS,
+    repairs_last: bool = False,
+    keeps_plan: bool = False,
+) -> Any:
     """Compile the agent's graph with the code as one subtask, which is begun anew on the next route where its tests fail at last.
 
     Args:
         model: A router.
         max_repairs: Most repairs after failed tests.
         limits: Resource limits of the code under test.
+        repairs_last: Whether only the last route repairs; what another one writes wrong goes to the next at once.
+        keeps_plan: Whether the next route goes by the plan that there is.
     """
-    coder = _coder(model, max_repairs, limits, END).compile()
+    coder = _coder(model, max_repairs, limits, END, goes_on=keeps_plan, repairs_last=repairs_last).compile()
     graph = StateGraph(State)
-    graph.add_node("code", RouteSubtask(coder, model, verify=passes_tests, name="code"))
+    handover = (lambda result, _: {"plan": (result or {}).get("plan", "")}) if keeps_plan else None
+    graph.add_node("code", RouteSubtask(coder, model, verify=passes_tests, handover=handover, name="code"))
     graph.add_node("summarize", _summarize(model))
     graph.add_edge(START, "code")
     graph.add_edge("code", "summarize")
@@ -122,11 +138,19 @@ def _summarize(model: Any) -> Any:
 
 
 def _coder(
-    model: Any, max_repairs: int, limits: SandboxLimits, after: str, *, goes_on: bool = False
+    model: Any,
+    max_repairs: int,
+    limits: SandboxLimits,
+    after: str,
+    *,
+    goes_on: bool = False,
+    repairs_last: bool = False,
+    testing: Testing = run_tests,
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return the part of the graph that plans, writes, tests and repairs, and then goes to the node `after`.
 
-    With `goes_on` it begins with a repair where there is code that has failed its tests.
+    With `goes_on` it begins with a repair where there is code that has failed its tests, and with the code where there is a plan. With
+    `repairs_last` it ends instead of repairing where another route would begin anew.
     """
     planner = model.with_structured_output(PLAN_SCHEMA, include_raw=True)
 
@@ -142,7 +166,7 @@ def _coder(
         return {"code": code_in(model.invoke([SystemMessage(CODER), HumanMessage(prompt)], max_tokens=MAX_TOKENS))}
 
     def test(state: State) -> State:
-        return {"tested": run_tests(state["code"], state["task"], limits)}
+        return {"tested": testing(state["code"], state["task"], limits)}
 
     def repair(state: State) -> State:
         failure = state["tested"].failures[0]
@@ -151,13 +175,17 @@ def _coder(
         return {"code": code_in(answer), "repairs": state.get("repairs", 0) + 1}
 
     def judge(state: State) -> str:
-        return "repair" if not state["tested"].ok and state.get("repairs", 0) < max_repairs else after
+        repairs = state.get("repairs", 0) < max_repairs and not (repairs_last and attempt_is_provisional())
+        return "repair" if not state["tested"].ok and repairs else after
+
+    def begin(state: State) -> str:
+        return "repair" if "tested" in state else "write" if "plan" in state else "plan"
 
     graph = StateGraph(State)
     for node in (plan, write, test, repair):
         graph.add_node(node.__name__, node)
     if goes_on:
-        graph.add_conditional_edges(START, lambda state: "repair" if "tested" in state else "plan", ["repair", "plan"])
+        graph.add_conditional_edges(START, begin, ["repair", "write", "plan"])
     else:
         graph.add_edge(START, "plan")
     graph.add_edge("plan", "write")
@@ -199,14 +227,15 @@ class TestsPass:
     Args:
         tasks: The tasks, by name.
         limits: Resource limits of the code under test.
+        testing: Runs the tests.
     """
 
     name = "tests_pass"
     __test__ = False  # for pytest: no collection of tests
 
-    def __init__(self, tasks: Iterable[DemoTask], limits: SandboxLimits = LIMITS) -> None:
+    def __init__(self, tasks: Iterable[DemoTask], limits: SandboxLimits = LIMITS, testing: Testing = run_tests) -> None:
         self.tasks = {task.name: task for task in tasks}
-        self.limits = limits
+        self.limits, self.testing = limits, testing
 
     def verify(self, request: Request, attempt: Attempt) -> Verdict:
         """Run the tests."""
@@ -214,5 +243,5 @@ class TestsPass:
         task = self.tasks.get((step.task or "").rpartition("/")[2])
         if step.kind != "edit" or task is None:
             return Verdict(self.name, 1.0, "no code to test")
-        tested = run_tests(code_in(attempt.answer), task, self.limits)
+        tested = self.testing(code_in(attempt.answer), task, self.limits)
         return Verdict(self.name, 1.0 if tested.ok else 0.0, "" if tested.ok else tested.failures[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from langroute.core.records import Outcome
@@ -49,10 +50,21 @@ POLICIES: Mapping[str, Callable[[], Any]] = {
 SUBTASK = "code as a subtask"
 """A run that sends the work as a whole to one route, and to the next one where its tests fail."""
 
+BRIEF = "only the last route repairs"
+"""The same, where a route that another one follows does not repair what its tests reject."""
+
+KEPT_PLAN = "and keeps the plan"
+"""The same again, where the next route goes by the first one's plan."""
+
 HANDOVER = "code handed over"
 """A run in which the next route repairs what the first one wrote."""
 
-AGENTS: Mapping[str, Callable[[ChatRouter], Any]] = {SUBTASK: build_subtask_agent, HANDOVER: build_handover_agent}
+AGENTS: Mapping[str, Callable[[ChatRouter], Any]] = {
+    SUBTASK: build_subtask_agent,
+    BRIEF: partial(build_subtask_agent, repairs_last=True),
+    KEPT_PLAN: partial(build_subtask_agent, repairs_last=True, keeps_plan=True),
+    HANDOVER: build_handover_agent,
+}
 """Runs whose agent is another one."""
 
 
@@ -156,22 +168,32 @@ def compare(
         agent = build(model)
         solved = []
         for task in tasks:
-            solved.append(_solve(name, task, agent, model, meter))
+            solved.append(solve(f"{name}/{task.name}", task, agent, model, meter))
             if heard is not None:
                 heard(name, solved[-1])
         found.append(_result(name, solved, meter))
     return tuple(found)
 
 
-def _solve(run: str, task: DemoTask, agent: Any, model: ChatRouter, meter: Meter) -> Solved:
+def solve(name: str, task: DemoTask, agent: Any, model: ChatRouter, meter: Meter, *, kind: str = "function") -> Solved:
+    """Let the agent do one task, tell the router what came of it, and return the result.
+
+    Args:
+        name: The task's id; it ends with `/` and the task's name, by which its tests are found.
+        task: The task.
+        agent: The agent, whose model is `model`.
+        model: A router with `meter` among its hooks.
+        meter: What the calls are read from.
+        kind: Kind of the task, for reports and policies.
+    """
     calls, decisions, begun = len(meter.calls), len(meter.decisions), time.perf_counter()
-    with in_task(f"{run}/{task.name}", kind="function"):
+    with in_task(name, kind=kind):
         state = agent.invoke({"task": task}, {"callbacks": [meter]})
     own = time.perf_counter() - begun
     made, decided = meter.calls[calls:], meter.decisions[decisions:]
     tested = state["tested"]
     model.router.record_outcome(
-        Outcome("tests", tested.passed / tested.total, tested.ok, task_id=f"{run}/{task.name}", source="tests", at=time.time())
+        Outcome("tests", tested.passed / tested.total, tested.ok, task_id=name, source="tests", at=time.time())
     )
     costs = [decision.cost_usd for decision in decided]
     return Solved(

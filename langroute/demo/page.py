@@ -7,6 +7,9 @@ from html import escape
 
 from langroute.core.plain_text import one_line
 from langroute.demo.compare import STEPS, Comparison, RunResult, Solved
+from langroute.demo.learning import LearnedStream
+from langroute.policies.autopilot_status import told_apart
+from langroute.reports.autopilots import said_of
 
 COLOURS = {"plan": "#7c6bd6", "write": "#2f8f83", "repair": "#d1495b", "summarize": "#e0a030"}
 
@@ -23,8 +26,13 @@ svg text { fill: var(--ink); font: 13px system-ui, sans-serif; } svg .soft { fil
 """
 
 
-def write_page(comparison: Comparison) -> str:
-    """Return the page as HTML."""
+def write_page(comparison: Comparison, learned: LearnedStream | None = None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        comparison: The runs.
+        learned: What an autopilot did after them, where there was one.
+    """
     routed, frontier = comparison.run("routed"), comparison.run("always frontier")
     saved = f"{comparison.saved:.0%} less cost" if comparison.saved is not None else "cost unknown"
     first = f"Routed: {routed.solved} of {len(routed.tasks)} tasks solved, always frontier {frontier.solved}; {saved}."
@@ -44,7 +52,7 @@ def write_page(comparison: Comparison) -> str:
 <div class="wide">{_went(comparison.runs)}</div>
 <h2>Task by task</h2>
 <div class="wide">{_tasks(comparison.runs)}</div>
-</body></html>
+{_learned(learned) if learned is not None else ""}</body></html>
 """
 
 
@@ -78,6 +86,39 @@ def picture(runs: Iterable[RunResult]) -> str:
         f'<svg viewBox="0 0 {left + width + 130} {bottom + 20}" role="img" aria-label="Cost of the runs: {escape(names)}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _learned(learned: LearnedStream) -> str:
+    """Return what an autopilot saved as it went, and what it knows in the end."""
+    rows: list[list[object]] = []
+    done = 0
+    for one in learned.stretches:
+        saved = "unknown" if one.saved is None else f"{one.saved:.0%}"
+        costs = (_usd(one.cost_usd), _usd(one.frontier_usd))
+        rows.append([f"{done + 1} to {done + one.tasks}", one.solved, one.frontier_solved, *costs, saved])
+        done += one.tasks
+    stream = _table(["tasks", "solved", "frontier solves", "cost", "frontier costs", "saved"], rows, numbers=range(1, 6))
+    families = [
+        [one_line(family.family), arm.name, arm.state, f"{arm.share:.0%}", arm.told, _share(arm.success), _usd(arm.cost_usd)]
+        for family in told_apart(learned.families)
+        for arm in family.arms
+    ]
+    head = ["tasks", "way", "state", "next tasks", "told", "solved", "cost of a task"]
+    verdicts = "".join(
+        f"<li>{escape(one_line(f'{one.family}: {one.verdict}; waits for {one.waits_for}'))}</li>"
+        for one in told_apart(learned.families)
+    )
+    changes = "".join(f"<li>{escape(said_of(one))}</li>" for one in learned.changes)
+    return f"""<h2>What an autopilot learned on {done:,} of these tasks</h2>
+<p>They came in random order, again and again. It began on the frontier model and may solve at most {learned.margin:.0%} less.</p>
+<div class="wide">{stream}</div><ul>{verdicts}</ul>
+<div class="wide">{_table(head, families, numbers=range(3, 7))}</div>
+<h2>Its changes of mind</h2><ul>{changes or "<li>none</li>"}</ul>
+"""
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _step_cost(run: RunResult, step: str) -> float:

@@ -131,6 +131,20 @@ QUICK = ("is_even", "celsius", "evens", "count_vowels", "primes", "flatten")
 """Names of the tasks of a quick run, of every difficulty."""
 
 
+SIZES = ("small", "middling", "large")
+"""Labels of the tasks, as somebody who knows no model would put them on tickets: by their place among the tasks, which are in order."""
+
+
+def size_of(task: DemoTask) -> str:
+    """Return the label of a task.
+
+    Example:
+        >>> [size_of(task) for task in (TASKS[0], TASKS[-1])]
+        ['small', 'large']
+    """
+    return SIZES[[one.name for one in TASKS].index(task.name) * len(SIZES) // len(TASKS)]
+
+
 def tasks(names: Sequence[str] | None = None) -> tuple[DemoTask, ...]:
     """Return tasks by name, or all of them.
 

@@ -18,6 +18,7 @@ from langroute.core.control_flow import is_interrupt
 from langroute.core.decision_metadata import to_metadata
 from langroute.core.errors import SubtaskUndoError
 from langroute.core.locks import new_lock
+from langroute.core.records import Selection
 from langroute.core.subtask_pin import SubtaskPin, current_pin, pinned
 from langroute.engine.events import aannounce, announce
 from langroute.engine.release import may_be_rejected
@@ -163,8 +164,8 @@ class ResultVerifyingMiddleware(RouterMiddleware):
             if found is None:
                 while len(self._pins) >= MOST_OPEN:
                     self._pins.pop(next(iter(self._pins)))
-                route = attempts.selection.route if attempts.selection is not None else ""
-                found = self._pins[key] = SubtaskPin(route)
+                selection = attempts.selection or Selection("")
+                found = self._pins[key] = SubtaskPin(selection.route, provisional=may_be_rejected(selection))
             found.outer = outer if (outer := current_pin()) is not found else found.outer
             return found
 

@@ -267,7 +267,7 @@ class RouteSubtask(Runnable[Any, Any]):
             if found is None:
                 while len(self._pins) >= MOST_OPEN:
                     self._pins.pop(next(iter(self._pins)))
-                found = self._pins[key] = SubtaskPin(selection.route, current_pin())
+                found = self._pins[key] = SubtaskPin(selection.route, current_pin(), provisional=may_be_rejected(selection))
             found.outer = current_pin()
             return found
 

@@ -94,7 +94,7 @@ def advise(
         "routes": _routes(table, sample, compared),
         "line": [corner._asdict() for corner in compared.line.corners],
         "compared": compared.requests,
-        "pairs": [_pair(pair, compared) for pair in pairs],
+        "pairs": [_pair(pair, compared) | {"verifier": table.routes[pair.cheap].verdicts.against(pair)} for pair in pairs],
         "families": families,
         "luck": {"routes": [asdict(one) for one in luck], "oracle": _oracle(sample, names, [one.route for one in luck])},
         "notes": _notes(table, compared, luck, families),

@@ -232,7 +232,9 @@ class Collector:
             if self.terms.redact is not None:
                 outcome.pop("answer", None)
             if (judged := answers.get(name + RECORDED)) is not None:
-                outcome["score"] = judged["score"]
+                told, outcome["score"] = outcome.get("score"), judged["score"]
+                if told is not None and judged["score"] is not None:
+                    outcome["told"] = told
         return outcomes
 
     def _wanted(self, rows: Iterable[tuple[str, Any]], drawn: set[str]) -> Iterator[tuple[Mapping[str, Any], str, Request]]:

@@ -23,6 +23,7 @@ from langroute.core.records import Price, Usage
 from langroute.estimators.arrays import Floats, Ints
 from langroute.learning.recorded import Recorded
 from langroute.learning.traffic import Exchange
+from langroute.learning.verdict_counts import VerdictCounts
 from langroute.routes.pricing import cost, price_of
 
 MOST_OUTCOMES = 500_000
@@ -46,6 +47,7 @@ class RouteCounts:
     failed: int = 0
     priced: int = 0
     usd: float = 0.0
+    verdicts: VerdictCounts = field(default_factory=VerdictCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,8 @@ class OutcomeTable:
         counts.asked += runs
         counts.scored += runs if outcome.score is not None else 0
         counts.failed += outcome.error_type is not None
+        if outcome.checked is not None:
+            counts.verdicts.add(*outcome.checked)
         if paid is not None:
             counts.priced += runs
             counts.usd += runs * paid

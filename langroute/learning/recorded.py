@@ -24,7 +24,7 @@ MOST_TOKENS = 10**12
 LEAST_PROPENSITY = 1e-9
 """Smallest valid propensity; rarer choices do not occur in practice."""
 
-RARER = frozenset({"answer", "latency_s", "error_type", "propensity", "cost_usd", "trials"})
+RARER = frozenset({"answer", "latency_s", "error_type", "propensity", "cost_usd", "trials", "verified", "told"})
 """Optional fields of an outcome, which most do not have."""
 
 _NONE = object()
@@ -54,6 +54,9 @@ class Recorded(NamedTuple):
 
     trials: tuple[float, ...] = ()
     """Score of each run, where the request was given to the route several times; tokens and cost are those of one run, in the mean."""
+
+    checked: tuple[float, float] | None = None
+    """A verifier's score of the answer and the outcome that was told of it, where both are known."""
 
 
 def recorded_outcomes(outcomes: Mapping[str, Any], where: str) -> dict[str, Recorded]:
@@ -115,7 +118,20 @@ def _rarer(score: Any, given: int, written: int, get: Callable[..., Any], where:
         propensity,
         paid,
         trials,
+        _checked(score, get, where),
     )
+
+
+def _checked(score: float | None, get: Callable[..., Any], where: str) -> tuple[float, float] | None:
+    """Return a verifier's score and the outcome that was told: one of them is the score of the line."""
+    found = {"verified": get("verified"), "told": get("told")}
+    for name, value in found.items():
+        if value is not None and not (_is_number(value) and 0 <= value <= 1):
+            raise DataError(f"{where}.{name} is {shown(value, 100)}; a score is a number from 0 to 1.")
+    verified, told = (score if value is None else value for value in found.values())
+    if (found["verified"] is None and found["told"] is None) or verified is None or told is None:
+        return None
+    return float(verified), float(told)
 
 
 def _trials(values: Any, where: str) -> tuple[float, ...]:

@@ -190,6 +190,8 @@ def _outcome(attempt: Attempt, success: bool | None, kept: bool) -> dict[str, An
         "latency_s": attempt.latency_s,
         "error_type": attempt.error_type,
         "output": text if isinstance(text, str) else None,
+        # What the verifiers said of the answer, beside what came of it.
+        "verified": attempt.score if success is not None and attempt.ok else None,
     }
     return {name: value for name, value in known.items() if value is not None or name == "score"}
 

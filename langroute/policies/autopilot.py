@@ -20,6 +20,7 @@ from langroute.policies.autopilot_fold import AutopilotFold
 from langroute.policies.autopilot_names import arm_of, families_of, named_by, pilots_of, policies_of, price_ratios, routes_of
 from langroute.policies.autopilot_status import INDEX, FamilyStatus, IndexFold, Undoable, hold_in, status_of, undo_in
 from langroute.policies.base import MayAwait, ask, awaits, handles_errors, reward_of, use_ledger
+from langroute.policies.outcome_keys import decision_key, task_key, task_of_step
 from langroute.state.memory import MemoryState
 from langroute.state.resolve import open_state, state_of
 from langroute.state.shared import SharedState, digest
@@ -131,6 +132,7 @@ class Autopilot(MayAwait):
         self._shares: dict[tuple[str, ...], tuple[Any, dict[str, float]]] = {}
         self._ratios: dict[str, float] = {}
         self._heard: Outcome | None = None
+        self._ledger: Any = None
         self._index: SharedState | None = None
         self._lock, self._notices = new_lock(), Degradations()
         self._own = store is None
@@ -143,7 +145,7 @@ class Autopilot(MayAwait):
         with self._lock:
             gone = ("_lock", "_shared", "_heard", "_notices", "_shares", "_index")
             kept = {key: value for key, value in self.__dict__.items() if key not in gone}
-            return kept | {"_tasks": self._tasks.copy(), "store": self._shared.store}
+            return kept | {"_tasks": self._tasks.copy(), "store": self._shared.store, "_ledger": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         store = state.pop("store")
@@ -156,6 +158,7 @@ class Autopilot(MayAwait):
         for policy in self._policies.values():
             use_ledger(policy, ledger)
         listen(ledger, self.on_outcome)
+        self._ledger = ledger
         if self._own:
             self._own, self._index = False, None
             before = self._shared.now()
@@ -298,11 +301,10 @@ class Autopilot(MayAwait):
         if known is None:
             known = self._drawn(task, decision.step)
             self._remember(task, known)
-        key = _key_of_task(task)
         decided = (
             "decided",
-            key,
-            digest(f"decision:{decision.id}"),
+            task_key(self._ledger, task_of_step(self._ledger, decision.step) or task),
+            decision_key(decision.id),
             known.arm,
             list(known.families),
             decision.cost_usd,
@@ -327,9 +329,9 @@ class Autopilot(MayAwait):
         if score is None:
             return
         if outcome.task_id is not None:
-            self._shared.tell(("task", _key_of_task(outcome.task_id.removeprefix("thread:")), score, at))
+            self._shared.tell(("task", task_key(self._ledger, outcome.task_id), score, at))
         elif outcome.decision_id is not None:
-            self._shared.tell(("decision", digest(f"decision:{outcome.decision_id}"), score, at))
+            self._shared.tell(("decision", decision_key(outcome.decision_id), score, at))
 
     def add_pair(
         self,
@@ -433,10 +435,6 @@ def _task_of(step: Step) -> str | None:
     task = step.task or step.thread
     # The ledger calls the task that a thread is by the thread's name.
     return task.removeprefix("thread:") if task is not None else None
-
-
-def _key_of_task(task: str) -> str:
-    return digest(f"task:{task}")
 
 
 __all__ = ["Assignment", "Autopilot"]

@@ -123,7 +123,10 @@ class AutopilotFold:
             sides[task] = {"score": score, "at": at}
             return
         before = entry.get("counted")
-        sides[task] = {**entry, "counted": score}
+        if before is not None and at < entry.get("told", 0.0):
+            # Workers hear of an outcome one after another; an older one is not the last word.
+            return
+        sides[task] = {**entry, "counted": score, "told": at}
         for key in entry["path"]:
             level = document["families"].setdefault(key, {})
             _count(level, entry["arm"], score, before, entry["cost"])

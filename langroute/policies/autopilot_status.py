@@ -51,6 +51,9 @@ class ArmStatus:
     cost_usd: float | None
     """Mean cost of a task."""
 
+    spent_usd: float | None
+    """What those of its tasks cost that have an outcome and a known cost; `None` where there are none."""
+
     low: float
     high: float
     """Ends of the anytime-valid interval of its mean outcome less the baseline's."""
@@ -80,6 +83,23 @@ class FamilyStatus:
 
     more_solved: float
     """How many more of them were solved than at the baseline's rate."""
+
+    @property
+    def verdict(self) -> str:
+        """What is known by now, in a line: which arm has most of the next tasks, and why."""
+        most = max(self.arms, key=lambda arm: (arm.share, arm.state != TRIAL))
+        proof = {ADOPTED: ", by proof", TRIAL: ", not proven yet"}.get(most.state, "")
+        tried = ", ".join(arm.name for arm in self.arms if arm.state == TRIAL and arm.share > 0 and arm is not most)
+        return f"{most.name} has {most.share:.0%} of the tasks{proof}{f'; on trial: {tried}' if tried else ''}"
+
+
+def told_apart(families: Sequence[FamilyStatus]) -> list[FamilyStatus]:
+    """Return families without those that say the same as a wider one: where all tasks are of one kind, there is one to show."""
+    found: list[FamilyStatus] = []
+    for family in families:
+        if all(family.arms != other.arms for other in found):
+            found.append(family)
+    return found
 
 
 def status_of(
@@ -138,7 +158,19 @@ def _arm(setup: PilotSetup, level: Mapping[str, Any], name: str, standing: ArmSt
     given = level.get("given", {}).get(name, 0)
     share = shares.get(name, 0.0)
     return ArmStatus(
-        name, state, share, given, int(new.tally.size), success, new.mean_cost, low, high, margin, round(new.compared), more
+        name,
+        state,
+        share,
+        given,
+        int(new.tally.size),
+        success,
+        new.mean_cost,
+        new.cost if new.costs else None,
+        low,
+        high,
+        margin,
+        round(new.compared),
+        more,
     )
 
 
@@ -255,4 +287,4 @@ def names_in(store: Any) -> list[str]:
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
-__all__ = ["ArmStatus", "FamilyStatus", "IndexFold", "Undoable", "hold_in", "names_in", "status_of", "undo_in"]
+__all__ = ["ArmStatus", "FamilyStatus", "IndexFold", "Undoable", "hold_in", "names_in", "status_of", "told_apart", "undo_in"]

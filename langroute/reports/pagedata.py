@@ -14,6 +14,7 @@ from langroute.ledger import schema
 from langroute.ledger.daily_sums import wall_of
 from langroute.ledger.facts import PAID
 from langroute.ledger.schema import labels, places
+from langroute.reports.autopilots import autopilots_of
 from langroute.reports.build import build_report, tier_of_route
 from langroute.reports.selections import selections_of, spans_of
 from langroute.reports.source import Source, number, open_source, short
@@ -78,6 +79,7 @@ def page_data(
         "live": live,
         "known_tiers": TIERS,
         **cubes,
+        "autopilots": autopilots_of(ledger),
         "users": users,
         "lists": lists,
         "timelines": shown,

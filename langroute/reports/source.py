@@ -165,7 +165,7 @@ class _Sums:
 
 def _may_store(connection: Connection) -> bool:
     """Return whether there are temporary tables: not on a standby, and not for every role."""
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name != "postgresql":
         return True
     if may_only_read(connection):
         return False

@@ -326,10 +326,15 @@ def one_decision(pilot: Autopilot, task: str, decision: str, cost: float | None 
             pilot.on_outcome(Outcome(success=False, task_id="t")),
             pilot.on_outcome(Outcome(success=True, task_id="t")),
         ),
+        lambda pilot: (
+            one_decision(pilot, "t", "d"),
+            pilot.on_outcome(Outcome(success=True, task_id="t", at=1e9 + 1)),
+            pilot.on_outcome(Outcome(success=False, task_id="t", at=1e9)),
+        ),
     ],
 )
 def test_an_outcome_counts_once_in_whatever_order_and_by_whatever_name(order: Callable[[Autopilot], Any]) -> None:
-    """Told by task or decision, before or after; told again, the last word counts."""
+    """Told by task or decision, before or after; told again, the last word counts, also where another worker heard of it first."""
     pilot = Autopilot(["small"], baseline="large", margin=0.1)
     order(pilot)
     base = pilot.status()[0].arms[0]

@@ -36,7 +36,7 @@
   const moment = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
   const tierColor = (tier) => `var(--${data.known_tiers.includes(tier) ? tier : "other"})`;
   const short = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
-  const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+  const plural = (n, word, many = word + "s") => `${count(n)} ${n === 1 ? word : many}`;
 
   // Elements ----------------------------------------------------------------------------------------------------------
   const el = (name, attributes = {}, ...children) => {
@@ -329,6 +329,25 @@
       task.outcomes.length ? el("details", {}, el("summary", {}, `What was told of it (${task.outcomes.length})`), table([["Key"], ["By"], ["Success"], ["Score", true]], task.outcomes.map(([key, by, success, score]) => [key, by, success == null ? "" : chip(success ? "good" : "bad", success ? "yes" : "no"), score == null ? "" : String(score)]), "Outcomes of this task")) : null);
   }
 
+  function autopilots() {
+    $("autopilots").hidden = !data.autopilots.length;
+    if (!data.autopilots.length) return;
+    const range = (arm) => (arm.state === "baseline" ? "" : `${d3.format("+.3f")(arm.low)} to ${d3.format("+.3f")(arm.high)}`);
+    const shown = data.autopilots.flatMap((pilot) => {
+      const money = column(pilot.families.flatMap((one) => one.arms.map((arm) => arm.cost_usd)));
+      const arms = pilot.families.flatMap((one) => one.arms.map((arm) => [one.family, arm.name, arm.state, percent(arm.share), count(arm.given), count(arm.told) + (arm.pairs ? ` + ${plural(arm.pairs, "pair")}` : ""), arm.success == null ? "" : percent(arm.success), range(arm), arm.cost_usd == null ? "unknown" : money(arm.cost_usd), arm.spent_usd == null ? "unknown" : usd(arm.spent_usd)]));
+      return [
+        el("p", { class: "note" }, `${pilot.id}: ${pilot.goal}.`),
+        table([["Tasks"], ["Verdict"], ["Waits for"], ["Saved", true], ["Solved more", true]],
+          pilot.families.map((one) => [one.family, one.verdict, one.waits_for, one.saved_usd == null ? "unknown" : usd(one.saved_usd), d3.format("+.1f")(one.more_solved)]), `Families of autopilot ${pilot.id}`),
+        pilot.left_out ? el("p", { class: "note" }, `${plural(pilot.left_out, "further family", "further families")}: langroute autopilot.`) : null,
+        el("details", {}, el("summary", {}, "Arms"), table([["Tasks"], ["Arm"], ["State"], ["Next tasks", true], ["Given", true], ["Told", true], ["Solved", true], ["Against the baseline"], ["A task", true], ["Spent", true]], arms, `Arms of autopilot ${pilot.id}`)),
+        pilot.changes.length ? el("details", {}, el("summary", {}, `Changes of mind (${pilot.changes.length})`), el("ul", {}, ...pilot.changes.map((said) => el("li", {}, said)))) : null,
+      ];
+    });
+    card("autopilots", "What the autopilot has proven", "Of all its tasks, whatever the filters say; spend is that of tasks with an outcome. Intervals hold whenever one looks.", ...shown);
+  }
+
   function worth() {
     const s = data.savings, w = data.worth, rows = [], put = (name, text) => rows.push(el("dt", {}, name), el("dd", {}, text));
     if (s.compared) {
@@ -356,7 +375,7 @@
     const tasks = data.tasks.filter(keep), calls = data.calls.filter(keep), decisions = data.decisions.filter(keep);
     figures(tasks, calls, data.saving.filter(keep), data.decisions_timeless && chosen().time ? 0 : total(decisions, 5));
     spendOverTime(calls, from); successOverTime(from); quality(tasks); whereStepsGo(decisions); spenders(calls);
-    taskLists(); timeline(); worth();
+    taskLists(); timeline(); autopilots(); worth();
   }
   function start() {
     fill("team", "All teams", data.teams); fill("kind", "All kinds", data.kinds);
