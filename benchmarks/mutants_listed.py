@@ -1,0 +1,117 @@
+"""The modules of the standing mutation run (`mutants.py --listed`): which tests have to notice their changes, and which changes nobody can notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TESTS: dict[str, str] = {
+    "policies.sticky": "policies/test_sticky policies/test_policy_contract policies/test_thread_memory",
+    "policies.cache_aware": "policies/test_cache_aware policies/test_policy_contract policies/test_thread_memory",
+    "policies.conversation": "policies/test_cache_aware policies/test_thread_memory",
+    "policies.fallback": "policies/test_fallback policies/test_with_fallback policies/test_policy_contract",
+    "policies.circuits": "policies/test_fallback",
+    "policies.rules": "policies/test_rules policies/test_policy_contract",
+    "policies.escalate": "policies/test_trajectories policies/test_policy_contract policies/test_thread_memory",
+    "policies.canary": "learning/test_canary policies/test_policy_contract",
+    "policies.canary_arms": "learning/test_canary",
+    "engine.call_config": "engine/test_eligibility engine/test_router",
+    "engine.eligibility": "engine/test_eligibility engine/test_router",
+    "engine.router": "engine/test_router engine/test_eligibility engine/test_robustness",
+    "engine.drivers": "engine/test_router engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
+    "verifiers.tools": "verifiers/test_verifiers verifiers/test_bounds",
+    "routes.pricing": "routes/test_pricing routes/test_golden_costs routes/test_price_arrays",
+    "providers.usage": "routes/test_pricing routes/test_golden_costs providers/test_profiles",
+    "cache.keys": "cache/test_keys cache/test_odd_requests cache/test_user_key",
+    "cache.wording": "cache/test_wording",
+    "steps.history": "steps/test_history steps/test_inspector",
+    "steps.history_reader": "steps/test_history",
+    "steps.inspector": "steps/test_inspector steps/test_kinds steps/test_tools",
+    "steps.kinds": "steps/test_kinds",
+    "reports.savings": "reports/test_savings reports/test_report_numbers",
+    "reports.build": "reports/test_build reports/test_report_numbers reports/test_what_is_unknown",
+    "ledger.rollup": "ledger/test_rollup ledger/test_columns ledger/test_sql_ledger",
+    "ledger.daily_sums": "ledger/test_rollup ledger/test_columns reports/test_report_numbers",
+    "tracking.callbacks": "tracking/test_callbacks tracking/test_outcomes",
+    "tracking.tracker": "tracking/test_callbacks tracking/test_events tracking/test_counted_once",
+    "tracking.run_tree": "tracking/test_callbacks tracking/test_events tracking/test_counted_once",
+    "tracking.call_recorder": "tracking/test_callbacks tracking/test_events",
+    "budgets.account": "budgets/test_account budgets/test_bounded budgets/test_by_name budgets/test_golden_bills",
+    "adapt.turns": "adapt/test_turns adapt/test_pairs adapt/test_blocks adapt/test_properties",
+}
+"""The test files of each module, under `tests/`."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A change that nobody can notice: where it is made, and why it makes no difference."""
+
+    module: str
+    line: str
+    """The line of the source where the change begins, without indentation."""
+
+    change: str
+    why: str
+    nth: int = 0
+    """Number of the change among the same ones of the same line; 0 for all of them."""
+
+
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "steps.history",
+        'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
+        "8  ->  (7)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "steps.history",
+        'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
+        "8  ->  (9)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.agents_text = text[:600]",
+        "600  ->  (599)",
+        "how much of a long system prompt is read is an economy, at no promised character",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.agents_text = text[:600]",
+        "600  ->  (601)",
+        "how much of a long system prompt is read is an economy, at no promised character",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "0.0  ->  (-1.0)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "0.0  ->  (1.0)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "True  ->  (False)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.inspector",
+        "if len(self._by_node) < 1024:",
+        "len(self._by_node) < 1024  ->  (len(self._by_node) <= 1024)",
+        "one more entry in a memo",
+    ),
+)
+
+
+def tests_of(module: str) -> frozenset[str]:
+    """Return the test files of a listed module.
+
+    Example:
+        >>> sorted(tests_of("policies.circuits"))
+        ['tests/policies/test_fallback.py']
+    """
+    return frozenset(f"tests/{name}.py" for name in TESTS[module].split())
