@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -38,7 +39,7 @@ from hashlib import blake2b
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from mutants_listed import EQUIVALENT, TESTS, tests_of
@@ -128,10 +129,11 @@ def looked_into(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def mutants_of(module: str, path: Path, wanted: range | None) -> Iterator[Mutant]:
-    """Return all mutants of one module."""
+    """Return all mutants of one module; a few of them are no valid Python."""
     source = path.read_bytes()
     starts, same = [0], Counter[tuple[str, str]]()
-    for line in source.splitlines(keepends=True):
+    written = source.splitlines(keepends=True)
+    for line in written:
         starts.append(starts[-1] + len(line))
     for node in looked_into(ast.parse(source)):
         if isinstance(node, ast.BinOp) and (is_text(node.left) or is_text(node.right)):
@@ -144,11 +146,9 @@ def mutants_of(module: str, path: Path, wanted: range | None) -> Iterator[Mutant
             new = ast.unparse(ast.fix_missing_locations(other))
             new = f"({new})" if isinstance(other, ast.expr) else new
             old = " ".join(source[start:end].decode().split())
-            with suppress(SyntaxError):
-                compile(source[:start] + new.encode() + source[end:], str(path), "exec")
-                line, change = source[starts[place.lineno - 1] :].splitlines()[0].decode().strip(), f"{old}  ->  {new}"
-                same[line, change] += 1
-                yield Mutant(module, (place.lineno, place.end_lineno), start, end, new, change, line, same[line, change])
+            line, change = written[place.lineno - 1].decode().strip(), f"{old}  ->  {new}"
+            same[line, change] += 1
+            yield Mutant(module, (place.lineno, place.end_lineno), start, end, new, change, line, same[line, change])
 
 
 def is_text(node: ast.AST) -> bool:
@@ -166,6 +166,8 @@ def changed_functions(before: CodeType, after: CodeType) -> list[tuple[CodeType,
     found: list[tuple[CodeType, CodeType]] = []
     if before.co_flags & inspect.CO_OPTIMIZED and _parts(before) != _parts(after):
         found.append((before, after))
+    if len(_inner(before)) != len(_inner(after)):
+        return found
     for one, other in zip(_inner(before), _inner(after), strict=True):
         inner = changed_functions(one, other)
         if inner is None:
@@ -233,13 +235,19 @@ class Traced:
 class InsteadOfTests:
     """A pytest plugin that does something else with the collected tests than to run them."""
 
-    def __init__(self, work: Callable[[pytest.Session], None]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[[pytest.Session], None], terminal: TextIO | None) -> None:
+        self.work, self.terminal = work, terminal
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Do it."""
-        self.work(session)
+        try:
+            self.work(session)
+        except Exception:
+            if self.terminal is not None:
+                traceback.print_exc(file=self.terminal)
+                self.terminal.flush()
+            raise
         return True
 
 
@@ -283,10 +291,10 @@ def forked(work: Callable[[], int], limit: float) -> int | None:
     return None
 
 
-def run_pytest(folder: Path, files: Iterable[str], work: Callable[[pytest.Session], None]) -> int:
-    """Collect the tests of some files in this process, and do something with them."""
+def run_pytest(folder: Path, files: Iterable[str], work: Callable[[pytest.Session], None], terminal: TextIO | None = None) -> int:
+    """Collect the tests of some files in this process, and do something with them; its errors are shown on the terminal."""
     options = ["-q", "--hypothesis-seed=0", f"--basetemp={folder / 'pytest'}"]
-    return int(pytest.main([*files, *options], plugins=[InsteadOfTests(work)]))
+    return int(pytest.main([*files, *options], plugins=[InsteadOfTests(work, terminal)]))
 
 
 def versions(mutant: Mutant, path: Path) -> tuple[CodeType, CodeType]:
@@ -380,14 +388,20 @@ def modules_named(names: str) -> Iterator[tuple[str, Path, range | None]]:
             yield ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), file, wanted
 
 
-def chosen(found: list[Mutant], sample: int, seed: int) -> list[Mutant]:
-    """Return a sample of the changes. Each is in it by a number drawn from its own text, and stays in it when other code changes."""
+def chosen(found: list[Mutant], paths: dict[str, Path], sample: int, seed: int) -> list[Mutant]:
+    """Return a sample of the changes that are valid Python. Each is in it by a number drawn from its own text, and stays in it when other code changes."""
 
     def drawn(mutant: Mutant) -> bytes:
         return blake2b(f"{seed} {mutant.module} {mutant.line} {mutant.change} {mutant.nth}".encode()).digest()
 
-    ordered = sorted(found, key=drawn)
-    return sorted(ordered[:sample] if sample else ordered, key=lambda mutant: (mutant.module, mutant.lines))
+    kept: list[Mutant] = []
+    for mutant in sorted(found, key=drawn):
+        with suppress(SyntaxError):
+            versions(mutant, paths[mutant.module])
+            kept.append(mutant)
+            if len(kept) == sample:
+                break
+    return sorted(kept, key=lambda mutant: (mutant.module, mutant.lines))
 
 
 def known_equivalent(mutant: Mutant) -> str | None:
@@ -418,13 +432,13 @@ def main() -> None:
     os.chdir(ROOT)
     sys.path[0] = str(ROOT)
     named = list(modules_named(",".join(TESTS) if given.listed else given.modules))
-    found = chosen(
-        [mutant for module, path, wanted in named for mutant in mutants_of(module, path, wanted)], given.sample, given.seed
-    )
+    paths = {module: path for module, path, _ in named}
+    found = [mutant for module, path, wanted in named for mutant in mutants_of(module, path, wanted)]
+    found = chosen(found, paths, given.sample, given.seed)
     if given.listed and given.modules:
         kept = {module for module, *_ in modules_named(given.modules)}
-        named, found = [one for one in named if one[0] in kept], [mutant for mutant in found if mutant.module in kept]
-    paths = {module: path for module, path, _ in named}
+        paths = {module: path for module, path in paths.items() if module in kept}
+        found = [mutant for mutant in found if mutant.module in kept]
     files = {module: tests_of(module.removeprefix("langroute.")) if given.listed else None for module in paths}
     tests = sorted(frozenset().union(*(one for one in files.values() if one))) if given.listed else given.tests.split()
     for heavy in HEAVY:
@@ -471,7 +485,9 @@ class Run:
             traced = Traced({str(path): module for module, path in self.paths.items()})
             threading.settrace(traced.enter)
             sys.settrace(traced.enter)
-            run_pytest(self.folder, tests, lambda session: self._try(found, traced, session))
+            code = run_pytest(self.folder, tests, lambda session: self._try(found, traced, session), self.terminal)
+            if code != pytest.ExitCode.OK:
+                return code
             state.write_bytes(pickle.dumps((dict(self.fates), self.anew)))
             return 0
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage, Verdict
 from langroute.core.task_context import task
-from langroute.ledger import open_ledger, schema
+from langroute.ledger import open_ledger, rollup, schema
 from langroute.ledger.facts import CallRecord
 
 DAY = 86_400.0
@@ -83,6 +83,16 @@ def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
         assert {n for (n,) in rows(ledger, select(table.c.task))} == tasks, table.name
     summed = select(schema.daily_tasks.c.day, schema.daily_tasks.c.succeeded).order_by(schema.daily_tasks.c.day)
     assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
+
+
+def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(ledger: Any) -> None:
+    """Another process may have written rows of both between the last sums and the purge."""
+    for name, day in {"before": TODAY - 61, "border": TODAY - 60}.items():
+        ledger.record(answered(name, day))
+    ledger.flush()
+    with ledger._writing() as connection:
+        rollup.purge(connection, TODAY, 30, 60)
+        assert rollup.dirty(connection) == [TODAY - 60]
 
 
 def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> None:

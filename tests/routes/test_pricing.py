@@ -17,7 +17,7 @@ from usage_server import UsageServer
 from langroute import ChatRouter
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Price, Usage
-from langroute.providers.usage import usage_from_metadata, usage_from_provider, usage_of
+from langroute.providers.usage import is_measured, usage_from_metadata, usage_from_provider, usage_of
 from langroute.routes.pricing import cost, price_from, price_of, seconds_of
 from langroute.routes.route import Route
 
@@ -212,6 +212,7 @@ def test_a_provider_without_a_rate_for_cached_tokens_bills_them_as_input() -> No
         ({"cache_creation": 0, "ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 20}, Usage(100, 7, 0, 30, 20)),
         ({"ephemeral_5m_input_tokens": 30}, Usage(100, 7, cache_write=30)),
         # OpenAI's service tiers, and counts that are none.
+        ({"priority_cache_creation": 60}, Usage(100, 7, cache_write=60)),
         ({"priority_cache_read": 80, "audio": 5}, Usage(100, 7, cache_read=80, extra_counts=(("input_audio", 5),))),
         ({"cache_read": None, "cache_creation": "many"}, Usage(100, 7)),
     ],
@@ -273,6 +274,22 @@ def test_the_providers_own_record_fills_in_what_the_integration_leaves_out() -> 
     assert told({**own, "prompt_tokens": 90}) == Usage(100, 5)
     assert told({"prompt_tokens": 100, "completion_tokens": 9}) == Usage(100, 5)
     assert told(own, input_token_details={"cache_read": 40}) == Usage(100, 5, cache_read=40)
+
+
+def test_a_record_of_langchains_that_counts_neither_side_leaves_it_to_the_providers_own() -> None:
+    own = {"usage": {"input_tokens": 3, "output_tokens": 1}}
+    for counts, expected in (({"total_tokens": 9}, Usage(3, 1)), ({"input_tokens": 5}, None), ({"output_tokens": 5}, None)):
+        message = AIMessage("x", response_metadata=own)
+        message.usage_metadata = counts  # type: ignore[assignment]
+        assert usage_of(message) == expected
+
+
+def test_a_prompt_has_a_token_at_least_and_an_answer_that_says_something_too() -> None:
+    assert is_measured(Usage(1, 1), AIMessage("x"))
+    assert is_measured(Usage(1, 0), AIMessage(""))
+    assert not is_measured(Usage(1, 0), AIMessage("x"))
+    assert not is_measured(Usage(0, 1), AIMessage("x"))
+    assert not is_measured(Usage(1, -1), AIMessage(""))
 
 
 def test_without_any_record_the_usage_is_unknown() -> None:
