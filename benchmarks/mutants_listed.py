@@ -75,6 +75,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "length of a digest that is compared only with others of its kind",
     ),
     Equivalent(
+        "cache.keys",
+        "super().__init__(message, gone)  # type: ignore[call-arg]",
+        "super().__init__(message, gone)  ->  pass",
+        "a weak reference is made by `__new__`",
+    ),
+    Equivalent(
         "cache.wording",
         'if len(word) > 5 and word.endswith("ing") and _VOWEL.search(word, 0, len(word) - 3):',
         "0  ->  (-1)",

@@ -18,7 +18,7 @@ from langroute import ChatRouter
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Price, Usage
 from langroute.providers.usage import is_measured, usage_from_metadata, usage_from_provider, usage_of
-from langroute.routes.pricing import cost, price_from, price_of, seconds_of
+from langroute.routes.pricing import cached_saving, cost, price_from, price_of, seconds_of
 from langroute.routes.route import Route
 
 OPUS = Price(input=5.0, output=25.0, cache_read=0.5, cache_write=6.25, cache_write_1h=10.0)
@@ -316,6 +316,23 @@ def test_time_and_calls_are_billed_beside_tokens() -> None:
     assert cost(None, Usage(1, 1), 3.0) is None
 
 
+def test_a_call_with_fees_costs_its_tokens_its_time_and_its_fees() -> None:
+    price = Price(1.0, 2.0, per_call=0.01, per_second=0.002, extra_rates=(("searches", 0.01),))
+
+    assert cost(price, Usage(1_000, 10, extra_counts=(("searches", 2),)), 3.0) == pytest.approx(0.016 + 0.00102 + 0.02)
+
+
+def test_what_a_prompt_cache_saved_is_the_dearer_input_without_it() -> None:
+    """Reading saves, writing costs, for an hour more than for five minutes."""
+    price = Price(input=5, output=25, cache_read=0.5, cache_write=6.25, cache_write_1h=10)
+
+    assert cached_saving(price, Usage(100_000, 0, 90_000)) == pytest.approx(90_000 * 4.5 / 1e6)
+    assert cached_saving(price, Usage(100_000, 0, 0, 8_000)) == pytest.approx(-8_000 * 1.25 / 1e6)
+    assert cached_saving(price, Usage(100_000, 0, 90_000, 4_000, 2_000)) == pytest.approx(
+        (90_000 * 4.5 - 4_000 * 1.25 - 2_000 * 5) / 1e6
+    )
+
+
 def test_a_price_by_the_call_is_read_from_the_list() -> None:
     """Perplexity's search models charge by the thousand calls, beside their tokens."""
     price = price_of("sonar-pro", "perplexity")
@@ -362,6 +379,7 @@ def test_whose_price_it_is() -> None:
         {"input": 1.0, "output": 2.0, "above": [(0.5, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(True, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(100, Price(1.0, 2.0)), (100, Price(1.0, 2.0))]},
+        {"input": 1.0, "output": 2.0, "above": [(100, Price(1.0, 2.0)), (300, Price(1.0, 2.0)), (200, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(100, {"input": 1.0})]},
         Price(1.0, -2.0),
         Price(1.0, 2.0, per_second=-1.0),
