@@ -105,6 +105,30 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "only part of the key of a memo, where yes and no may change places",
     ),
     Equivalent(
+        "policies.fallback",
+        "if now < until or now < self._probing.get(route, 0.0):",
+        "0.0  ->  (1.0)",
+        "a rest would have to end within the first second of the clock",
+    ),
+    Equivalent(
+        "policies.fallback",
+        "if route.name not in names and len(names) < MOST_ROUTES:",
+        "len(names) < MOST_ROUTES  ->  (len(names) <= MOST_ROUTES)",
+        "one more entry in a memo",
+    ),
+    Equivalent(
+        "policies.fallback",
+        'names[route.name] = " ".join(one for one in (route.name, route.provider, route.model) if one)[:300]',
+        "300  ->  (299)",
+        "where a name that is too long is cut is not promised",
+    ),
+    Equivalent(
+        "policies.fallback",
+        'names[route.name] = " ".join(one for one in (route.name, route.provider, route.model) if one)[:300]',
+        "300  ->  (301)",
+        "where a name that is too long is cut is not promised",
+    ),
+    Equivalent(
         "providers.usage",
         "if total > given + output or reasoning > output:",
         "total > given + output  ->  (total >= given + output)",
