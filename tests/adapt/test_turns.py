@@ -214,6 +214,21 @@ def test_an_image_alone_is_no_empty_message(form: str) -> None:
     assert PNG in repr(adapted(form, [HumanMessage([IMAGE]), AIMessage("A chart.")])[0].content)
 
 
+def test_bedrock_is_given_a_word_beside_a_file_and_beside_nothing_else() -> None:
+    """It refuses a document alone, and takes an image alone."""
+    paper = {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf"}
+
+    def kinds(*blocks: Any) -> list[str]:
+        (message,) = adapt([HumanMessage(list(blocks))], Target("bedrock", "amazon_bedrock", "us.amazon.nova-pro-v1:0")).messages
+        return [str(block.get("type")) for block in message.content]
+
+    assert kinds(paper) == ["text", *kinds(paper)[1:]]
+    assert len(kinds(paper)) == 2
+    assert kinds(TEXT, paper) == ["text", *kinds(paper)[1:]]
+    assert len(kinds(IMAGE)) == 1
+    assert "text" not in kinds(IMAGE)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("role", "kind"),

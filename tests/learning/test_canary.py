@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langroute import ChatRouter
 from langroute.core import task_context
@@ -170,6 +170,29 @@ def test_a_verdict_in_the_middle_of_a_task_does_not_move_it() -> None:
     before = counted(canary)
     canary.on_outcome(Outcome(success=False, task_id="begun-1"))
     assert counted(canary) == before
+
+
+@pytest.mark.parametrize(("here", "there", "route"), [(1.0, 0.0, "new"), (0.0, 1.0, "old")])
+@pytest.mark.parametrize("task", ["k1", None])
+def test_a_task_stays_on_its_side_in_a_process_that_knows_only_its_messages(
+    here: float, there: float, route: str, task: str | None
+) -> None:
+    """Even where a process was started with another share meanwhile; another task of the thread has a side of its own."""
+    step = Step(task=task, thread="t")
+    first = made(share=here, id="trial").select(Request((HumanMessage("Hi."),), step, ROUTES), ())
+    assert first is not None
+    assert first.route == route
+    told = {"route": route, "step": {"kind": "chat"}, "task_id": task, "thread": {"memory": list(first.memory)}}
+    thread = (HumanMessage("Hi."), AIMessage("Yes.", response_metadata={"langroute": told}), HumanMessage("And?"))
+
+    def chosen(step: Step) -> str:
+        selection = made(share=there, id="trial").select(Request(thread, step, ROUTES), ())
+        assert selection is not None
+        return selection.route
+
+    assert chosen(step) == route
+    if task is not None:
+        assert chosen(replace(step, task="k2")) == ("new" if there else "old")
 
 
 def test_a_thread_stands_for_a_task_where_there_is_none_and_what_has_neither_is_old() -> None:

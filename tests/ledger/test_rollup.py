@@ -95,6 +95,23 @@ def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(le
         assert rollup.dirty(connection) == [TODAY - 60]
 
 
+BORDERS = "0_1 0_25 0_5 0_75 1 1_5 2_5 3_5 5 7_5 10 15 20 30 45 60 90 120 180 240 300 360 420 480 600 900 1800 3600".split()
+"""Of the columns that ledgers already have: with another border, what they summed would be lost."""
+
+
+def test_a_call_is_counted_between_the_borders_of_its_latency(ledger: Any) -> None:
+    """A border is the first number that its own column does not count."""
+    for name in BORDERS:
+        border = float(name.replace("_", "."))
+        for seconds in (border * 0.999, border):
+            ledger.record_call(CallRecord("t1", at=TODAY * DAY, what="model", latency_s=seconds))
+    ledger.rollup()
+
+    columns = [schema.daily_calls.c[f"under_{name}s"] for name in BORDERS]
+    found = rows(ledger, select(*columns, schema.daily_calls.c.over_3600s))
+    assert [sum(counts) for counts in zip(*found, strict=True)] == [1, *(2 for _ in BORDERS[1:]), 1]
+
+
 def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> None:
     failed = Attempt(Selection("small"), error_type="RateLimitError", cost_usd=0.0)
     for number in range(3):

@@ -293,10 +293,12 @@ def test_the_arguments_of_a_tool_call_count_as_what_they_are() -> None:
 
 def test_arguments_that_cannot_be_compared_count_all_the_same() -> None:
     """A number as a key has no place in sorted JSON; what is sent is as long as ever."""
-    short = seen([HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "", "at": {1: 0}}, "1")])]).tokens
-    long = seen([HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {1: 0}}, "1")])]).tokens
+    short = seen([HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "", "at": {1: 0, "a": 0}}, "1")])]).tokens
+    long = seen(
+        [HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {1: 0, "a": 0}}, "1")])]
+    ).tokens
     compared = seen(
-        [HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {"1": 0}}, "1")])]
+        [HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {"1": 0, "a": 0}}, "1")])]
     ).tokens
 
     assert long - short == 1000
