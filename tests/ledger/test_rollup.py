@@ -95,7 +95,36 @@ def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(le
         assert rollup.dirty(connection) == [TODAY - 60]
 
 
-BORDERS = "0_1 0_25 0_5 0_75 1 1_5 2_5 3_5 5 7_5 10 15 20 30 45 60 90 120 180 240 300 360 420 480 600 900 1800 3600".split()
+BORDERS = [
+    "0_1",
+    "0_25",
+    "0_5",
+    "0_75",
+    "1",
+    "1_5",
+    "2_5",
+    "3_5",
+    "5",
+    "7_5",
+    "10",
+    "15",
+    "20",
+    "30",
+    "45",
+    "60",
+    "90",
+    "120",
+    "180",
+    "240",
+    "300",
+    "360",
+    "420",
+    "480",
+    "600",
+    "900",
+    "1800",
+    "3600",
+]
 """Of the columns that ledgers already have: with another border, what they summed would be lost."""
 
 
