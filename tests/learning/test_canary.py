@@ -21,7 +21,7 @@ from langroute.core.records import Attempt, Decision, Outcome, Request, RouteInf
 from langroute.ledger import open_ledger
 from langroute.policies import Fixed
 from langroute.policies.canary import Canary, CanaryVerdict
-from langroute.policies.canary_arms import HARM, RUNNING, SUCCESS, Arm, radius
+from langroute.policies.canary_arms import HARM, RUNNING, SUCCESS, Arm, CanaryFold, radius
 from langroute.testing import ScriptedModel
 
 ROUTES = (RouteInfo("old"), RouteInfo("new"))
@@ -193,6 +193,16 @@ def test_a_task_stays_on_its_side_in_a_process_that_knows_only_its_messages(
     assert chosen(step) == route
     if task is not None:
         assert chosen(replace(step, task="k2")) == ("new" if there else "old")
+
+
+def test_scores_between_good_and_bad_are_summed_with_their_squares() -> None:
+    """From which their spread is told."""
+    fold, document, sides = CanaryFold(0.02, 0.05), {}, {"t1": {}, "d1": {}, "t2": {}, "d2": {}}  # type: ignore[var-annotated]
+    for number, score in ((1, 0.5), (2, 0.25)):
+        fold.add(document, sides, ("decided", f"t{number}", f"d{number}", False, "support"))
+        fold.add(document, sides, ("task", f"t{number}", score))
+
+    assert document["arms"] == {kind: [[2, 0.75, 0.3125], [0, 0.0, 0.0]] for kind in ("", "support")}
 
 
 def test_a_thread_stands_for_a_task_where_there_is_none_and_what_has_neither_is_old() -> None:

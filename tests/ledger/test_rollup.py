@@ -85,6 +85,22 @@ def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
     assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
 
 
+def test_an_outcome_of_a_day_whose_calls_are_gone_leaves_what_they_summed_to(ledger: Any) -> None:
+    """What was purged is known by its sums alone; which days are whole is noted."""
+    with ledger.reading() as connection:
+        assert [rollup.kept_since(connection, key) for key in ("raw_since", "tasks_since")] == [0, 0]
+    ledger.record(answered("old", TODAY - 40))
+    ledger.purge(now=TODAY * DAY)
+    with ledger.reading() as connection:
+        assert [rollup.kept_since(connection, key) for key in ("raw_since", "tasks_since")] == [TODAY - 30, TODAY - 60]
+
+    ledger.record_outcome(Outcome(success=True, task_id="t-old", at=TODAY * DAY))
+    ledger.rollup()
+
+    sums = (schema.daily_calls.c.calls, schema.daily_decisions.c.decisions, schema.daily_tasks.c.succeeded)
+    assert [rows(ledger, select(one)) for one in sums] == [[(1,)], [(1,)], [(1,)]]
+
+
 def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(ledger: Any) -> None:
     """Another process may have written rows of both between the last sums and the purge."""
     for name, day in {"before": TODAY - 61, "border": TODAY - 60}.items():
