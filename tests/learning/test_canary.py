@@ -135,6 +135,17 @@ def test_the_oldest_tasks_are_forgotten_and_no_others() -> None:
     assert counted(canary) == 2
 
 
+def test_the_sides_of_the_latest_tasks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the share changes, tasks that are under way stay on their side; of very many, the oldest are forgotten."""
+    monkeypatch.setattr("langroute.policies.canary.MOST_SIDES", 3)
+    canary = made(share=1.0)
+    assert [told(canary, task) for task in "abcde"] == ["new"] * 5
+    canary.share = 0.0
+
+    requests = [Request((HumanMessage("Hi."),), Step(task=task), ROUTES) for task in "abcde"]
+    assert [canary.select(request, ()).route for request in requests] == ["old", "old", "new", "new", "new"]  # type: ignore[union-attr]
+
+
 def test_a_tasks_outcome_counts_once_on_its_side_for_its_kind_and_for_all() -> None:
     canary = made()
     sides = {one: told(canary, one, task_kind="support") for one in "abcdefgh"}
