@@ -304,14 +304,33 @@ def versions(mutant: Mutant, path: Path) -> tuple[CodeType, CodeType]:
     return compile(source, str(path), "exec"), compile(changed, str(path), "exec")
 
 
+def load_changed(module: str, path: Path, code: CodeType) -> None:
+    """Give a module this code when it is imported."""
+
+    class Loader(SourceFileLoader):
+        def get_code(self, fullname: str) -> Any:
+            return code
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> Any:
+            loader = Loader(name, str(path))
+            return importlib.util.spec_from_file_location(name, path, loader=loader) if name == module else None
+
+    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+
+
 def run_patched(mutant: Mutant, path: Path, session: pytest.Session, tests: list[str], limit: float) -> str | None:
     """Return the result of a change inside of functions of a module that is loaded; `None` where it must be loaded anew."""
-    pairs = changed_functions(*versions(mutant, path))
+    before, changed = versions(mutant, path)
+    pairs = changed_functions(before, changed)
     if pairs is None or any(one.co_freevars != other.co_freevars for one, other in pairs):
         return None
 
     def work() -> int:
         patch(pairs)
+        # A module that is imported on first use is not loaded yet.
+        load_changed(mutant.module, path, changed)
         return run_until_failure(session, tests)
 
     return named_fate(forked(work, limit))
@@ -324,17 +343,6 @@ def named_fate(code: int | None) -> str:
 
 def run_loaded(mutant: Mutant, path: Path, folder: Path, tests: list[str], limit: float) -> str:
     """Return the result of a mutant whose module is loaded with the change: `killed`, `timed out` or `survived`."""
-    changed = versions(mutant, path)[1]
-
-    class Loader(SourceFileLoader):
-        def get_code(self, fullname: str) -> Any:
-            return changed
-
-    class Finder:
-        @staticmethod
-        def find_spec(name: str, *_: Any) -> Any:
-            loader = Loader(name, str(path))
-            return importlib.util.spec_from_file_location(name, path, loader=loader) if name == mutant.module else None
 
     def work() -> int:
         failed = True
@@ -343,7 +351,7 @@ def run_loaded(mutant: Mutant, path: Path, folder: Path, tests: list[str], limit
             nonlocal failed
             failed = bool(run_until_failure(session, tests))
 
-        sys.meta_path.insert(0, Finder)
+        load_changed(mutant.module, path, versions(mutant, path)[1])
         run_pytest(folder, sorted({test.partition("::")[0] for test in tests}), these)
         return int(failed)
 
