@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 
 from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage, Verdict
 from langroute.core.task_context import task
@@ -106,7 +106,7 @@ def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(le
     for name, day in {"before": TODAY - 61, "border": TODAY - 60}.items():
         ledger.record(answered(name, day))
     ledger.flush()
-    with ledger._writing() as connection:
+    with create_engine(ledger.url).begin() as connection:
         rollup.purge(connection, TODAY, 30, 60)
         assert rollup.dirty(connection) == [TODAY - 60]
 
