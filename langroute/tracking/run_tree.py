@@ -166,7 +166,7 @@ class RunTree:
             return above
         config = var_child_runnable_config.get()
         around = getattr((config or {}).get("callbacks"), "parent_run_id", None)
-        return self._runs.get(around) if around is not None and around != parent else None
+        return self._runs.get(around)
 
     def _new_root(self, run_id: Any, metadata: Mapping[str, Any], what: str) -> Root:
         owner = resolve_task(metadata, current_task())

@@ -214,6 +214,45 @@ def test_an_image_alone_is_no_empty_message(form: str) -> None:
     assert PNG in repr(adapted(form, [HumanMessage([IMAGE]), AIMessage("A chart.")])[0].content)
 
 
+def test_the_result_of_a_tool_of_openais_own_stays_behind_its_call() -> None:
+    """It answers a block, and none of the message's tool calls."""
+    item = {"type": "computer_call", "id": "cu_1", "call_id": "c1", "action": {"type": "screenshot"}, "status": "completed"}
+    answer = AIMessage([item], response_metadata={"model_provider": "openai", "model_name": "gpt-4.1"})
+    shot = ToolMessage(
+        [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}],
+        tool_call_id="c1",
+        additional_kwargs={"type": "computer_call_output"},
+    )
+
+    found = adapted("openai-responses", [HumanMessage("Look."), answer, HumanMessage("And?"), shot])
+
+    assert [message.type for message in found] == ["human", "ai", "tool", "human"]
+
+
+def test_references_to_tools_are_a_result_as_they_are() -> None:
+    """Anthropic's tool search finds tools, which its model is to read by their names."""
+    blocks = [{"type": "tool_reference", "tool_name": "weather"}]
+
+    found = adapted("anthropic", asked(ToolMessage(list(blocks), tool_call_id="abcdefgh1")))
+
+    assert found[-1].content == blocks
+
+
+def test_bedrock_is_given_a_word_beside_a_file_and_beside_nothing_else() -> None:
+    """It refuses a document alone, and takes an image alone."""
+    paper = {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf"}
+
+    def kinds(*blocks: Any) -> list[str]:
+        (message,) = adapt([HumanMessage(list(blocks))], Target("bedrock", "amazon_bedrock", "us.amazon.nova-pro-v1:0")).messages
+        return [str(block.get("type")) for block in message.content]
+
+    assert kinds(paper) == ["text", *kinds(paper)[1:]]
+    assert len(kinds(paper)) == 2
+    assert kinds(TEXT, paper) == ["text", *kinds(paper)[1:]]
+    assert len(kinds(IMAGE)) == 1
+    assert "text" not in kinds(IMAGE)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("role", "kind"),

@@ -8,6 +8,10 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langroute import Budget, ChatRouter, Route
+from langroute.budgets.memory import MemoryBudgets
+from langroute.budgets.store import Balance, Hold
+from langroute.core.errors import BudgetExceededError
+from langroute.core.records import Request
 from langroute.policies import Cascade
 from langroute.testing import ScriptedModel
 
@@ -56,3 +60,16 @@ def test_a_route_that_was_not_called_says_what_stood_in_its_way() -> None:
     assert [attempt["route"] for attempt in decision["attempts"]] == ["cheap"]
     assert set(decision["rejected"]) == {"frontier"}
     assert "cheapest tier only" in decision["rejected"]["frontier"]
+
+
+def test_what_one_store_granted_is_released_where_another_refuses() -> None:
+    """A call that is not made costs nobody anything, and the refusal says who holds the rest."""
+    wide = Budget(usd=1, per="all", store=MemoryBudgets(), wait_seconds=0)
+    narrow = Budget(usd=0.01, per="all", store=MemoryBudgets(), wait_seconds=0)
+    request = Request("Hi.")
+    assert narrow.store.reserve("another call", [Hold(narrow.key(request, None, "d"), narrow.limit - 1, narrow.limit)]) is None
+
+    with pytest.raises(BudgetExceededError, match="0 USD spent, 0.01 USD reserved of 0.01 USD"):
+        router(["cheap"], [wide, narrow]).invoke("Hello.")  # type: ignore[arg-type]
+
+    assert wide.store.balances([wide.key(request, None, "d")]) == [Balance(0, 0)]

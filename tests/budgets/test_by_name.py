@@ -53,6 +53,11 @@ def test_who_is_not_named_has_no_limit_and_is_refused_with_what_to_do() -> None:
         routed.invoke("Hi.")
 
 
+def test_who_has_no_limit_of_tokens_is_told_where_to_add_it() -> None:
+    with pytest.raises(BudgetExceededError, match="add it to `tokens`"):
+        router(budget=Budget(tokens={"care": 1000}, per="team")).invoke("Hi.", of("langroute_team", "sales"))
+
+
 def test_a_star_is_the_limit_of_all_others_each_for_itself() -> None:
     routed = router(budget=Budget(usd={"care": 1, "*": 0.01}, per="team", store=MemoryBudgets()))
     first, second = spend(routed, of("langroute_team", "sales")), spend(routed, of("langroute_team", "legal"))

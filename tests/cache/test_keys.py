@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, create_model
 
-from langroute.cache.keys import Keys, UnkeyableError, canonical, model_digest, settings_digest, tools_digest
+from langroute.cache.keys import Keys, UnkeyableError, canonical, copied, model_digest, settings_digest, tools_digest
 from langroute.testing import ScriptedModel
 
 TOOL = {
@@ -326,6 +326,17 @@ def test_what_has_no_stable_form_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(UnkeyableError):
         canonical(loop)
+
+
+def test_a_copy_has_nothing_in_common_with_what_may_be_changed() -> None:
+    """Or a message that is changed in place would be taken for the one that was hashed."""
+    given: dict[str, Any] = {"a": [{"b": [1, 2]}, "c"], "d": {"e": {}}}
+    made = copied(given)
+    assert made == given
+
+    given["a"][0]["b"].append(3)
+    given["d"]["e"]["f"] = 1
+    assert made == {"a": [{"b": [1, 2]}, "c"], "d": {"e": {}}}
 
 
 def test_memory_of_messages_is_bounded() -> None:

@@ -69,6 +69,7 @@ def test_a_few_words_that_could_be_any_language_are_taken_for_english() -> None:
         ("ten kilometres in two hrs", "10 km in 2 hours"),
         ("I cannot log in in dec", "I can't log in in December"),
         ("The kid's bike", "the bicycle of the child"),
+        ("Weather please", "weather?"),
     ],
 )
 def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
@@ -84,6 +85,7 @@ def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
         ("One man", "A man"),
         ("One 2 is one", "2 is one"),
         ("Is it -5 degrees?", "Is it 5 degrees?"),
+        ("In Jan, is 5 Mb a lot?", "In Jan, is 5 MB a lot?"),
         ("Is it -5 degrees?", "Is it -7 degrees?"),
         ("Is 1.05 more?", "Is 1.5 more?"),
         ("Is 100 more?", "Is 10 more?"),
@@ -117,6 +119,7 @@ APART = [
     ("What does grep -v do?", "What does grep -V do?"),
     ("How do I polish wood?", "How do I Polish wood?"),
     ("What is 4!?", "What is 4?"),
+    ("What is n!?", "What is n?"),
     ("Do few users pay?", "Do a few users pay?"),
     ("Trinkt man in Maßen?", "Trinkt man in Massen?"),
     ("दान क्या है?", "दिन क्या है?"),

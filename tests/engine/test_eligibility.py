@@ -10,6 +10,7 @@ from langchain_core.exceptions import ContextOverflowError
 
 from langroute.core.errors import InputError, NoEligibleRouteError, UnknownRouteError
 from langroute.core.records import RouteInfo, Signals
+from langroute.engine.call_config import read_config
 from langroute.engine.eligibility import Eligibility, RouteLimits, tier_level
 
 
@@ -195,6 +196,26 @@ def test_limits_of_several_sources_add_up_and_the_later_name_wins() -> None:
     )
 
     assert found == RouteLimits("d", frozenset({"b", "c"}), "balanced", frozenset({"eu", "pii"}))
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "counts"),
+    [
+        ("balanced", None, "balanced"),
+        (None, "balanced", "balanced"),
+        ("balanced", "cheap", "balanced"),
+        ("balanced", "frontier", "frontier"),
+        ("balanced", "house", "house"),
+        (None, None, None),
+    ],
+)
+def test_a_call_may_raise_the_routers_lowest_tier_and_not_lower_it(own: str | None, asked: str | None, counts: str | None) -> None:
+    """Also where the call says something else alone. A tier of the user's own has no place among the others: the call's word counts."""
+    metadata = {"langroute_exclude": ["x"], **({"langroute_min_tier": asked} if asked else {})}
+
+    limits = read_config({"metadata": metadata}, RouteLimits(min_tier=own, exclude=frozenset({"y"}))).limits
+
+    assert (limits.min_tier, limits.exclude) == (counts, {"x", "y"})
 
 
 @pytest.mark.parametrize("wrong", [{"route": 5}, {"min_tier": ["cheap"]}, {"exclude": 5}, {"langroute_labels": 1.0}])

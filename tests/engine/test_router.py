@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
-from langroute import ChatRouter, Route
+from langroute import Budget, ChatRouter, Route
 from langroute.core.records import Decision, Outcome, Request, Selection
 from langroute.engine.drivers import drive
 from langroute.engine.effects import Reply, RouteCall
@@ -100,6 +102,57 @@ def test_a_policy_hears_of_decisions_and_outcomes_unless_the_router_is_determini
     assert policy.heard == ([] if given.get("deterministic") else hook.heard)
     assert set(policy.deterministic) == {bool(given.get("deterministic"))}
     assert router.ledger.get(result.decision.id).route == "small"
+
+
+class Watching(Noting):
+    """A policy and hook that is told which ledger the router has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledgers: list[Any] = []
+
+    def use_ledger(self, ledger: Any) -> None:
+        self.ledgers.append(ledger)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_what_learns_is_told_the_ledger_unless_the_router_is_deterministic(deterministic: bool) -> None:
+    """What a policy finds in a ledger would change what the same input gives."""
+    policy, hook = Watching(), Watching()
+    router = Router(routes(small="s"), policy=policy, hooks=[hook], deterministic=deterministic)
+
+    assert policy.ledgers == hook.ledgers == ([] if deterministic else [router.ledger])
+
+
+def test_a_file_describes_a_router_and_routes_given_beside_it_stand_in_the_place_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("langchain_openai")
+    monkeypatch.setenv("KEY_OF_THE_TEST", "none")
+    file = tmp_path / "langroute.toml"
+    file.write_text('[routes.small]\nprovider = "openai"\nmodel = "gpt-5-nano"\nkey_env = "KEY_OF_THE_TEST"\n', encoding="utf-8")
+
+    assert list(Router.from_config(file).routes) == ["small"]
+    assert list(Router.from_config(file, routes=routes(mine="s")).routes) == ["mine"]
+
+
+class Late(ScriptedModel):
+    """Answers after a moment."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return self._generate(*args, **kwargs)
+
+
+async def test_an_awaited_call_waits_for_what_another_has_reserved() -> None:
+    """It may cost half of the budget and costs next to nothing: both calls are answered, one after the other."""
+    used: Any = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    late = Route(Late(AIMessage("Yes.", usage_metadata=used), max_tokens=1000), price={"input": 0, "output": 10})
+    model = ChatRouter({"late": late}, budget=Budget(usd=0.015, per="all", wait_seconds=20))
+
+    answers = await asyncio.gather(model.ainvoke("One?"), model.ainvoke("Two?"))
+
+    assert [answer.content for answer in answers] == ["Yes.", "Yes."]
 
 
 class Host:

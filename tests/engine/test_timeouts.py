@@ -336,6 +336,30 @@ def test_in_a_graph_a_restart_is_an_event() -> None:
     assert parts[-1][1]["messages"][-1].content == "The quick answer."
 
 
+async def test_in_an_awaited_graph_a_restart_is_an_event_too() -> None:
+    pytest.importorskip("langgraph")
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    model = router(SlowModel("one two three", breaks_after=2), Timeouts(restart_stream=True))
+    events: list[str] = []
+
+    class Listener(BaseCallbackHandler):
+        def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+            events.append(f"{name} {data['route']}")
+
+    async def answer(state: Any) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "answer")
+    stream = graph.compile().astream({"messages": "Count."}, {"callbacks": [Listener()]}, stream_mode=["messages", "values"])
+    parts = [part async for part in stream]
+
+    assert events == ["langroute_restart quick", "langroute_decision quick"]
+    assert parts[-1][1]["messages"][-1].content == "The quick answer."
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_a_streaming_node_announces_a_restart_too(asynchronous: bool) -> None:
     """Once, when the second route begins, with what it takes to clear the page."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langroute import ChatRouter
 from langroute.core import task_context
@@ -21,7 +21,7 @@ from langroute.core.records import Attempt, Decision, Outcome, Request, RouteInf
 from langroute.ledger import open_ledger
 from langroute.policies import Fixed
 from langroute.policies.canary import Canary, CanaryVerdict
-from langroute.policies.canary_arms import HARM, RUNNING, SUCCESS, Arm, radius
+from langroute.policies.canary_arms import HARM, RUNNING, SUCCESS, Arm, CanaryFold, radius
 from langroute.testing import ScriptedModel
 
 ROUTES = (RouteInfo("old"), RouteInfo("new"))
@@ -135,6 +135,17 @@ def test_the_oldest_tasks_are_forgotten_and_no_others() -> None:
     assert counted(canary) == 2
 
 
+def test_the_sides_of_the_latest_tasks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the share changes, tasks that are under way stay on their side; of very many, the oldest are forgotten."""
+    monkeypatch.setattr("langroute.policies.canary.MOST_SIDES", 3)
+    canary = made(share=1.0)
+    assert [told(canary, task) for task in "abcde"] == ["new"] * 5
+    canary.share = 0.0
+
+    requests = [Request((HumanMessage("Hi."),), Step(task=task), ROUTES) for task in "abcde"]
+    assert [canary.select(request, ()).route for request in requests] == ["old", "old", "new", "new", "new"]  # type: ignore[union-attr]
+
+
 def test_a_tasks_outcome_counts_once_on_its_side_for_its_kind_and_for_all() -> None:
     canary = made()
     sides = {one: told(canary, one, task_kind="support") for one in "abcdefgh"}
@@ -170,6 +181,39 @@ def test_a_verdict_in_the_middle_of_a_task_does_not_move_it() -> None:
     before = counted(canary)
     canary.on_outcome(Outcome(success=False, task_id="begun-1"))
     assert counted(canary) == before
+
+
+@pytest.mark.parametrize(("here", "there", "route"), [(1.0, 0.0, "new"), (0.0, 1.0, "old")])
+@pytest.mark.parametrize("task", ["k1", None])
+def test_a_task_stays_on_its_side_in_a_process_that_knows_only_its_messages(
+    here: float, there: float, route: str, task: str | None
+) -> None:
+    """Even where a process was started with another share meanwhile; another task of the thread has a side of its own."""
+    step = Step(task=task, thread="t")
+    first = made(share=here, id="trial").select(Request((HumanMessage("Hi."),), step, ROUTES), ())
+    assert first is not None
+    assert first.route == route
+    told = {"route": route, "step": {"kind": "chat"}, "task_id": task, "thread": {"memory": list(first.memory)}}
+    thread = (HumanMessage("Hi."), AIMessage("Yes.", response_metadata={"langroute": told}), HumanMessage("And?"))
+
+    def chosen(step: Step) -> str:
+        selection = made(share=there, id="trial").select(Request(thread, step, ROUTES), ())
+        assert selection is not None
+        return selection.route
+
+    assert chosen(step) == route
+    if task is not None:
+        assert chosen(replace(step, task="k2")) == ("new" if there else "old")
+
+
+def test_scores_between_good_and_bad_are_summed_with_their_squares() -> None:
+    """From which their spread is told."""
+    fold, document, sides = CanaryFold(0.02, 0.05), {}, {"t1": {}, "d1": {}, "t2": {}, "d2": {}}  # type: ignore[var-annotated]
+    for number, score in ((1, 0.5), (2, 0.25)):
+        fold.add(document, sides, ("decided", f"t{number}", f"d{number}", False, "support"))
+        fold.add(document, sides, ("task", f"t{number}", score))
+
+    assert document["arms"] == {kind: [[2, 0.75, 0.3125], [0, 0.0, 0.0]] for kind in ("", "support")}
 
 
 def test_a_thread_stands_for_a_task_where_there_is_none_and_what_has_neither_is_old() -> None:

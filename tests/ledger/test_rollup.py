@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 
 from langroute.core.records import Attempt, Decision, Outcome, Selection, Step, Usage, Verdict
 from langroute.core.task_context import task
-from langroute.ledger import open_ledger, schema
+from langroute.ledger import open_ledger, rollup, schema
 from langroute.ledger.facts import CallRecord
 
 DAY = 86_400.0
@@ -83,6 +83,78 @@ def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
         assert {n for (n,) in rows(ledger, select(table.c.task))} == tasks, table.name
     summed = select(schema.daily_tasks.c.day, schema.daily_tasks.c.succeeded).order_by(schema.daily_tasks.c.day)
     assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
+
+
+def test_an_outcome_of_a_day_whose_calls_are_gone_leaves_what_they_summed_to(ledger: Any) -> None:
+    """What was purged is known by its sums alone; which days are whole is noted."""
+    with ledger.reading() as connection:
+        assert [rollup.kept_since(connection, key) for key in ("raw_since", "tasks_since")] == [0, 0]
+    ledger.record(answered("old", TODAY - 40))
+    ledger.purge(now=TODAY * DAY)
+    with ledger.reading() as connection:
+        assert [rollup.kept_since(connection, key) for key in ("raw_since", "tasks_since")] == [TODAY - 30, TODAY - 60]
+
+    ledger.record_outcome(Outcome(success=True, task_id="t-old", at=TODAY * DAY))
+    ledger.rollup()
+
+    sums = (schema.daily_calls.c.calls, schema.daily_decisions.c.decisions, schema.daily_tasks.c.succeeded)
+    assert [rows(ledger, select(one)) for one in sums] == [[(1,)], [(1,)], [(1,)]]
+
+
+def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(ledger: Any) -> None:
+    """Another process may have written rows of both between the last sums and the purge."""
+    for name, day in {"before": TODAY - 61, "border": TODAY - 60}.items():
+        ledger.record(answered(name, day))
+    ledger.flush()
+    with create_engine(ledger.url).begin() as connection:
+        rollup.purge(connection, TODAY, 30, 60)
+        assert rollup.dirty(connection) == [TODAY - 60]
+
+
+BORDERS = [
+    "0_1",
+    "0_25",
+    "0_5",
+    "0_75",
+    "1",
+    "1_5",
+    "2_5",
+    "3_5",
+    "5",
+    "7_5",
+    "10",
+    "15",
+    "20",
+    "30",
+    "45",
+    "60",
+    "90",
+    "120",
+    "180",
+    "240",
+    "300",
+    "360",
+    "420",
+    "480",
+    "600",
+    "900",
+    "1800",
+    "3600",
+]
+"""Of the columns that ledgers already have: with another border, what they summed would be lost."""
+
+
+def test_a_call_is_counted_between_the_borders_of_its_latency(ledger: Any) -> None:
+    """A border is the first number that its own column does not count."""
+    for name in BORDERS:
+        border = float(name.replace("_", "."))
+        for seconds in (border * 0.999, border):
+            ledger.record_call(CallRecord("t1", at=TODAY * DAY, what="model", latency_s=seconds))
+    ledger.rollup()
+
+    columns = [schema.daily_calls.c[f"under_{name}s"] for name in BORDERS]
+    found = rows(ledger, select(*columns, schema.daily_calls.c.over_3600s))
+    assert [sum(counts) for counts in zip(*found, strict=True)] == [1, *(2 for _ in BORDERS[1:]), 1]
 
 
 def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> None:

@@ -159,6 +159,31 @@ def test_an_agent_that_is_stuck_may_go_up_at_once() -> None:
     assert talk.step("frontier").route == "frontier"
 
 
+def test_where_another_process_answered_last_the_messages_say_so() -> None:
+    """A worker that remembers the strong route does not go back to it in the middle of a turn that another worker moved."""
+
+    def told(talk: Conversation, decision: Decision) -> Decision:
+        # As a host writes it into the answer that it gives.
+        talk.messages[-2].response_metadata["langroute"] = {
+            "decision_id": decision.id,
+            "route": decision.route,
+            "started_at": talk.now - 10,
+            "step": {"kind": decision.step.kind},
+        }
+        return decision
+
+    talk, elsewhere = Conversation(), Conversation()
+    told(talk, talk.step("frontier"))
+    elsewhere.messages, elsewhere.now, elsewhere.count = talk.messages, talk.now, talk.count
+    elsewhere.wish.override_wrappers = True
+    assert told(elsewhere, elsewhere.step("cheap")).route == "cheap"
+    talk.now, talk.count = elsewhere.now, elsewhere.count
+
+    back = talk.step("frontier")
+
+    assert (back.route, back.reason) == ("cheap", "stays until the turn ends; wished")
+
+
 def test_a_firm_policy_has_its_way() -> None:
     talk = Conversation()
     talk.step("cheap")

@@ -66,6 +66,30 @@ def test_a_turn_stays_with_its_route_also_when_its_messages_are_read_anew() -> N
         assert answer.response_metadata["langroute"]["reason"] == "stays with the turn's route"
 
 
+def carried(route: str, **told: Any) -> AIMessage:
+    """An answer that carries its decision, as another process gave it."""
+    return AIMessage("Yes.", response_metadata={"langroute": {"route": route, "step": {"kind": "chat"}, **told}})
+
+
+@pytest.mark.parametrize("per", ["task", "agent"])
+def test_the_messages_of_a_task_keep_its_route_and_those_of_another_task_do_not(per: str) -> None:
+    """A thread may be about several tasks: the latest answer of the step's own counts."""
+    policy = Sticky(Fixed("small"), per=per)
+    mine, other = carried("large", task_id="k1", step={"kind": "chat", "agent": "a"}), carried("small", task_id="k2")
+    step = Step("chat", thread="t1", task="k1", agent="a")
+
+    def chosen(*messages: AIMessage) -> str:
+        said = [one for message in messages for one in (HumanMessage("And?"), message)]
+        selection = policy.select(Request([*said, HumanMessage("And now?")], step, ROUTES), ())
+        assert selection is not None
+        return selection.route
+
+    assert chosen(mine) == chosen(mine, other) == "large"
+    assert chosen(other) == chosen(other, other) == "small"
+    foreign = carried("large", task_id="k2", step={"kind": "chat", "agent": "a"})
+    assert chosen(foreign) == "small"
+
+
 # Told by hand ---------------------------------------------------------------------------------------------------------
 
 

@@ -83,6 +83,45 @@ def test_it_comes_down_at_a_boundary_one_rung_at_a_time_and_only_when_calm() -> 
     assert talk.step() == "middle"
     talk.user()
     assert talk.step() == "small"
+    talk.user()
+    assert talk.step() == "small", "below the lowest there is nothing, least of all the highest"
+
+
+def test_what_an_answer_carries_moves_a_thread_where_it_was_rejected_and_not_where_it_failed() -> None:
+    """In another process, which knows only the messages."""
+    step = Step("act", thread="t", signals=Signals(turn=1))
+
+    def after(**fields: Any) -> str:
+        policy = Escalate(["small", "large"], verify=True)
+        request = Request([HumanMessage("Go on.")], step, ROUTES)
+        first = policy.select(request, [])
+        assert first is not None
+        second = policy.select(request, [Attempt(first, **fields)])
+        assert second is not None
+        assert second.route == "large"
+        told = {"route": "large", "step": {"kind": "act"}, "thread": {"memory": list(second.memory)}}
+        answer = AIMessage("Yes.", response_metadata={"langroute": told})
+        later = Request([HumanMessage("Go on."), answer], Step("act", thread="t", signals=Signals(turn=1, turn_steps=1)), ROUTES)
+        chosen = Escalate(["small", "large"], verify=True).select(later, [])
+        assert chosen is not None
+        return chosen.route
+
+    failure = Failure("overloaded", retry_elsewhere=True)
+    assert after(answer="x", score=0.1) == "large"
+    assert after(error=RuntimeError(), error_type="RuntimeError", failure=failure) == "small"
+
+
+def test_a_new_task_in_the_same_turn_is_no_boundary_unless_that_is_asked_for() -> None:
+    policy = Escalate()
+    routes = []
+    for task_id, errors in (("k1", 2), ("k2", 0)):
+        step = Step("act", thread="t", task=task_id, signals=Signals(turn=1, errors_in_row=errors))
+        selection = policy.select(Request("Go on.", step, ROUTES), [])
+        assert selection is not None
+        policy.on_decision(Decision("d", step, selection.route, (Attempt(selection, answer="x"),)))
+        routes.append(selection.route)
+
+    assert routes == ["middle", "middle"]
 
 
 def test_a_rejected_answer_goes_up_at_once_and_the_thread_stays_there() -> None:

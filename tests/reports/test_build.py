@@ -83,3 +83,37 @@ class TestUnknownChecks:
         assert (line.key, line.success, line.tasks) == ("small", Rate(2, 2), 2)
         assert line.spend.usd == pytest.approx(0.375)
         assert (line.per_success.usd, line.per_success.unknown) == (pytest.approx(0.375 / 2), 2)
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["daily sums", "raw rows"])
+class TestAWholeReport:
+    @pytest.fixture
+    def routes(self, ledger: Any, raw: bool) -> Any:
+        """Three cheap calls, a dear one, two of unknown price, and a stored answer of a route that was not called."""
+        for number in range(3):
+            ledger.record(decided(f"c{number}", tried("small", 0.1, seconds=1.2), tier="cheap"))
+        ledger.record(decided("f", tried("large", 1.0, seconds=12.0), tier="frontier"))
+        for number in range(2):
+            ledger.record(decided(f"m{number}", tried("odd", None, model="mystery"), tier="own"))
+        ledger.record(decided("h", tried("kept", 0.0, cache="hit", tokens=(0, 0)), cache="hit", tier="cheap"))
+        ledger.flush()
+        return build_report(ledger, WEEK, by="route", raw=raw)
+
+    def test_a_routes_latency_is_told_by_its_calls_and_no_others(self, routes: Any) -> None:
+        lines = {line.key: line for line in routes.lines}
+        assert (lines["small"].p50_s, lines["small"].p95_s) == (pytest.approx(1.25), pytest.approx(1.475))
+        assert (lines["large"].p50_s, lines["large"].p95_s) == (pytest.approx(12.5), pytest.approx(14.75))
+        assert (lines["kept"].p50_s, lines["kept"].p95_s) == (None, None)
+
+    def test_a_route_whose_answer_was_stored_cost_nothing_and_has_no_unknown_cost(self, routes: Any) -> None:
+        kept = next(line for line in routes.lines if line.key == "kept")
+        assert (kept.decisions, kept.response_hits, kept.spend.usd, kept.spend.complete) == (1, 1, 0.0, True)
+
+    def test_each_route_has_one_line(self, routes: Any) -> None:
+        assert sorted(line.key for line in routes.lines) == ["kept", "large", "odd", "small"]
+
+    def test_the_tiers_with_most_decisions_come_first(self, routes: Any) -> None:
+        assert [(share.tier, share.decisions) for share in routes.tiers] == [("cheap", 4), ("own", 2), ("frontier", 1)]
+
+    def test_models_of_unknown_price_are_named_with_their_calls(self, routes: Any) -> None:
+        assert [(one.route, one.model, one.calls) for one in routes.unknown_prices] == [("odd", "mystery", 2)]

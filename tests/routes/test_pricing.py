@@ -17,8 +17,8 @@ from usage_server import UsageServer
 from langroute import ChatRouter
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Price, Usage
-from langroute.providers.usage import usage_from_metadata, usage_from_provider, usage_of
-from langroute.routes.pricing import cost, price_from, price_of, seconds_of
+from langroute.providers.usage import is_measured, usage_from_metadata, usage_from_provider, usage_of
+from langroute.routes.pricing import cached_saving, cost, price_from, price_of, seconds_of
 from langroute.routes.route import Route
 
 OPUS = Price(input=5.0, output=25.0, cache_read=0.5, cache_write=6.25, cache_write_1h=10.0)
@@ -212,6 +212,7 @@ def test_a_provider_without_a_rate_for_cached_tokens_bills_them_as_input() -> No
         ({"cache_creation": 0, "ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 20}, Usage(100, 7, 0, 30, 20)),
         ({"ephemeral_5m_input_tokens": 30}, Usage(100, 7, cache_write=30)),
         # OpenAI's service tiers, and counts that are none.
+        ({"priority_cache_creation": 60}, Usage(100, 7, cache_write=60)),
         ({"priority_cache_read": 80, "audio": 5}, Usage(100, 7, cache_read=80, extra_counts=(("input_audio", 5),))),
         ({"cache_read": None, "cache_creation": "many"}, Usage(100, 7)),
     ],
@@ -275,6 +276,22 @@ def test_the_providers_own_record_fills_in_what_the_integration_leaves_out() -> 
     assert told(own, input_token_details={"cache_read": 40}) == Usage(100, 5, cache_read=40)
 
 
+def test_a_record_of_langchains_that_counts_neither_side_leaves_it_to_the_providers_own() -> None:
+    own = {"usage": {"input_tokens": 3, "output_tokens": 1}}
+    for counts, expected in (({"total_tokens": 9}, Usage(3, 1)), ({"input_tokens": 5}, None), ({"output_tokens": 5}, None)):
+        message = AIMessage("x", response_metadata=own)
+        message.usage_metadata = counts  # type: ignore[assignment]
+        assert usage_of(message) == expected
+
+
+def test_a_prompt_has_a_token_at_least_and_an_answer_that_says_something_too() -> None:
+    assert is_measured(Usage(1, 1), AIMessage("x"))
+    assert is_measured(Usage(1, 0), AIMessage(""))
+    assert not is_measured(Usage(1, 0), AIMessage("x"))
+    assert not is_measured(Usage(0, 1), AIMessage("x"))
+    assert not is_measured(Usage(1, -1), AIMessage(""))
+
+
 def test_without_any_record_the_usage_is_unknown() -> None:
     """And not nothing."""
     assert usage_of(AIMessage("x")) is None
@@ -297,6 +314,23 @@ def test_time_and_calls_are_billed_beside_tokens() -> None:
     assert cost(Price(0.0, 1.0, per_call=0.002), None, 3.0) is None
     assert cost(Price(0.0, 0.0), None, 3.0) is None
     assert cost(None, Usage(1, 1), 3.0) is None
+
+
+def test_a_call_with_fees_costs_its_tokens_its_time_and_its_fees() -> None:
+    price = Price(1.0, 2.0, per_call=0.01, per_second=0.002, extra_rates=(("searches", 0.01),))
+
+    assert cost(price, Usage(1_000, 10, extra_counts=(("searches", 2),)), 3.0) == pytest.approx(0.016 + 0.00102 + 0.02)
+
+
+def test_what_a_prompt_cache_saved_is_the_dearer_input_without_it() -> None:
+    """Reading saves, writing costs, for an hour more than for five minutes."""
+    price = Price(input=5, output=25, cache_read=0.5, cache_write=6.25, cache_write_1h=10)
+
+    assert cached_saving(price, Usage(100_000, 0, 90_000)) == pytest.approx(90_000 * 4.5 / 1e6)
+    assert cached_saving(price, Usage(100_000, 0, 0, 8_000)) == pytest.approx(-8_000 * 1.25 / 1e6)
+    assert cached_saving(price, Usage(100_000, 0, 90_000, 4_000, 2_000)) == pytest.approx(
+        (90_000 * 4.5 - 4_000 * 1.25 - 2_000 * 5) / 1e6
+    )
 
 
 def test_a_price_by_the_call_is_read_from_the_list() -> None:
@@ -345,6 +379,7 @@ def test_whose_price_it_is() -> None:
         {"input": 1.0, "output": 2.0, "above": [(0.5, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(True, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(100, Price(1.0, 2.0)), (100, Price(1.0, 2.0))]},
+        {"input": 1.0, "output": 2.0, "above": [(100, Price(1.0, 2.0)), (300, Price(1.0, 2.0)), (200, Price(1.0, 2.0))]},
         {"input": 1.0, "output": 2.0, "above": [(100, {"input": 1.0})]},
         Price(1.0, -2.0),
         Price(1.0, 2.0, per_second=-1.0),

@@ -61,6 +61,36 @@ def test_failed_rounds_in_a_row_are_counted_and_forgotten_after_a_good_one() -> 
     assert seen([HumanMessage("Go."), *bad, *good, *again]).errors_in_row == 1
 
 
+def test_looking_at_a_file_in_between_mends_nothing_and_a_run_that_passes_does() -> None:
+    """Reading and saving say nothing of whether it works now; what the words of a result told goes with its failure."""
+    bad = [message for place in range(2) for message in round_of("deploy", {"n": place}, f"b{place}", "Error: no such host")]
+    looked, saved = round_of("read_file", {"path": "a.py"}, "r", "x = 1"), round_of("write_file", {"path": "a.py"}, "w", "saved")
+    passed = round_of("run_tests", {}, "t", "3 passed")
+
+    for more, expected in ((looked, (2, 2)), (saved, (2, 2)), (passed, (0, 0)), ([*looked, *passed], (0, 0))):
+        signals = seen([HumanMessage("Go."), *bad, *more])
+        assert (signals.errors_in_row, signals.errors_told) == expected
+
+
+def test_before_anybody_asked_nothing_is_counted_for_a_turn() -> None:
+    """A system prompt and a greeting are no turn of the user's."""
+    signals = seen([SystemMessage("You help."), AIMessage("How may I help?")])
+
+    assert (signals.turn, signals.turn_tokens, signals.error, signals.errors_in_row) == (0, 0, 0.0, 0)
+
+
+def test_conversations_that_begin_with_the_same_greeting_are_told_apart_by_the_question() -> None:
+    """And a conversation keeps its name, whatever is asked later."""
+    greeting = AIMessage("How may I help?")
+
+    def thread(*messages: BaseMessage) -> str:
+        return HistoryReader().read([greeting, *messages]).thread
+
+    first = thread(HumanMessage("Where is my parcel?"))
+    assert first == thread(HumanMessage("Where is my parcel?"), AIMessage("In Bonn."), HumanMessage("And my letter?"))
+    assert first != thread(HumanMessage("And my letter?"))
+
+
 def test_the_same_call_again_is_a_loop_in_whatever_order_its_arguments_stand() -> None:
     """Three identical calls were made twice before."""
     messages: list[BaseMessage] = [HumanMessage("Find it.")]
@@ -143,6 +173,35 @@ def test_a_grown_history_reads_the_same_as_a_new_one() -> None:
         grown = history.signals(0, 0)
         reader.keep(history, messages[:end])
         assert grown == seen(messages[:end])
+
+
+def test_a_grown_history_is_gone_on_with_and_a_changed_one_is_begun_anew() -> None:
+    """The cost of a step must not grow with all that was said before."""
+    messages, reader = agent_thread(3), HistoryReader()
+    history = reader.read(messages[:4])
+    reader.keep(history, messages[:4])
+
+    assert reader.read(messages) is history
+    reader.keep(history, messages)
+    assert reader.read([*messages[:2], *messages[4:]]) is not history
+
+
+def test_a_message_that_took_the_place_of_one_that_is_gone_is_read() -> None:
+    """Python gives a new object the address of one that was freed: the same address is not the same message."""
+    rounds = 40
+    messages, reader = agent_thread(rounds), HistoryReader()
+    messages[2] = AIMessage("Let me see.")
+    reader.keep(reader.read(messages), messages)
+    address, others = id(messages[2]), []
+    messages[2] = None  # type: ignore[call-overload]
+    gc.collect()
+    while id(fresh := AIMessage("x" * 40_000)) != address and len(others) < 10_000:
+        others.append(fresh)
+    messages[2] = fresh
+
+    assert reader.read(messages).signals(0, 0) == seen(messages)
+    if id(fresh) != address:
+        pytest.skip("no new message got the address of the old one")
 
 
 def test_a_message_rewritten_in_place_is_read_again() -> None:
@@ -230,6 +289,20 @@ def test_the_arguments_of_a_tool_call_count_as_what_they_are() -> None:
 
     assert seen(after).tokens - seen(before).tokens == 10_000
     assert seen(anthropic).tokens == seen(after).tokens, "a block that says the call again is not counted again"
+
+
+def test_arguments_that_cannot_be_compared_count_all_the_same() -> None:
+    """A number as a key has no place in sorted JSON; what is sent is as long as ever."""
+    short = seen([HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "", "at": {1: 0, "a": 0}}, "1")])]).tokens
+    long = seen(
+        [HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {1: 0, "a": 0}}, "1")])]
+    ).tokens
+    compared = seen(
+        [HumanMessage("Go."), AIMessage("", tool_calls=[call("note", {"text": "x" * 4000, "at": {"1": 0, "a": 0}}, "1")])]
+    ).tokens
+
+    assert long - short == 1000
+    assert abs(long - compared) < 10
 
 
 def test_every_parallel_call_counts() -> None:

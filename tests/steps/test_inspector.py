@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.task_context import Task
-from langroute.steps.inspector import Inspector, StepFacts, tool_tokens
+from langroute.steps.inspector import Inspector, StepFacts, salvaged, tool_tokens
 
 TOOLS = ({"type": "function", "function": {"name": "search", "parameters": {}}},)
 ASKED: list[BaseMessage] = [HumanMessage("Which flights leave on Friday?")]
@@ -292,6 +292,24 @@ def test_without_a_thread_the_beginning_names_the_conversation() -> None:
 
     assert first.thread == later.thread != other.thread
     assert "Hello" not in str(first.thread)
+
+
+def test_a_node_that_is_no_text_is_named_by_its_text() -> None:
+    """Whatever a program puts into the metadata, a record says it as text."""
+    step = Inspector().inspect(ASKED, metadata={"langgraph_node": 7})
+
+    assert (step.node, step.kind) == ("7", kind(ASKED))
+
+
+def test_what_cannot_be_read_counts_by_its_length() -> None:
+    """Or a step that is far too long would be sent to a route with a small window."""
+    broken = HumanMessage("Hi.")
+    object.__setattr__(broken, "content", {"text": "x" * 40_000})
+
+    step = salvaged([HumanMessage("Which flights leave?"), broken])
+
+    assert 10_000 <= step.signals.tokens < 10_500
+    assert step.thread == Inspector().inspect([HumanMessage("Which flights leave?")]).thread
 
 
 def test_signals_read_as_if_they_were_the_steps_own() -> None:

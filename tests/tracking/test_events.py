@@ -38,6 +38,7 @@ from langroute.policies import Cascade, Fixed
 from langroute.testing import ScriptedModel
 from langroute.tracking.callbacks import OutcomeTracker, track
 from langroute.tracking.evaluators import Evaluator
+from langroute.tracking.run_tree import MOST_ROOTS
 from langroute.verifiers import Judge
 
 PRICES = {"scripted": {"input": 1.0, "output": 2.0}}
@@ -503,3 +504,39 @@ def test_a_tracker_that_is_given_goes_before_all_else() -> None:
     assert within.tracker is given
     assert given.task("in").calls == 1
     assert outer.task("in") is None
+
+
+# Where and how long ---------------------------------------------------------------------------------------------------
+
+
+async def test_awaited_calls_are_heard_on_their_own_thread() -> None:
+    """A hop to a pool's thread for each event would cost more than the event."""
+    heard: set[int] = set()
+
+    class Noting(MemoryLedger):
+        def record_task(self, record: Any) -> None:
+            heard.add(threading.get_ident())
+            super().record_task(record)
+
+    chain = RunnableLambda(lambda text: text) | ScriptedModel("Yes.")
+    await chain.ainvoke("Hi.", {"callbacks": [OutcomeTracker(Noting())]})
+
+    assert heard == {threading.get_ident()}
+
+
+def test_runs_that_never_end_are_given_up_oldest_first() -> None:
+    """A program that cancels its runs without a word does not fill the memory."""
+    tracker = OutcomeTracker()
+
+    def begin(name: str) -> None:
+        tracker.on_chain_start({}, {}, run_id=uuid4(), metadata={"langroute_task": name})
+
+    begin("first")
+    begin("second")
+    for _ in range(MOST_ROOTS - 2):
+        begin("others")
+    assert tracker.task("first").state is None  # type: ignore[union-attr]
+    begin("last")
+
+    assert [tracker.task(name).state for name in ("first", "second", "last")] == ["abandoned", None, None]  # type: ignore[union-attr]
+    assert [outcome.source for outcome in tracker.ledger.outcomes_of("first")] == ["implicit:abandoned"]

@@ -1,0 +1,214 @@
+"""The modules of the standing mutation run (`mutants.py --listed`): which tests have to notice their changes, and which changes nobody can notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TESTS: dict[str, str] = {
+    "policies.sticky": "policies/test_sticky policies/test_policy_contract policies/test_thread_memory",
+    "policies.cache_aware": "policies/test_cache_aware policies/test_policy_contract policies/test_thread_memory",
+    "policies.conversation": "policies/test_conversation policies/test_cache_aware policies/test_thread_memory",
+    "policies.fallback": "policies/test_fallback policies/test_with_fallback policies/test_policy_contract",
+    "policies.circuits": "policies/test_fallback",
+    "policies.rules": "policies/test_rules policies/test_policy_contract",
+    "policies.escalate": "policies/test_trajectories policies/test_policy_contract policies/test_thread_memory",
+    "policies.canary": "learning/test_canary policies/test_policy_contract",
+    "policies.canary_arms": "learning/test_canary",
+    "engine.call_config": "engine/test_eligibility engine/test_router",
+    "engine.eligibility": "engine/test_eligibility engine/test_router",
+    "engine.router": "engine/test_router engine/test_eligibility engine/test_robustness",
+    "engine.drivers": "engine/test_router engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
+    "verifiers.tools": "verifiers/test_verifiers verifiers/test_bounds",
+    "routes.pricing": "routes/test_pricing routes/test_golden_costs routes/test_price_arrays",
+    "providers.usage": "routes/test_pricing routes/test_golden_costs providers/test_profiles",
+    "cache.keys": "cache/test_keys",
+    "cache.wording": "cache/test_wording",
+    "steps.history": "steps/test_history steps/test_inspector",
+    "steps.history_reader": "steps/test_history",
+    "steps.inspector": "steps/test_inspector steps/test_kinds steps/test_tools",
+    "steps.kinds": "steps/test_kinds",
+    "reports.savings": "reports/test_savings reports/test_report_numbers",
+    "reports.build": "reports/test_build reports/test_report_numbers reports/test_what_is_unknown",
+    "ledger.rollup": "ledger/test_rollup ledger/test_columns ledger/test_sql_ledger",
+    "ledger.daily_sums": "ledger/test_rollup ledger/test_columns reports/test_report_numbers",
+    "tracking.callbacks": "tracking/test_callbacks tracking/test_outcomes",
+    "tracking.tracker": "tracking/test_callbacks tracking/test_events",
+    "tracking.run_tree": "tracking/test_callbacks tracking/test_events",
+    "tracking.call_recorder": "tracking/test_callbacks tracking/test_events",
+    "budgets.account": "budgets/test_account budgets/test_by_name",
+    "adapt.turns": "adapt/test_turns adapt/test_blocks adapt/test_own_tools adapt/test_media",
+}
+"""The test files of each module, under `tests/`."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A change that nobody can notice: where it is made, and why it makes no difference."""
+
+    module: str
+    line: str
+    """The line of the source where the change begins, without indentation."""
+
+    change: str
+    why: str
+    nth: int = 0
+    """Number of the change among the same ones of the same line; 0 for all of them."""
+
+
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "adapt.turns",
+        "return content, []",
+        "return content, []  ->  return None",
+        "never run: a target without rules is left as it is before; it is there for the type checker",
+        nth=1,
+    ),
+    Equivalent(
+        "cache.keys",
+        "return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())",
+        "return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())  ->  return None",
+        "the other way writes the same JSON, only slower",
+    ),
+    Equivalent(
+        "cache.keys",
+        "return blake2b(self.history(messages), digest_size=16).hexdigest()",
+        "16  ->  (15)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "cache.keys",
+        "return blake2b(self.history(messages), digest_size=16).hexdigest()",
+        "16  ->  (17)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "cache.keys",
+        "super().__init__(message, gone)  # type: ignore[call-arg]",
+        "super().__init__(message, gone)  ->  pass",
+        "a weak reference is made by `__new__`",
+    ),
+    Equivalent(
+        "cache.wording",
+        'if len(word) > 5 and word.endswith("ing") and _VOWEL.search(word, 0, len(word) - 3):',
+        "0  ->  (-1)",
+        "a search that begins before the text begins at its beginning",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "if len(self._memo) < 1024:",
+        "len(self._memo) < 1024  ->  (len(self._memo) >= 1024)",
+        "a memo that is not filled costs only time",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
+        "signals.audio > 0  ->  (signals.audio <= 0)",
+        "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
+        "signals.video > 0  ->  (signals.video <= 0)",
+        "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "policies.canary_arms",
+        "MOST_KINDS = 200",
+        "200  ->  (199)",
+        "how many kinds are counted apart is a bound of memory, promised at no exact number",
+    ),
+    Equivalent(
+        "policies.canary_arms",
+        "MOST_KINDS = 200",
+        "200  ->  (201)",
+        "how many kinds are counted apart is a bound of memory, promised at no exact number",
+    ),
+    Equivalent(
+        "policies.fallback",
+        "if now < until or now < self._probing.get(route, 0.0):",
+        "0.0  ->  (1.0)",
+        "a rest would have to end within the first second of the clock",
+    ),
+    Equivalent(
+        "policies.fallback",
+        "if route.name not in names and len(names) < MOST_ROUTES:",
+        "len(names) < MOST_ROUTES  ->  (len(names) <= MOST_ROUTES)",
+        "one more entry in a memo",
+    ),
+    Equivalent(
+        "policies.fallback",
+        'names[route.name] = " ".join(one for one in (route.name, route.provider, route.model) if one)[:300]',
+        "300  ->  (299)",
+        "where a name that is too long is cut is not promised",
+    ),
+    Equivalent(
+        "policies.fallback",
+        'names[route.name] = " ".join(one for one in (route.name, route.provider, route.model) if one)[:300]',
+        "300  ->  (301)",
+        "where a name that is too long is cut is not promised",
+    ),
+    Equivalent(
+        "providers.usage",
+        "if total > given + output or reasoning > output:",
+        "total > given + output  ->  (total >= given + output)",
+        "where nothing is missing from the total, the parts stay as they are",
+    ),
+    Equivalent(
+        "steps.history",
+        'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
+        "8  ->  (7)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "steps.history",
+        'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
+        "8  ->  (9)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.agents_text = text[:600]",
+        "600  ->  (599)",
+        "how much of a long system prompt is read is an economy, at no promised character",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.agents_text = text[:600]",
+        "600  ->  (601)",
+        "how much of a long system prompt is read is an economy, at no promised character",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "0.0  ->  (-1.0)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "0.0  ->  (1.0)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
+        "True  ->  (False)",
+        "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.inspector",
+        "if len(self._by_node) < 1024:",
+        "len(self._by_node) < 1024  ->  (len(self._by_node) <= 1024)",
+        "one more entry in a memo",
+    ),
+)
+
+
+def tests_of(module: str) -> frozenset[str]:
+    """Return the test files of a listed module.
+
+    Example:
+        >>> sorted(tests_of("policies.circuits"))
+        ['tests/policies/test_fallback.py']
+    """
+    return frozenset(f"tests/{name}.py" for name in TESTS[module].split())
