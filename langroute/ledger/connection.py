@@ -100,10 +100,6 @@ def _sqlite_engine(url: URL) -> Engine:
         raise LedgerError(f"The ledger cannot be opened: {error}") from error
     except OSError as error:
         raise LedgerError(f"The ledger {str(path)!r} cannot be opened: {error.strerror}.") from error
-    return _sqlite_engine(url)
-
-
-def _sqlite_engine(url: URL) -> Engine:
     # Statement parameters contain the stored data, and warnings end up in logs.
     connect = {"timeout": SQLITE_WAIT_S, "check_same_thread": False, "factory": Quiet}
     engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
