@@ -16,6 +16,10 @@ from langroute.ledger import open_ledger, schema
 
 PROGRAM = """
     import os, signal, sys, threading, time
+
+    # A test run under `nohup` hands on that SIGHUP is ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
     from langroute.core.records import Decision, Step
     from langroute.ledger import open_ledger
 
@@ -55,7 +59,10 @@ def ended(where: Path, sent: signal.Signals, *, before: str = "", after: str = "
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         program.send_signal(sent)
-        returned = program.wait(50)
+        try:
+            returned = program.wait(50)
+        finally:
+            program.kill()
     with open_ledger(where) as ledger, ledger.reading() as connection:
         return returned, connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one()
 
@@ -96,7 +103,10 @@ def test_a_database_that_is_away_does_not_hold_up_the_end_for_long(tmp_path: Pat
         assert program.stdout is not None
         program.stdout.readline()
         program.send_signal(signal.SIGTERM)
-        assert program.wait(50) == -signal.SIGTERM
+        try:
+            assert program.wait(50) == -signal.SIGTERM
+        finally:
+            program.kill()
     assert time.monotonic() - begun < 30
 
 
