@@ -225,6 +225,7 @@ def test_making_a_file_is_seen(code: str, makes: bool) -> None:
 ASKS_PROVISIONAL = {
     "langroute.engine.release": "the one place that says when tokens are shown",
     "langroute.engine.step_execution": "verifies what may be rejected, and stops after what may not",
+    "langroute.core.subtask_pin": "says it of a whole subtask's attempt, which is no selection",
     "langroute.engine.policy_guard": "selects another route on the policy's terms",
 }
 """Who reads `Selection.provisional` beside the policies, which set it, and why. A host asks `engine.release`."""

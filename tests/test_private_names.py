@@ -21,7 +21,7 @@ KNOWN = {
     ("budgets/test_budgets_bind.py", "_next"),
     ("cache/test_races.py", "_next"),
     ("cache/test_single_flight.py", "_next"),
-    ("demo/test_agent.py", "_next"),
+    ("support/demo_models.py", "_next"),
     ("standard/test_standard_scripted.py", "_next"),
     ("engine/test_timeouts.py", "_next"),
     # What a store, a lock or a breaker is doing just now: asked by the tests of failures, forks and interrupts.

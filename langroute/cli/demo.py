@@ -92,7 +92,7 @@ def demo(
     ledger_file = _fresh_ledger(output)
     begun = time.perf_counter()
     with _stopped_by_signals(), ExitStack() as stack:
-        routes = stack.enter_context(_routes(models, threads, directory, console))
+        routes = stack.enter_context(demo_routes(models, threads, directory, console))
         ledger = stack.enter_context(open_ledger(ledger_file))
         with _bars(chosen, console) as heard:
             runs = compare(routes, chosen, ledger=ledger, heard=heard)
@@ -144,7 +144,8 @@ def _of_a_demo(ledger: Path) -> bool:
 
 
 @contextmanager
-def _routes(models: str, threads: int | None, directory: Path | None, console: Console) -> Iterator[dict[str, Route]]:
+def demo_routes(models: str, threads: int | None, directory: Path | None, console: Console) -> Iterator[dict[str, Route]]:
+    """Start the models of the demo, and yield the routes to them."""
     names = [name.strip() for name in models.split(",")]
     if len(names) != len(TIERS) or not all(names):
         raise ConfigurationError(f"--models takes two names, the cheap one first: {LOCAL}, or openai:gpt-5-nano,openai:gpt-5.1")

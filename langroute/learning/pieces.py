@@ -32,7 +32,7 @@ class Piece(NamedTuple):
             yield exchange
 
 
-class Work(Protocol[T_co]):
+class PieceWork(Protocol[T_co]):
     """What is done with a piece; it can be sent to another process, and keeps nothing from one piece to the next."""
 
     def __call__(self, exchanges: Iterable[Exchange]) -> T_co:
@@ -42,7 +42,7 @@ class Work(Protocol[T_co]):
 class Engine(Protocol):
     """Does work on all pieces of traffic. Results come in the order of the pieces."""
 
-    def run(self, work: Work[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
+    def run(self, work: PieceWork[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
         """Yield the result of each piece."""
 
 
@@ -73,4 +73,4 @@ def pieces_of(paths: Iterable[str | Path]) -> Iterator[Piece]:
             yield Piece(file, begin, min(begin + LINES, lines))
 
 
-__all__ = ["LINES", "Engine", "OneProcess", "Piece", "Work", "pieces_of"]
+__all__ = ["LINES", "Engine", "OneProcess", "Piece", "PieceWork", "pieces_of"]

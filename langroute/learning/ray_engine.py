@@ -12,7 +12,7 @@ from typing import Any
 
 from langroute.core.errors import DataError, LangrouteError, MissingExtraError
 from langroute.learning.kept_pieces import KeptPieces
-from langroute.learning.pieces import Piece, Work, pieces_of
+from langroute.learning.pieces import Piece, PieceWork, pieces_of
 
 RETRIES = 5
 """How often a piece is given to another worker whose worker, or machine, was lost."""
@@ -70,7 +70,7 @@ class RayEngine:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise DataError(f"The Ray cluster does not answer: {error}") from error
 
-    def run(self, work: Work[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
+    def run(self, work: PieceWork[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
         """Yield the result of each piece, in order.
 
         Raises:

@@ -27,7 +27,8 @@ INTERRUPTS = [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit, SystemEx
 
 
 def held(*stores: Any) -> int:
-    SETTLING.wait()
+    for store in stores:
+        SETTLING.wait(store)
     return sum(balance.held for store in stores for balance in store.every())
 
 

@@ -45,7 +45,7 @@ def test_the_command_shows_it_and_leaves_it_in_the_ledger(tmp_path: Path, monkey
     def scripted(*_: Any) -> Any:
         yield routes(weak=WEAK, strong=STRONG)
 
-    monkeypatch.setattr("langroute.cli.demo._routes", scripted)
+    monkeypatch.setattr("langroute.cli.demo.demo_routes", scripted)
     arguments = ["demo", "--autopilot", "--count", "20", "--task", "is_even", "-o", str(tmp_path)]
     shown = CliRunner().invoke(cli, arguments, catch_exceptions=False, env={"COLUMNS": "200"}).output
     assert "frontier solves" in shown

@@ -107,7 +107,7 @@ def test_a_day_that_is_gone_is_not_summed_again_and_the_first_that_is_kept_is(le
         ledger.record(answered(name, day))
     ledger.flush()
     with create_engine(ledger.url).begin() as connection:
-        rollup.purge(connection, TODAY, 30, 60)
+        rollup.purge_tasks(connection, TODAY - 60)
         assert rollup.dirty(connection) == [TODAY - 60]
 
 

@@ -249,7 +249,7 @@ def test_nothing_is_left_behind() -> None:
     tracker, runs, held = OutcomeTracker(), newcomers(Root, ObservedRun), newcomers(CallRecord)
     model = ChatRouter({"small": ScriptedModel("ok")}, ledger=tracker.ledger)
     app = one_node(lambda state: {"text": model.invoke("hi").text})
-    for _ in range(50):
+    for _ in range(12):
         app.invoke({"text": ""}, {"callbacks": [tracker]})
         model.invoke("hi", {"callbacks": [tracker]})
         assert len(held()) <= 1
