@@ -273,6 +273,9 @@ class SqlLedger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self.engine.connect().execution_options(langroute_write=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                # A plan that was kept from when a table was new and empty reads all of it; a pooler allows no setting of the session.
+                connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             yield connection
 
     # Flushing and closing --------------------------------------------------------------------------------------------
