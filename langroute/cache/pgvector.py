@@ -20,8 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from langroute.cache.question_index import Question
 from langroute.core.errors import CacheError, ConfigurationError, MissingExtraError
 from langroute.core.locks import at_fork, new_lock
-from langroute.core.sqlite import leave
-from langroute.ledger.connection import engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
 
 TABLE = "langroute_questions"
 
@@ -106,7 +105,7 @@ class PgVectorStore:
         """Lengths of vectors that the database has an index of."""
 
         self._tidied = clock()
-        at_fork(self, in_child=PgVectorStore._in_child)
+        at_fork(self._engine, in_child=begin_in_child)
 
     def __contains__(self, key: str) -> bool:
         return False
@@ -219,10 +218,6 @@ class PgVectorStore:
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": TABLE})
             self._sizes |= {0, size}
-
-    def _in_child(self) -> None:
-        leave(self._engine.pool)
-        self._engine.dispose(close=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self._url, "made_by": self._made_by, "count": self._count, "clock": self._clock}

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from langroute.core.errors import ConfigurationError, DataError, LedgerError, MissingExtraError
-from langroute.core.sqlite import Quiet, make_private, tune
+from langroute.core.sqlite import Quiet, leave, make_private, tune
 from langroute.core.urls import holds_password, shown_url
 from langroute.ledger import schema
 
@@ -159,6 +159,18 @@ def _driver_options(url: URL) -> tuple[URL, dict[str, Any]]:
     else:
         raise ConfigurationError(f"The ledger's URL says {_THRESHOLD}={said[:40]}; it is a number, or none (behind PgBouncer).")
     return url.difference_update_query([_THRESHOLD]), {_THRESHOLD: value}
+
+
+def close_before_fork(engine: Engine) -> None:
+    """Close the idle connections to a SQLite file: its state of file locks would be copied into the child, and be wrong there."""
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+
+
+def begin_in_child(engine: Engine) -> None:
+    """Give the child of a fork connections of its own; those it has inherited belong to the parent."""
+    leave(engine.pool)
+    engine.dispose(close=False)
 
 
 def holds_ledger(where: str | Path | URL) -> bool:

@@ -21,14 +21,13 @@ from langroute.core.locks import at_fork, give_way
 from langroute.core.number_checks import check_number
 from langroute.core.process_end import at_end, watch_end
 from langroute.core.records import Decision, Outcome
-from langroute.core.sqlite import leave
 from langroute.core.storable import ID, name_of
 from langroute.core.task_context import current_task
 from langroute.ledger import schema
 from langroute.ledger.batch import Claim, QueuedRecord
 from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
-from langroute.ledger.connection import engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, close_before_fork, engine_of, said_by, shown, url_of
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.listening import tell
 from langroute.ledger.maintenance import Maintenance
@@ -229,17 +228,15 @@ class SqlLedger:
     # Writing ---------------------------------------------------------------------------------------------------------
 
     def _before_fork(self) -> None:
-        # SQLite's in-process state of file locks would be copied into the child, where it is wrong.
-        if self.engine.dialect.name == "sqlite" and self._queue.write_lock.acquire(blocking=False):
+        if self._queue.write_lock.acquire(blocking=False):
             try:
-                self.engine.dispose()
+                close_before_fork(self.engine)
             finally:
                 self._queue.write_lock.release()
 
     def _in_child(self) -> None:
         """Reset the child of a fork: the thread and the connections belong to the parent, which also writes what was queued."""
-        leave(self.engine.pool)
-        self.engine.dispose(close=False)
+        begin_in_child(self.engine)
         self._queue.in_child()
         self._writer = BatchWriter(self.privacy, self.engine.dialect.name)
         self._maintenance = Maintenance(self.engine, self._writing, self._queue.write_lock, self.raw_days, self.task_days)

@@ -15,8 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from langroute.core.errors import StateError
 from langroute.core.locks import at_fork, give_way
-from langroute.core.sqlite import leave
-from langroute.ledger.connection import engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, close_before_fork, engine_of, said_by, shown, url_of
 from langroute.ledger.schema import beside
 from langroute.ledger.schema import state as STATE  # noqa: N812 - a constant there too
 from langroute.state.store import Change, StateEntry
@@ -62,7 +61,7 @@ class SqlState:
         self._made, self._tidied = False, clock()
         if self._own:
             # The ledger takes care of its own connections.
-            at_fork(self, before=SqlState._before_fork, in_child=SqlState._in_child)
+            at_fork(self.engine, before=close_before_fork, in_child=begin_in_child)
 
     def read(self, space: str, keys: Sequence[str]) -> list[StateEntry]:
         """Return what each key of a space holds."""
@@ -141,15 +140,6 @@ class SqlState:
             with self.engine.connect() as connection:
                 connection.execute(select(STATE.c.key).limit(1))
         self._made = True
-
-    def _before_fork(self) -> None:
-        # SQLite's state of file locks would be copied into the child, and be wrong there.
-        if self.engine.dialect.name == "sqlite":
-            self.engine.dispose()
-
-    def _in_child(self) -> None:
-        leave(self.engine.pool)
-        self.engine.dispose(close=False)
 
     def close(self) -> None:
         """Close the connections; they are opened again at the next use."""
