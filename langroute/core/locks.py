@@ -111,6 +111,11 @@ def end_work(key: int) -> None:
     _at_work.pop(key, None)
 
 
+def is_at_work(key: int) -> bool:
+    """Return whether a work has begun and not ended."""
+    return key in _at_work
+
+
 def others_work() -> bool:
     """Return whether another thread does something that a fork waits for."""
     me = threading.get_ident()
@@ -244,6 +249,7 @@ __all__ = [
     "begin_work",
     "end_work",
     "give_way",
+    "is_at_work",
     "live_locks",
     "new_condition",
     "new_lock",

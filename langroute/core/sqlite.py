@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from langroute.core.errors import DataError
 from langroute.core.files import checked, private, tighten
-from langroute.core.locks import begin_work, end_work, new_rlock
+from langroute.core.locks import at_fork, begin_work, end_work, is_at_work, new_rlock
 from langroute.core.urls import holds_password, shown_url
 
 _opening = new_rlock()
@@ -52,18 +53,21 @@ class Quiet(sqlite3.Connection):
     """A connection that is idle while the process forks, for connections without a lock of their own.
 
     SQLite has internal locks in memory: one that a thread held at the fork would block the child for ever. It also keeps there which locks
-    this process has on a file: with a transaction open at the fork, the child would find the file locked for ever, by nobody. So a fork
-    waits until the connection is released, too.
+    this process has on a file. With a transaction open at the fork, the child would find the file locked for ever, by nobody; with an
+    idle connection, the child would take no lock of its own, and another process might throw away the log that the child writes to. So a
+    fork waits until the connection is released, and closes it then.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         self.lock = new_rlock()
+        self.is_closed = False
         self._wait_s: float | None = None
-        self.use()
+        begin_work(id(self))
         try:
             # A fork that has begun knows `_opening`, but perhaps not yet this new lock.
             with _opening, self.lock:
                 super().__init__(*arguments, **more)
+                _connections.add(self)
         except BaseException:
             self.release()
             raise
@@ -73,6 +77,10 @@ class Quiet(sqlite3.Connection):
         made = super().cursor(_Cursor)
         made.lock = self.lock
         return made
+
+    def execute(self, *arguments: Any) -> Any:
+        """Execute a statement; SQLite's own method would make a cursor that takes no lock."""
+        return self.cursor().execute(*arguments)
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -87,6 +95,7 @@ class Quiet(sqlite3.Connection):
     def close(self) -> None:
         """Close the connection."""
         with self.lock:
+            self.is_closed = True
             super().close()
         self.release()
 
@@ -119,14 +128,46 @@ class Quiet(sqlite3.Connection):
             else:
                 return True
 
-    def use(self) -> None:
-        """Let forks wait for what is done with the connection from now on, as after opening it."""
-        begin_work(id(self))
+    def use(self) -> bool:
+        """Let forks wait for what is done with the connection from now on, as after opening it.
+
+        Returns:
+            Whether it is open: a fork may have closed it.
+        """
+        with self.lock:
+            if not self.is_closed:
+                begin_work(id(self))
+            return not self.is_closed
 
     def release(self) -> None:
         """Let forks no longer wait: no transaction is open."""
         end_work(id(self))
 
+
+class _Connections:
+    """The open connections of this process; a fork closes those that are not in use."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, weakref.ref[Quiet]] = {}
+        at_fork(self, before=_Connections._close_idle, in_child=lambda connections: connections._open.clear())
+
+    def add(self, connection: Quiet) -> None:
+        key = id(connection)
+        self._open[key] = weakref.ref(connection, lambda _: self._open.pop(key, None))
+
+    def _close_idle(self) -> None:
+        for reference in list(self._open.values()):
+            connection = reference()
+            if connection is None or not connection.lock.acquire(blocking=False):
+                continue
+            try:
+                if not is_at_work(id(connection)):
+                    connection.close()
+            finally:
+                connection.lock.release()
+
+
+_connections = _Connections()
 
 _inherited: list[Any] = []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from langroute.core.errors import ConfigurationError, DataError, LedgerError, MissingExtraError
@@ -103,6 +103,12 @@ def _sqlite_engine(url: URL) -> Engine:
     # Statement parameters contain the stored data, and warnings end up in logs.
     connect = {"timeout": SQLITE_WAIT_S, "check_same_thread": False, "factory": Quiet}
     engine = create_engine(url, connect_args=connect, poolclass=QueuePool, hide_parameters=True)
+    _follow(engine)
+    return engine
+
+
+def _follow(engine: Engine) -> None:
+    """Prepare each connection, tell forks while it is in use, and begin transactions as they are meant."""
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
@@ -113,7 +119,8 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def _taken(connection: Any, *_: Any) -> None:
-        connection.use()
+        if not connection.use():
+            raise DisconnectionError("A fork has closed it.")
 
     @event.listens_for(engine, "checkin")
     def _returned(connection: Any, _: Any) -> None:
@@ -132,8 +139,6 @@ def _sqlite_engine(url: URL) -> Engine:
         elif not raw.has_turn(wait_s):
             # Once more, for the error.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 _THRESHOLD = "prepare_threshold"
@@ -159,12 +164,6 @@ def _driver_options(url: URL) -> tuple[URL, dict[str, Any]]:
     else:
         raise ConfigurationError(f"The ledger's URL says {_THRESHOLD}={said[:40]}; it is a number, or none (behind PgBouncer).")
     return url.difference_update_query([_THRESHOLD]), {_THRESHOLD: value}
-
-
-def close_before_fork(engine: Engine) -> None:
-    """Close the idle connections to a SQLite file: its state of file locks would be copied into the child, and be wrong there."""
-    if engine.dialect.name == "sqlite":
-        engine.dispose()
 
 
 def begin_in_child(engine: Engine) -> None:

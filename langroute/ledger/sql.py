@@ -27,7 +27,7 @@ from langroute.ledger import schema
 from langroute.ledger.batch import Claim, QueuedRecord
 from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
-from langroute.ledger.connection import begin_in_child, close_before_fork, engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.listening import tell
 from langroute.ledger.maintenance import Maintenance
@@ -128,7 +128,7 @@ class SqlLedger:
         """Reads what other processes record, where somebody listens."""
 
         self._maintenance = Maintenance(self.engine, self._writing, self._queue.write_lock, raw_days, task_days)
-        at_fork(self, before=SqlLedger._before_fork, in_child=SqlLedger._in_child)
+        at_fork(self, in_child=SqlLedger._in_child)
         at_end(self, SqlLedger.finish)
         watch_end()
 
@@ -226,13 +226,6 @@ class SqlLedger:
         return self.privacy.thread_task(thread)
 
     # Writing ---------------------------------------------------------------------------------------------------------
-
-    def _before_fork(self) -> None:
-        if self._queue.write_lock.acquire(blocking=False):
-            try:
-                close_before_fork(self.engine)
-            finally:
-                self._queue.write_lock.release()
 
     def _in_child(self) -> None:
         """Reset the child of a fork: the thread and the connections belong to the parent, which also writes what was queued."""

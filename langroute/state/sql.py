@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from langroute.core.errors import StateError
 from langroute.core.locks import at_fork, give_way
-from langroute.ledger.connection import begin_in_child, close_before_fork, engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
 from langroute.ledger.schema import beside
 from langroute.ledger.schema import state as STATE  # noqa: N812 - a constant there too
 from langroute.state.store import Change, StateEntry
@@ -61,7 +61,7 @@ class SqlState:
         self._made, self._tidied = False, clock()
         if self._own:
             # The ledger takes care of its own connections.
-            at_fork(self.engine, before=close_before_fork, in_child=begin_in_child)
+            at_fork(self.engine, in_child=begin_in_child)
 
     def read(self, space: str, keys: Sequence[str]) -> list[StateEntry]:
         """Return what each key of a space holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 from langroute.core.locks import others_work
 from langroute.core.records import Decision, Step
@@ -31,6 +32,11 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def count(ledger: SqlLedger) -> int:
     with ledger.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one())
+
+
+def count_by(engine: Engine) -> int:
+    with engine.connect() as connection:
         return int(connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one())
 
 
@@ -153,6 +159,59 @@ def test_a_transaction_of_the_forking_thread_or_a_long_one_delays_a_fork_little(
         assert thread.is_alive()
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize("window", ["checkin", "checkout"])
+def test_a_fork_closes_an_idle_connection_that_is_not_in_its_pool(tmp_path: Path, window: str) -> None:
+    """A child that inherits an open connection takes no lock of its own: the log that it writes to is thrown away beside it."""
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        ledger.record(Decision("parent", Step(), "small", ()))
+        ledger.flush()
+        began, go = threading.Event(), threading.Event()
+
+        def held(*_: Any) -> None:
+            began.set()
+            go.wait(20)
+
+        # What the ledger does at the end of a connection's use comes before this, what it does at its beginning comes after it.
+        event.listen(ledger.engine, window, held, insert=window == "checkout")
+        thread = threading.Thread(target=lambda: count_by(ledger.engine))
+        thread.start()
+        assert began.wait(20)
+        reader, writer = os.pipe()
+        goes, says = os.pipe()
+
+        def work() -> None:
+            event.remove(ledger.engine, window, held)
+            for number in range(2):
+                ledger.record(Decision(f"child {number}", Step(), "small", ()))
+                ledger.flush(10)
+                if not number:
+                    os.write(writer, b"w")
+                    os.read(goes, 1)
+
+        child = forked(work)
+        assert os.read(reader, 1) == b"w"
+        go.set()
+        thread.join()
+        ledger.engine.dispose()
+        # A pool that was exchanged meanwhile closes its connections when it is collected.
+        gc.collect()
+        os.write(says, b"g")
+        assert os.waitpid(child, 0)[1] == 0
+        assert count(ledger) == 3
+
+
+def test_a_transaction_that_begins_while_a_process_forks_waits_for_it(tmp_path: Path) -> None:
+    connection = Quiet(tmp_path / "some.db", isolation_level=None, check_same_thread=False)
+    with ThreadPoolExecutor(1) as other:
+        with connection.lock:
+            begun = other.submit(connection.has_turn, 10)
+            with pytest.raises(TimeoutError):
+                begun.result(0.2)
+            assert not connection.in_transaction
+        assert begun.result()
+    connection.close()
 
 
 def test_a_file_that_cannot_be_opened_delays_no_fork(tmp_path: Path) -> None:
