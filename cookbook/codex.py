@@ -26,6 +26,7 @@ Output:
            (mini failed: overloaded)
     step 3 asks for gpt-5.5, is answered by large: The cart has no test.
     a second opinion asks for large, is answered by large: The cart has no test.
+           (the caller asked for 'large')
     the provider saw: gpt-5.4-mini, gpt-5.4-mini, gpt-5.5, gpt-5.5, gpt-5.5
     the ledger: 4 calls that were answered, 1 that failed, 0.0400 USD
 """
@@ -140,6 +141,7 @@ def main() -> None:
             history = codex.work("Which part of the shop has no test?")
             answer = codex.ask("large", history)
             print(f"a second opinion asks for large, is answered by {answer.route}: {answer.text}")
+            print(f"       ({answer.headers['x-langroute-reason']})")
         print("the provider saw:", ", ".join(call["model"] for call in provider.calls))
         with open_ledger(folder / "ledger.db") as ledger:
             totals = ledger.task("0199-thread")
