@@ -23,6 +23,7 @@ GROUPS = {
         "support_agent_budget",
         "surviving_an_outage",
     ),
+    "Coding agents": ("claude_code", "codex", "aider", "one_budget"),
     "Production": ("web_service",),
     "Caching": ("cached_chain", "cached_agent", "shared_stream", "many_tenants"),
     "Outcomes": ("outcomes_in_one_line", "tests_as_outcomes", "chat_feedback", "weekly_report", "chargeback"),
@@ -33,7 +34,12 @@ GROUPS = {
 SECTION = "Cookbook"
 
 
-TITLES = {"create_agent": "An agent of create_agent", "langgraph_node": "LangGraph node"}
+TITLES = {
+    "aider": "aider",
+    "claude_code": "Claude Code",
+    "create_agent": "An agent of create_agent",
+    "langgraph_node": "LangGraph node",
+}
 """Names that capitals alone do not make."""
 
 

@@ -30,7 +30,7 @@ from langroute.steps import texts
 from langroute.steps.continuations import goes_on
 from langroute.steps.inspector import Inspector
 from langroute.steps.result_formats import FORMATS
-from langroute.steps.tools import failure_of, plain_name
+from langroute.steps.tools import failure_of, plain_name, verdict_of_tests
 from langroute.testing import ScriptedModel
 from langroute.tracking.implicit_feedback import ImplicitFeedback
 from langroute.verifiers import Agreement, CodeCompiles, Judge, LogProb, NotEmpty, Structured, ToolCalls
@@ -73,7 +73,7 @@ def test_no_pattern_takes_time_by_the_square() -> None:
     found += [
         Found(f"results: {one.tool}", re.compile(pattern, re.MULTILINE), frozenset({"search"}))
         for one in FORMATS
-        for pattern in (one.failed, one.passed)
+        for pattern in (one.failed, one.passed, one.ran)
         if pattern is not None
     ]
     found += [
@@ -190,6 +190,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "whether it goes on": goes_on,
     "a result": lambda text: failure_of("success", text, "run"),
     "a result of no known tool": lambda text: failure_of("success", text),
+    "a result of tests": lambda text: verdict_of_tests("success", text, "run", {"command": text}),
     "a tool's name": plain_name,
     "a question's wording": wording,
     "two questions": lambda text: judge(text, f"{text} x"),

@@ -133,7 +133,7 @@ class CachedDecisions:
         """Pass an outcome on to a policy that learns, whose choices may change."""
         if callable(hear := getattr(self.policy, "on_outcome", None)):
             hear(outcome)
-        if outcome.success is False:
+        if outcome.success is False and not outcome.is_hearsay:
             with self._lock:
                 self._kept.clear()
 

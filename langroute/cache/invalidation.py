@@ -112,11 +112,11 @@ class Invalidation:
         return self.withdraw(*keys) > 0
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Delete the answers of a decision or a task with a failed outcome."""
+        """Delete the answers of a decision or a task with a failed outcome; a test that failed on the way is none."""
         bad = outcome.success is False or (
             outcome.success is None and outcome.key == "success" and outcome.score is not None and outcome.score < 0.5
         )
-        if not bad:
+        if not bad or outcome.is_hearsay:
             return
         keys: set[str] = set()
         if outcome.decision_id is not None:

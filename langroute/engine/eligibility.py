@@ -61,6 +61,16 @@ class RouteLimits:
 NO_LIMITS = RouteLimits()
 
 
+def asked_for(route: str) -> str:
+    """Return the reason for a pinned route, and against all others.
+
+    Example:
+        >>> asked_for("small")
+        "the caller asked for 'small'"
+    """
+    return f"the caller asked for {route!r}"
+
+
 def _value(source: Mapping[str, Any], key: str) -> Any:
     value = source.get(f"langroute_{key}")
     return source.get(key) if value is None else value
@@ -197,7 +207,7 @@ class Eligibility:
 
     def _forbidden(self, route: RouteInfo, limits: RouteLimits) -> str | None:
         if limits.route is not None and route.name != limits.route:
-            return f"the caller asked for {limits.route!r}"
+            return asked_for(limits.route)
         if route.name in limits.exclude:
             return "excluded by the caller"
         if missing := limits.labels - route.labels:

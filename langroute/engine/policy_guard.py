@@ -9,6 +9,7 @@ from typing import Any
 from langroute.core.control_flow import passes_through
 from langroute.core.degradation import Degradations
 from langroute.core.records import Attempt, Failure, Request, Selection
+from langroute.engine.eligibility import asked_for
 from langroute.policies.base import ignores_steps, stops_at_answers
 
 
@@ -58,7 +59,12 @@ class PolicyGuard:
         return self.instead(request, attempts, cause)
 
     def allow(self, request: Request, attempts: Sequence[Attempt], selection: Any, problems: list[str]) -> Selection | None:
-        """Return the policy's selection if it is valid, else its replacement."""
+        """Return the policy's selection if it is valid, else its replacement.
+
+        Of a pinned step the policy has nothing to choose: the reason is the caller's, and to have another route is no failure of the policy.
+        """
+        if request.pinned is not None and isinstance(selection, Selection):
+            selection = _of_pinned(request, request.pinned, attempts, selection)
         if selection is None:
             if attempts:
                 return None
@@ -95,6 +101,16 @@ class PolicyGuard:
         if any(attempt.ok or attempt.route == route for attempt in attempts):
             return None
         return Selection(route, f"default route; {cause}", instead=True)
+
+
+def _of_pinned(request: Request, pinned: str, attempts: Sequence[Attempt], selection: Selection) -> Selection | None:
+    """Return what a policy's selection comes to in a step that has only one route.
+
+    The first selection is that route, and the reason is the caller's; a policy that wants another one after it stops.
+    """
+    if selection.route in request.rejected and request.route(pinned) is not None:
+        return None if attempts else Selection(pinned, asked_for(pinned), instead=True)
+    return selection if attempts else replace(selection, reason=asked_for(pinned))
 
 
 def _has_answered(route: str, attempts: Sequence[Attempt]) -> bool:

@@ -335,6 +335,7 @@ class Router:
             self.deterministic,
             bool(failed),
             self.limited or (limits is not self.limits and limits != self.limits),
+            limits.route,
         )
 
     def _built_eligibility(self) -> Eligibility:

@@ -129,12 +129,14 @@ def use_ledger(part: Any, ledger: Any) -> None:
 
 
 def reward_of(outcome: Outcome) -> float | None:
-    """Return the reward of an outcome, from 0 to 1, or `None` where it has none; a user's own metric is not a reward.
+    """Return the reward of an outcome, from 0 to 1, or `None` where it has none; a user's own metric is not a reward, nor is hearsay.
 
     Example:
         >>> reward_of(Outcome(success=True)), reward_of(Outcome(score=0.25)), reward_of(Outcome("seconds", score=0.25))
         (1.0, 0.25, None)
     """
+    if outcome.is_hearsay:
+        return None
     if outcome.success is not None:
         return float(outcome.success)
     return outcome.score if outcome.key == "success" and outcome.score is not None and 0 <= outcome.score <= 1 else None

@@ -1,7 +1,8 @@
 """What programs print when they fail and when they pass: one table, a line or two for each.
 
 Read only of tools that run things, and only where no exit code says it. `failed` is what stands in the output of a failed run alone;
-`passed` is the summary of a good one, which outweighs words such as "error:" in what was printed on the way.
+`passed` is the summary of a good one, which outweighs words such as "error:" in what was printed on the way; `ran` is the summary of tests,
+whatever came of them.
 
 Source: the manuals and the source code of the programs named, as of November 2026; each line has a sample in
 `tests/steps/test_results.py`.
@@ -25,6 +26,9 @@ class Format:
 
     passed: str | None = None
     """Pattern of the summary of a good run."""
+
+    ran: str | None = None
+    """Pattern of the summary of tests that were run, with its counts; only of programs that run tests, and not where there were none."""
 
 
 _PLACE = r"[^\s:()][^\n:()]{0,300}"
@@ -62,32 +66,57 @@ FORMATS = (
     # Tests -----------------------------------------------------------------------------------------------------------
     Format(
         "pytest",
-        ("e   ", "failed ", "error ", "= failures =", "= errors =", "interrupted:"),
+        ("e   ", "failed ", "error ", "= failures =", "= errors =", "interrupted:", " passed", " failed", " error"),
         r"^E {3,}\S|^(?:FAILED|ERROR) \S+\.py(?:::|\b)|^=+ (?:FAILURES|ERRORS) =+$|^!+ Interrupted: ",
+        r"^(?:=+ )?(?:[0-9]+ (?:passed|skipped|xfailed|warnings?|deselected),? ?)+in [0-9.]+s",
+        r"^(?:=+ )?(?=[0-9][^\n]{0,200}\b(?:passed|failed|errors?)\b)(?:[0-9]+ (?:passed|failed|errors?|skipped|xfailed|xpassed|rerun|warnings?|deselected),? ?)+in [0-9.]+s",
     ),
     Format(
-        "pytest, all passed", (" passed",), None, r"^=+ (?:[0-9]+ (?:passed|skipped|xfailed|warnings?|deselected),? ?)+in [0-9.]+s"
+        "unittest",
+        ("\nok", "failed ("),
+        r"^FAILED \(",
+        r"^OK(?: \((?:skipped|expected failures)=[^\n]{0,80}\))?$",
+        r"^Ran [1-9][0-9]* tests? in [^\n]{1,20}\n\n(?:OK|FAILED)[^\n]{0,100}",
     ),
-    Format("unittest", ("\nok", "failed ("), r"^FAILED \(", r"^OK(?: \((?:skipped|expected failures)=[^\n]{0,80}\))?$"),
-    Format("go test", ("fail",), r"^\s{0,40}--- FAIL: |^FAIL(?:\t|$)", None),
-    Format("go test, all passed", ("ok  \t",), None, r"^ok  \t"),
+    Format(
+        "go test",
+        ("fail", "ok  \t"),
+        r"^\s{0,40}--- FAIL: |^FAIL(?:\t|$)",
+        r"^ok  \t",
+        r"^ok  \t(?![^\n]{0,300}\[no tests to run\])|^FAIL\t|^--- FAIL: ",
+    ),
     Format(
         "cargo test",
         ("test result:", "... failed", "panicked at"),
         r"^test result: FAILED|^test \S+ \.\.\. FAILED|^thread '[^\n']{1,200}'(?: \([0-9]+\))? panicked at",
         r"^test result: ok\.",
+        r"^test result: (?:ok\. [1-9]|FAILED)",
     ),
-    Format("Jest, Vitest", ("fail ", "✕", "×", "● "), r"^\s{0,20}FAIL {1,2}\S|^\s{0,40}[✕×] \S|^\s{0,20}● \S[^\n]{0,300} › "),
     Format(
-        "Jest, Vitest, all passed",
-        ("tests:", "tests  "),
-        None,
+        "Jest, Vitest",
+        ("fail ", "✕", "×", "● ", "tests:", "tests  "),
+        r"^\s{0,20}FAIL {1,2}\S|^\s{0,40}[✕×] \S|^\s{0,20}● \S[^\n]{0,300} › ",
         r"^\s{0,20}Tests:? {1,12}[0-9]+ passed(?:, [0-9]+ total| \([0-9]+\))",
+        r"^\s{0,20}Tests:? {1,12}[0-9]+ (?:passed|failed)\b[^\n]{0,200}",
     ),
-    Format("TAP, node --test", ("not ok ",), r"^\s{0,40}not ok [0-9]+(?![^\n]{0,300}# (?:TODO|SKIP|todo|skip))"),
-    Format("PHPUnit", ("failures!", "errors!", "ok ("), r"^(?:FAILURES|ERRORS)!$", r"^OK \([0-9]+ tests?"),
-    Format("RSpec", ("failed examples:",), r"^Failed examples:$"),
-    Format("ctest", ("tests passed",), None, r"^100% tests passed"),
+    Format("Mocha", (" passing (",), ran=r"^\s{0,20}[0-9]+ passing \([^\n]{0,40}(?:\n\s{0,20}[0-9]+ (?:pending|failing)\b)*"),
+    Format(
+        "TAP, node --test",
+        ("not ok ", "# pass "),
+        r"^\s{0,40}not ok [0-9]+(?![^\n]{0,300}# (?:TODO|SKIP|todo|skip))",
+        ran=r"^# pass [0-9]+\n# fail [0-9]+",
+    ),
+    Format(
+        "PHPUnit",
+        ("failures!", "errors!", "ok ("),
+        r"^(?:FAILURES|ERRORS)!$",
+        r"^OK \([0-9]+ tests?",
+        r"^OK \([1-9][0-9]* tests?|^(?:FAILURES|ERRORS)!\nTests: [^\n]{0,200}",
+    ),
+    Format("RSpec", (" example",), r"^Failed examples:$", ran=r"^[1-9][0-9]* examples?, [^\n]{0,80}"),
+    Format("ctest", ("tests passed",), None, r"^100% tests passed", r"^[0-9]+% tests passed, [^\n]{0,80}"),
+    Format("Maven, Surefire", ("tests run:",), ran=r"^(?:\[\w{4,7}\] )?Tests run: [1-9][^\n]{0,120}"),
+    Format("dotnet test", ("failed!  -", "passed!  -"), r"^Failed!  - ", ran=r"^(?:Passed|Failed)!  - [^\n]{0,200}"),
     # Builds ----------------------------------------------------------------------------------------------------------
     Format("make", ("make: ***", "]: ***"), r"^\w{0,10}make(?:\[[0-9]+\])?: \*\*\* "),
     Format("ninja", ("ninja: ", "failed: "), r"^ninja: (?:build stopped|error|fatal)|^FAILED: \S"),
@@ -105,7 +134,6 @@ FORMATS = (
     ),
     Format("Maven", ("[error]",), r"^\[(?:ERROR|error)\] "),
     Format("Bazel", ("did not complete", "failed to build"), r"did NOT complete successfully|FAILED TO BUILD"),
-    Format("dotnet test", ("failed!  -",), r"^Failed!  - "),
     Format(
         "npm, Yarn, pnpm",
         ("npm err", "elifecycle", "err_pnpm", "error command failed"),

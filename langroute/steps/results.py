@@ -37,13 +37,25 @@ _TIMED_OUT = re.compile(
 """A limit of time that was passed. Read in the first and the last line, where the tool speaks and not what it ran."""
 
 
+_FAILING = re.compile(r"\bFAIL|\bfail [1-9]")
+"""What a summary of tests without counts says of failures."""
+
+_Pattern = re.Pattern[str] | None
+
+
 @lru_cache(maxsize=1)
-def _formats() -> tuple[tuple[tuple[str, ...], re.Pattern[str] | None, re.Pattern[str] | None], ...]:
+def _formats() -> tuple[tuple[tuple[str, ...], _Pattern, _Pattern, _Pattern], ...]:
     # Compiled when a result first needs them, so that importing costs nothing.
     def compiled(text: str | None) -> re.Pattern[str] | None:
         return None if text is None else re.compile(text, re.MULTILINE)
 
-    return tuple((one.marks, compiled(one.failed), compiled(one.passed)) for one in FORMATS)
+    return tuple((one.marks, compiled(one.failed), compiled(one.passed), compiled(one.ran)) for one in FORMATS)
+
+
+def _ends(text: str) -> tuple[str, str]:
+    """Return what is read of a result, and the same in lower case."""
+    seen = text if len(text) <= 2 * CLIP else f"{text[:CLIP]}\n{text[-CLIP:]}"
+    return seen, f"\n{seen.lower()}"
 
 
 def ran_badly(text: str) -> float:
@@ -58,8 +70,7 @@ def ran_badly(text: str) -> float:
         >>> ran_badly("error: deprecated flag\nexit code: 0"), ran_badly("Command timed out after 60s")
         (0.0, 0.8)
     """
-    seen = text if len(text) <= 2 * CLIP else f"{text[:CLIP]}\n{text[-CLIP:]}"
-    low = f"\n{seen.lower()}"
+    seen, low = _ends(text)
     if ("exit" in low or "return" in low) and (codes := _EXIT.findall(seen)):
         # What the program said of itself stands above the words it printed.
         return CODE if _is_count(codes[-1]) else FINE
@@ -75,6 +86,29 @@ def ran_badly(text: str) -> float:
     return TOLD if _WORDS.search(seen) or _LAST_WORD.fullmatch(seen.rstrip().rpartition("\n")[2]) else FINE
 
 
+def passed_tests(text: str) -> bool | None:
+    r"""Return whether the tests that a command ran have passed; `None` where it shows no summary of tests, or where something else failed.
+
+    A failed test is told by the summary, whatever the exit code says: that of a pipe is the one of its last command.
+
+    Example:
+        >>> passed_tests("==== 12 passed in 0.31s ===="), passed_tests("1 failed, 2 passed in 0.02s\nexit code: 0")
+        (True, False)
+        >>> passed_tests("All checks passed!"), passed_tests("3 passed in 0.10s\nFAIL Required test coverage of 90% not reached\nexit code: 1")
+        (None, None)
+    """
+    seen, low = _ends(text)
+    summaries = [
+        found.group()
+        for marks, _, _, ran in _formats()
+        if ran is not None and any(mark in low for mark in marks)
+        for found in ran.finditer(seen)
+    ]
+    if any(_FAILING.search(one) or any(_counts(one, one.lower())) for one in summaries):
+        return False
+    return True if summaries and ran_badly(text) == FINE else None
+
+
 def _timed_out(seen: str, low: str) -> bool:
     if "time" not in low and "deadline" not in low and " after " not in low:
         return False
@@ -85,7 +119,7 @@ def _timed_out(seen: str, low: str) -> bool:
 def _by_format(seen: str, low: str) -> tuple[float | None, str]:
     """Return what the formats of programs tell, `None` where none is known, and the text without summaries of good runs."""
     told = None
-    for marks, failed, passed in _formats():
+    for marks, failed, passed, _ in _formats():
         if not any(mark in low for mark in marks):
             continue
         if failed is not None and failed.search(seen) is not None:

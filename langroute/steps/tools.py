@@ -14,7 +14,7 @@ from typing import Any
 
 from langroute.core.bounded import parse_json
 from langroute.core.fast_dataclass import fast_dataclass
-from langroute.steps.results import ran_badly
+from langroute.steps.results import passed_tests, ran_badly
 
 EDIT = frozenset(
     [
@@ -54,6 +54,7 @@ RUN = frozenset(
         "execute_bash",
         "execute_code",
         "exec",
+        "exec_command",
         "run",
         "run_command",
         "run_shell",
@@ -113,6 +114,35 @@ LONGEST_NAME = 200
 """Longest tool name, in characters, that is examined; providers accept 64."""
 
 _VIEWING = frozenset({"view", "read", "open", "list"})
+_SHOWING = READ | frozenset(
+    [
+        "awk",
+        "bat",
+        "curl",
+        "echo",
+        "gh",
+        "git",
+        "head",
+        "jq",
+        "less",
+        "more",
+        "nl",
+        "printf",
+        "rg",
+        "sed",
+        "strings",
+        "tail",
+        "tee",
+        "type",
+        "wget",
+    ]
+)
+"""Programs that show a text which somebody else wrote."""
+
+_FIRST_PROGRAM = re.compile(
+    r"\s*(?:cd\s+[^\s;&|]{1,500}\s*(?:&&|;)\s*)?(?:\w{1,100}=\S{0,500}\s+){0,20}(?:\S{0,500}/)?([\w.-]{1,100})"
+)
+"""The program that a command begins with, behind a change of the folder and variables."""
 _SIGNS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -186,6 +216,9 @@ _STARTS_BADLY = re.compile(
     re.IGNORECASE,
 )
 _BEGINNING = 400
+_COMMAND = 2000
+"""Most characters of a command that are read."""
+
 _HEARSAY = 0.5
 """Failure degree of a result whose own text says that it failed, where the text may come from anybody."""
 
@@ -237,6 +270,49 @@ def _told(text: str, family: str | None) -> float:
         return ran_badly(text)
     # Whatever the tool: a result that begins like this says that there is none.
     return 0.8 if _STARTS_BADLY.match(head) else 0.0
+
+
+def verdict_of_tests(status: str | None, text: str, family: str | None = None, args: Any = None) -> bool | None:
+    """Return whether the tests that a tool ran have passed, as its result tells; `None` where it ran none, or does not tell.
+
+    Only tools that run things are believed, and not where the command only shows a text. What the result prints is foreign text all the same.
+
+    Args:
+        status: `ToolMessage.status`.
+        text: The result.
+        family: Kind of the tool; see `Vocabulary.family`.
+        args: Arguments of the call.
+
+    Example:
+        >>> verdict_of_tests("success", "1 failed, 2 passed in 0.02s", "run", {"command": "pytest -q | tail -1"})
+        False
+        >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cat ci.log"}) is None
+        True
+    """
+    if family != "run" or _only_shows(args):
+        return None
+    told = _printed(text)
+    passed = passed_tests(told)
+    # Something else failed, and perhaps before all of them were run.
+    return None if passed and failure_of(status, text, family) >= 0.5 else passed
+
+
+def _only_shows(args: Any) -> bool:
+    """Return whether a call's command begins with a program that shows texts."""
+    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None) if isinstance(args, Mapping) else None
+    if isinstance(given, (list, tuple)):
+        # `bash -lc ...`, as Codex has it.
+        given = given[-1] if given and given[0] in ("bash", "sh", "zsh", "/bin/bash", "/bin/sh") else given[0] if given else None
+    found = _FIRST_PROGRAM.match(given[:_COMMAND]) if isinstance(given, str) else None
+    return found is not None and found[1] in _SHOWING
+
+
+def _printed(text: str) -> str:
+    """Return what a command printed, of a result that may have it in a JSON object."""
+    value = parse_json(text) if text[:_BEGINNING].lstrip()[:1] == "{" else None
+    if not isinstance(value, dict):
+        return text
+    return "\n".join(one for key in ("output", "stdout", "stderr") if isinstance(one := value.get(key), str))
 
 
 def _told_in_json(text: str) -> float | None:

@@ -31,10 +31,13 @@ ABOUT_THE_CLIENT = frozenset(
 )
 """Headers that were true of the client's own connection, and are written anew."""
 
-_FOR_PAGES = "access-control-"
-"""What a provider permits web pages; the gateway permits them nothing."""
+_OURS = "x-langroute-"
+"""What a client tells the gateway, and the gateway a client. A provider neither hears it nor says it."""
 
-_FORWARDED = ("x-forwarded-", "x-real-ip", "cf-", "sec-", "x-langroute-")
+_NEVER_BACK = ("access-control-", _OURS)
+"""What a provider permits web pages, as the gateway permits them nothing; and what only the gateway says."""
+
+_FORWARDED = ("x-forwarded-", "x-real-ip", "cf-", "sec-", _OURS)
 
 
 def forward_headers(
@@ -70,10 +73,10 @@ def forward_headers(
 def answer_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the headers of a provider's answer as the client gets them.
 
-    Hop-by-hop headers, lengths, codings, cookies and permissions for web pages are left out.
+    Hop-by-hop headers, lengths, codings, cookies, permissions for web pages and headers that only the gateway writes are left out.
 
     Example:
-        >>> answer_headers({"Retry-After": "2", "Transfer-Encoding": "chunked", "Content-Encoding": "gzip"})
+        >>> answer_headers({"Retry-After": "2", "Transfer-Encoding": "chunked", "X-Langroute-Route": "theirs"})
         {'retry-after': '2'}
     """
     out = HOP_BY_HOP | {
@@ -89,7 +92,7 @@ def answer_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> di
     return {
         name.lower(): value
         for name, value in pairs
-        if name.lower() not in out and not name.lower().startswith(_FOR_PAGES) and _is_plain(value)
+        if name.lower() not in out and not name.lower().startswith(_NEVER_BACK) and _is_plain(value)
     }
 
 

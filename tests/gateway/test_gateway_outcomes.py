@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from gateways import TOKEN
-from provider import CHAT, Provider, waited
-from requests_of_agents import JSON, request_of, written
+from provider import CHAT, MESSAGES, RESPONSES, Provider, waited
+from requests_of_agents import JSON, PATHS, request_of, written
 
 from langroute.cli import cli
 from langroute.core.errors import LangrouteError
@@ -90,3 +90,77 @@ def test_a_person_who_takes_it_back_tells_something_of_the_answer_before(provide
         waited(lambda: len(running.decisions) == 2)
     (told,) = running.ledger.outcomes
     assert (told.source, told.task_id, told.success) == ("implicit:undone", "session-1", False)
+
+
+PASSED = "collected 3 items\n\ntest_calc.py ...   [100%]\n\n==== 3 passed in 0.02s ===="
+FAILED = "E   assert 1 == 2\nFAILED test_calc.py::test_add - assert 1 == 2\n==== 1 failed, 2 passed in 0.05s ===="
+
+
+def after_tests(path: str, printed: str, command: str = "python -m pytest", number: int = 1) -> list[dict[str, Any]]:
+    """What each client adds to its history when the model has had a command run."""
+    if path == MESSAGES:
+        used = {"type": "tool_use", "id": f"toolu_{number}", "name": "Bash", "input": {"command": command, "description": "Run it"}}
+        told = {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": printed, "is_error": "FAILED" in printed}
+        reminder = {"type": "text", "text": "<system-reminder>Be brief.</system-reminder>"}
+        return [{"role": "assistant", "content": [used]}, {"role": "user", "content": [told, reminder]}]
+    if path == RESPONSES:
+        arguments = json.dumps({"cmd": command})
+        told = f"Chunk ID: 1\nWall time: 0.3 seconds\nProcess exited with code {int('FAILED' in printed)}\nOutput:\n{printed}"
+        return [
+            {"type": "function_call", "name": "exec_command", "arguments": arguments, "call_id": f"call_{number}"},
+            {"type": "function_call_output", "call_id": f"call_{number}", "output": told},
+        ]
+    call = {"id": f"call_{number}", "type": "function", "function": {"name": "bash", "arguments": json.dumps({"command": command})}}
+    told = f"<returncode>{int('FAILED' in printed)}</returncode>\n<output>\n{printed}\n</output>"
+    return [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": told},
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_run_of_tests_tells_of_the_session(path: str, provider: Provider, gateway: Callable[..., Any]) -> None:
+    """The last run counts; what is said outright counts more; a result is told once, though the history has it for ever."""
+    running = gateway()
+    body = request_of(path)
+    entries = body["input" if path == RESPONSES else "messages"]
+    with running.client() as client:
+
+        def step(*more: dict[str, Any]) -> Any:
+            entries.extend(more)
+            seen = len(running.decisions)
+            assert client.post(path, content=written(body), headers=SESSION).status_code == 200
+            waited(lambda: len(running.decisions) > seen)
+            return running.ledger.task("session-1").success
+
+        assert step() is None
+        assert step(*after_tests(path, FAILED)) is False
+        assert step(*after_tests(path, "a.py", "ls", 2)) is False
+        assert step(*after_tests(path, PASSED, number=3)) is True
+        told = [(one.source, one.key, one.success) for one in running.ledger.outcomes_of("session-1")]
+        assert told == [("implicit:tests", "tests_passed", False), ("implicit:tests", "tests_passed", True)]
+        client.post("/v1/outcomes", json={"session": "session-1", "success": False, "source": "ci"})
+        assert step(*after_tests(path, PASSED, number=4)) is False
+
+
+def test_a_text_that_a_command_shows_is_no_run_of_tests(provider: Provider, gateway: Callable[..., Any]) -> None:
+    running = gateway()
+    body = request_of(CHAT)
+    body["messages"] += after_tests(CHAT, PASSED, "cat README.md")
+    with running.client() as client:
+        client.post(CHAT, content=written(body), headers=SESSION)
+    waited(lambda: running.decisions)
+    assert running.ledger.outcomes == []
+
+
+def test_tests_that_fail_on_the_way_withdraw_no_answer(provider: Provider, gateway: Callable[..., Any]) -> None:
+    """A test that is written first fails, and a text that pretends to be one must not cost money."""
+    running = gateway(more="[cache]\n")
+    asked, tested = request_of(CHAT), request_of(CHAT)
+    tested["messages"] += after_tests(CHAT, FAILED)
+    with running.client() as client:
+        found = [
+            client.post(CHAT, content=written(one), headers=SESSION).headers["x-langroute-cache"] for one in (asked, tested, asked)
+        ]
+    assert found == ["miss", "miss", "hit"]
+    assert [one.success for one in running.ledger.outcomes] == [False]

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from gateways import KEY, TOKEN
-from provider import CHAT, Fault, Provider
+from provider import CHAT, MESSAGES, Fault, Provider
 from requests_of_agents import JSON, request_of, written
 from test_failing import text_of
 
@@ -86,6 +86,19 @@ def test_what_a_provider_permits_web_pages_is_not_passed_on(gateway: Callable[..
     answer = asked(gateway())
     assert answer.headers["x-kept"] == "1"
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_what_only_the_gateway_says_is_not_taken_from_a_provider(gateway: Callable[..., Any], provider: Provider) -> None:
+    """Neither in an answer nor in a refusal, of a model's answer or of counted tokens."""
+    theirs = {"X-Langroute-Route": "theirs", "x-langroute-edits": "theirs", "x-langroute-anything": "theirs", "x-kept": "1"}
+    provider.faults = [Fault(status=status, headers=theirs) for status in (400, 200, 400)]
+    running = gateway()
+    refused, answered = asked(running), asked(running)
+    with running.client() as client:
+        counted = client.post(f"{MESSAGES}/count_tokens", content=written(request_of(MESSAGES)), headers=JSON)
+    assert (refused.status_code, refused.headers["x-kept"]) == (400, "1")
+    assert "theirs" not in [*refused.headers.values(), *answered.headers.values(), *counted.headers.values()]
+    assert refused.headers["x-langroute-decision"]
 
 
 def test_a_refused_request_whose_body_still_comes_does_not_spoil_the_connection(gateway: Callable[..., Any]) -> None:

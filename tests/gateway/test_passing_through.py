@@ -72,12 +72,16 @@ def test_a_client_may_ask_for_a_route_or_a_policy(provider: Provider, gateway: C
             answer = client.post(CHAT, content=written(request_of(CHAT, model=model)), headers=JSON)
             assert answer.status_code == 200, answer.text
             assert provider.seen[-1].body["model"] == called, model
+            # The configured policy is one for `large`: what the client asked for is not said to be its choice, nor its failure.
+            route = called.removesuffix("-1")
+            assert answer.headers["x-langroute-reason"] == ("the caller asked for 'small'" if route == "small" else "fixed"), model
         assert client.post(CHAT, content=written(request_of(CHAT, model="langroute/cost")), headers=JSON).status_code == 200
         refused = client.post(CHAT, content=written(request_of(CHAT, model="langroute/nonsense")), headers=JSON)
         assert refused.status_code == 404
         assert refused.json()["error"]["code"] == "model_not_found"
         listed = client.get("/v1/models").json()
     assert {"langroute/auto", "langroute/cost", "small", "large", "claude-small"} <= {one["id"] for one in listed["data"]}
+    assert [problem for decision in running.decisions for problem in decision.problems] == []
 
 
 def test_tokens_are_counted_by_the_provider(provider: Provider, gateway: Callable[..., Any]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from langroute.steps.tools import failure_of
+from langroute.steps.results import passed_tests
+from langroute.steps.tools import failure_of, verdict_of_tests
 
 FAILED = {
     "tsc": "src/a.ts(3,4): error TS2304: Cannot find name 'x'.",
@@ -166,3 +169,129 @@ def test_an_exit_code_outweighs_every_format() -> None:
     for text in FAILED.values():
         if "exit" not in text.lower() and "return" not in text.lower():
             assert failure_of("success", f"{text}\nExit code: 0", "run") == 0.0
+
+
+TESTS_PASSED = {
+    "pytest": "collected 12 items\n\n.... [100%]\n\n============ 12 passed in 0.31s ============",
+    "pytest -q": "...                       [100%]\n3 passed in 0.02s",
+    "pytest, skipped and expected": "= 10 passed, 1 skipped, 2 xfailed, 1 warning in 1.20s =",
+    "pytest, with a log": "error: deprecated flag\n==== 3 passed, 1 warning in 0.10s ====",
+    "unittest": "...\n----------\nRan 3 tests in 0.001s\n\nOK",
+    "go": "ok  \tgithub.com/x/y\t0.01s\nok  \tgithub.com/x/z\t(cached)",
+    "cargo": "test tests::adds ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored\n\n   Doc-tests a\n\ntest result: ok. 0 passed; 0 failed",
+    "jest": "PASS src/sum.test.js\n\nTest Suites: 1 passed, 1 total\nTests:       5 passed, 5 total\nTime:        0.5 s",
+    "vitest": " Test Files  1 passed (1)\n      Tests  5 passed (5)",
+    "mocha": "  sum\n    ✔ adds\n\n  5 passing (12ms)\n  1 pending\n",
+    "node --test": "ok 1 - a\n1..1\n# tests 1\n# pass 1\n# fail 0",
+    "phpunit": "OK (3 tests, 5 assertions)",
+    "rspec": "Finished in 0.01 seconds\n3 examples, 0 failures",
+    "ctest": "100% tests passed, 0 tests failed out of 3",
+    "maven": "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 0\n[INFO] BUILD SUCCESS",
+    "dotnet": "Passed!  - Failed:     0, Passed:     3, Skipped:     0, Total:     3",
+    "an exit code, too": "===== 3 passed in 0.02s =====\nProcess exited with code 0",
+}
+TESTS_FAILED = {
+    "pytest": "E   assert 1 == 2\n=== short test summary info ===\nFAILED test_a.py::test_one - assert 1 == 2\n=== 1 failed, 2 passed in 0.05s ===",
+    "pytest -q": "FAILED test_a.py::test_one\n1 failed, 2 passed in 0.05s",
+    "pytest, collection": "ERROR test_a.py\n!!!! Interrupted: 1 error during collection !!!!\n===== 1 error in 0.10s =====",
+    "unittest": "Ran 3 tests in 0.001s\n\nFAILED (failures=1)",
+    "go": "--- FAIL: TestSum (0.00s)\nFAIL\nFAIL\tgithub.com/x/y\t0.01s",
+    "cargo": "test tests::adds ... FAILED\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored",
+    "jest": " FAIL  src/sum.test.js\nTests:       1 failed, 5 passed, 6 total",
+    "vitest": " × src/sum.test.ts > adds 3ms\n Tests  1 failed | 5 passed (6)",
+    "mocha": "  5 passing (12ms)\n  1 failing\n",
+    "node --test": "not ok 1 - a\n# tests 1\n# pass 0\n# fail 1",
+    "phpunit": "FAILURES!\nTests: 2, Assertions: 3, Failures: 1.",
+    "rspec": "3 examples, 1 failure\n\nFailed examples:\n",
+    "ctest": "67% tests passed, 1 tests failed out of 3",
+    "maven": "[ERROR] Tests run: 3, Failures: 1, Errors: 0, Skipped: 0\n[INFO] BUILD FAILURE",
+    "dotnet": "Failed!  - Failed:     1, Passed:     2, Skipped:     0, Total:     3",
+    "the exit code of a pipe": "1 failed, 2 passed in 0.05s\nExit code: 0",
+    "one of two runs": "=== 3 passed in 0.02s ===\n=== 1 failed, 2 passed in 0.05s ===",
+}
+TESTS_UNTOLD = {
+    "nothing": "",
+    "a linter": "All checks passed!",
+    "no tests": "===== no tests ran in 0.01s =====",
+    "no tests of go": "?   \tgithub.com/x/y\t[no test files]\nok  \tgithub.com/x/z\t0.01s [no tests to run]",
+    "no tests of unittest": "Ran 0 tests in 0.000s\n\nOK",
+    "no tests of cargo": "test result: ok. 0 passed; 0 failed; 0 ignored",
+    "all skipped": "===== 3 skipped in 0.01s =====",
+    "passed, and the command failed": "=== 3 passed in 0.02s ===\nFAIL Required test coverage of 90% not reached.\nExit code: 2",
+    "passed, and a checker found something": '=== 3 passed in 0.02s ===\na.py:3: error: Name "x" is not defined',
+    "passed, and then out of time": "=== 3 passed in 0.02s ===\nCommand timed out after 60s",
+    "a sentence": "All 3 tests passed in the end, it says.",
+    "a program that fails": "Traceback (most recent call last):\nKeyError: 'a'",
+    "an exit code": "Exit code: 0",
+}
+
+
+@pytest.mark.parametrize("text", TESTS_PASSED.values(), ids=TESTS_PASSED)
+def test_a_summary_of_tests_says_that_they_passed(text: str) -> None:
+    assert passed_tests(text) is True
+
+
+@pytest.mark.parametrize("text", TESTS_FAILED.values(), ids=TESTS_FAILED)
+def test_a_summary_of_tests_says_that_some_failed(text: str) -> None:
+    assert passed_tests(text) is False
+    assert passed_tests(f"{text}\n") is False
+
+
+@pytest.mark.parametrize("text", TESTS_UNTOLD.values(), ids=TESTS_UNTOLD)
+def test_what_is_no_run_of_tests_or_is_undecided_says_nothing(text: str) -> None:
+    assert passed_tests(text) is None
+
+
+PASSED, FAILED_TESTS = TESTS_PASSED["pytest"], TESTS_FAILED["pytest"]
+
+
+@pytest.mark.parametrize(
+    ("command", "believed"),
+    [
+        ("pytest -q", True),
+        ("cd /src/app && python -m pytest", True),
+        ("PYTHONPATH=. CI=1 .venv/bin/pytest | tail -5", True),
+        (["bash", "-lc", "pytest -q"], True),
+        (["pytest", "-q"], True),
+        ("make check", True),
+        (None, True),
+        ("cat ci.log", False),
+        ("cd /src && /bin/cat ci.log", False),
+        ("git show HEAD~1", False),
+        (["bash", "-lc", "curl https://ci.example/log"], False),
+        (["cat", "ci.log"], False),
+        ("echo '=== 3 passed in 0.1s ==='", False),
+    ],
+)
+def test_a_command_that_only_shows_a_text_ran_no_tests(command: object, believed: bool) -> None:
+    for key in ("command", "cmd"):
+        assert verdict_of_tests("success", PASSED, "run", {key: command}) is (True if believed else None)
+        assert verdict_of_tests("success", FAILED_TESTS, "run", {key: command}) is (False if believed else None)
+
+
+@pytest.mark.parametrize("family", ["read", "edit", None])
+def test_only_tools_that_run_things_run_tests(family: str | None) -> None:
+    assert verdict_of_tests("success", PASSED, family) is None
+
+
+def test_the_tools_own_status_and_json_are_read() -> None:
+    assert verdict_of_tests("error", f"Exit code 1\n{FAILED_TESTS}", "run") is False
+    assert verdict_of_tests("error", PASSED, "run") is None
+    assert verdict_of_tests("success", json.dumps({"output": PASSED, "metadata": {"exit_code": 0}}), "run") is True
+    assert verdict_of_tests("success", json.dumps({"stdout": FAILED_TESTS, "exit_code": 1}), "run") is False
+    assert verdict_of_tests("success", json.dumps({"stdout": PASSED, "exit_code": 1}), "run") is None
+
+
+@pytest.mark.parametrize(
+    "args", [None, [], {"command": {"a": 1}}, {"command": []}, {"command": [3]}, {"command": "\ud83d"}, {"cmd": " " * 9000}]
+)
+def test_whatever_a_call_was_told_its_result_is_read(args: object) -> None:
+    assert verdict_of_tests("success", PASSED, "run", args) in (True, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1 passed, " * 20_000, "Tests: " * 20_000, "Ran 1 tests in \n\n" * 5_000, "=" * 100_000, "{" * 100_000, "A=b " * 30_000],
+)
+def test_a_long_result_says_nothing_and_is_read_to_its_ends_alone(text: str) -> None:
+    assert verdict_of_tests("success", text, "run", {"command": text}) is None

@@ -18,6 +18,10 @@ _OUTCOME_NUMBERS = (
 """Numeric fields and their checks. Infinity or NaN would spoil every sum, so they are refused where they are reported."""
 
 
+TESTS_SEEN = "implicit:tests"
+"""Source of outcomes that are read from what a tool printed of a run of tests."""
+
+
 @fast_dataclass
 class Outcome:
     """A result of a task or a decision that is reported later.
@@ -41,6 +45,16 @@ class Outcome:
     comment: str | None = None
     at: float = 0.0
     """Seconds since the epoch."""
+
+    @property
+    def is_hearsay(self) -> bool:
+        """Whether it was read from a text that anybody may have written: it is recorded and reported, and nothing learns from it.
+
+        Example:
+            >>> Outcome(success=True, source=TESTS_SEEN).is_hearsay, Outcome(success=True, source="tests").is_hearsay
+            (True, False)
+        """
+        return self.source == TESTS_SEEN
 
     def __post_init__(self) -> None:
         success: Any = self.success

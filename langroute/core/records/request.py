@@ -62,6 +62,9 @@ class Request:
     limited: bool = False
     """The caller set limits for this call alone (`route`, `exclude`, `min_tier`, `labels`): what they choose holds for no other call."""
 
+    pinned: str | None = None
+    """The one route that the caller asked for, or that the subtask around the call is on: the policy has nothing to choose."""
+
     def __post_init__(self) -> None:
         if isinstance(self.messages, str):
             from langchain_core.messages import HumanMessage
