@@ -73,7 +73,8 @@ def tool_answer(path: str, model: str, name: str, given: dict[str, Any], number:
     events = scripted.plain_events(path, model, [], 1000)
     if path == GEMINI:
         call = scripted.gemini_chunk(model, [{"functionCall": {"name": name, "args": given}, "thoughtSignature": f"c2ln{number}"}])
-        return [("", call), *events]
+        thought = scripted.gemini_chunk(model, [{"text": "Hm.", "thought": True}])
+        return [*[("", thought)] * 4, ("", call), *events]
     if path == MESSAGES:
         block = {"type": "tool_use", "id": f"toolu_{number:04d}", "name": name, "input": {}}
         call = [

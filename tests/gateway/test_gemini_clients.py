@@ -100,6 +100,24 @@ def test_an_error_fails_over_and_a_broken_stream_is_never_ended_tidily(provider:
     assert (last["error"]["code"], last["error"]["status"]) == (500, "INTERNAL")
 
 
+def test_a_stream_that_broke_while_it_thought_is_billed(provider: Provider, running: Any) -> None:
+    (_, told) = plain_events(GEMINI, "gemini-3-pro", ["Hm."], provider.prompt)[0]
+    thought = {
+        **told,
+        "candidates": [{**told["candidates"][0], "content": {"role": "model", "parts": [{"text": "Hm.", "thought": True}]}}],
+    }
+    provider.script = lambda path, model, body: [("", thought)] * 5
+    provider.faults = [Fault(how="drop", after=4)]
+    try:
+        with running.client() as client:
+            post(client, STREAM, asked())
+        (decision,) = waited(lambda: running.decisions)
+    finally:
+        provider.script = None
+    assert decision.attempts[0].error_type is not None
+    assert decision.attempts[0].cost_usd > 0
+
+
 def test_signatures_of_another_models_thoughts_are_replaced_as_google_says(provider: Provider, running: Any) -> None:
     def signed(model: str) -> list[Any]:
         return [{"functionCall": {"name": "run", "args": {}}, "thoughtSignature": f"signature-of-{model}"}]

@@ -146,6 +146,8 @@ def test_a_real_client_finishes_its_task(name: str, fault: str | None, agents: P
         pytest.skip(f"needs {program} in {agents}")
     if fault and name in ("aider", "mini"):
         pytest.skip("sends no tools in streams")
+    if fault and name == "qwen":
+        pytest.skip("stops at a stream that broke, and executes nothing")
     home, work = tmp_path / "home", tmp_path / "work"
     work.mkdir()
     for file, text in files.items():
