@@ -13,7 +13,7 @@ from langroute.core.toml_file import TomlFile, TomlTable
 from langroute.engine.cache_config import CacheConfig, cache_config
 
 CONFIG_NAME = "langroute.toml"
-PROTOCOLS = ("chat", "responses", "messages")
+PROTOCOLS = ("chat", "responses", "messages", "gemini")
 """Protocols of clients and providers over HTTP."""
 
 GATEWAY_TABLES = ("serve", "clients", "models")

@@ -185,7 +185,8 @@ class WireAnswer:
 
     def _billed_so_far(self, message: AIMessage) -> Any:
         told = None if self.reader is None else self.reader.usage
-        written = _written(message)
+        # What is thought is billed, too, and is not kept here.
+        written = _written(message) or int(self.reader is not None and self.reader.started)
         if told is None:
             if not written:
                 return None

@@ -18,6 +18,7 @@ from langroute.gateway.outlet import ClientLeftError, Outlet, Send
 from langroute.gateway.serving_state import Serving
 from langroute.gateway.token_counts import counted_tokens
 from langroute.gateway.wire_step import AskedOptions, WireStep
+from langroute.wire.gemini import COUNT, GEMINI
 from langroute.wire.memo import HistoryMemo
 from langroute.wire.protocol import WireProtocol, models_list
 from langroute.wire.protocols import PROTOCOLS
@@ -108,9 +109,13 @@ class Answers:
             scope: Scope, receive: Receive, send: Send, headers: dict[str, str], serving: Serving, caller: Caller
         ) -> None:
             body = await self._body(receive, headers, serving)
-            request = protocol.read_request(body, headers)
+            query = scope["query_string"].decode("latin-1")
+            request = protocol.read_request(body, headers, scope["path_params"].get("address", ""), query)
             if request.problem is not None:
                 raise RejectedError(Rejected(400, "invalid_request_error", request.problem))
+            if request.method == COUNT:
+                await _say(send, 200, protocol.count_tokens(request))
+                return
             if protocol.name not in serving.routes:
                 raise RejectedError(
                     Rejected(404, "model_not_found", f"No route of this gateway speaks the {protocol.name} protocol.")
@@ -133,7 +138,7 @@ class Answers:
                 self.gateway.threads,
                 self.gateway.record_outcome,
             )
-            await self._run(step, outlet, receive, scope["query_string"].decode("latin-1"))
+            await self._run(step, outlet, receive, query)
 
         return answer
 
@@ -266,7 +271,8 @@ def gateway_app(gateway: GatewayState) -> Starlette:
 
     routes = [
         *at("/v1/messages/count_tokens", answers.count_tokens, PROTOCOLS["messages"]),
-        *(route for one in PROTOCOLS.values() for route in at(one.path, answers.step(one), one)),
+        *(route for one in PROTOCOLS.values() if one is not GEMINI for route in at(one.path, answers.step(one), one)),
+        *at(f"{GEMINI.path}/{{address:path}}", answers.step(GEMINI), GEMINI),
         *at("/v1/models", answers.models),
         *at("/v1/outcomes", answers.outcomes),
         *at("/", answers.root),

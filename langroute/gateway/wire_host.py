@@ -58,6 +58,9 @@ class SentRequest:
     there: TranslatedRequest | None = None
     """The translation; `None` where the bytes pass as they are."""
 
+    url: str | None = None
+    """The address, where the request says more of it than the route."""
+
     hides_usage: bool = False
     """Whether the usage was asked for in the client's place, so that it is kept from it."""
 
@@ -96,7 +99,8 @@ def sent_request(request: WireRequest, route: WireRoute, foreign: frozenset[str]
         body = protocol.splice(request, model=route.model.model, edits=edits)
         headers = protocol.forward_headers(request.headers, credentials=credentials, edits=edits)
         headers["content-type"] = "application/json"
-        return SentRequest(body, headers, edits, hides_usage=bool(usage))
+        url = protocol.address_of(route.target.url, route.model.model, request)
+        return SentRequest(body, headers, edits, url=None if url == route.target.url else url, hides_usage=bool(usage))
     there = translated(request, route.speaks, model)
     if there.problem is not None:
         raise UntranslatableError(f"Route {route.name!r} speaks another protocol: {there.problem}")
@@ -247,7 +251,11 @@ class WireHost:
                 time_limit(self.limits.total),
                 time_limit(seconds) as first,
                 self.upstreams.post(
-                    route.name, route.target, sent.body, sent.headers, self.query if sent.there is None else ""
+                    route.name,
+                    route.target if sent.url is None else replace(route.target, url=sent.url),
+                    sent.body,
+                    sent.headers,
+                    self.protocol.query_of(self.query) if sent.there is None else "",
                 ) as response,
             ):
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 
 from langroute.core.errors import ConfigurationError
 
-APIS = {"chat": "openai-chat", "responses": "openai-responses", "messages": "anthropic"}
+APIS = {"chat": "openai-chat", "responses": "openai-responses", "messages": "anthropic", "gemini": "gemini"}
 """Protocol → langroute's wire format."""
 
 

@@ -60,7 +60,7 @@ def _spoken(protocol: str, targets: Mapping[str, UpstreamTarget], route: RouteCo
     return next((other for other in _NEAREST[protocol] if other in targets), None) if route.translate else None
 
 
-_NEAREST = {"chat": ("responses", "messages"), "responses": ("chat", "messages"), "messages": ("chat", "responses")}
+_NEAREST = {"chat": ("responses", "messages"), "responses": ("chat", "messages"), "messages": ("chat", "responses"), "gemini": ()}
 """Protocol of a client → others that it is translated into, what loses least first."""
 
 

@@ -8,7 +8,15 @@ issues 4656 and 15184 of google-gemini/gemini-cli.
 
 from __future__ import annotations
 
-from langroute.providers.profile import BillingRules, CacheRules, ErrorRule, ProviderProfile, UsageFields, WireRules
+from langroute.providers.profile import (
+    BillingRules,
+    CacheRules,
+    ErrorRule,
+    ProtocolWords,
+    ProviderProfile,
+    UsageFields,
+    WireRules,
+)
 
 FINISH_REASONS = {
         "stop": "stop",
@@ -77,7 +85,30 @@ GEMINI = WireRules(
     max_tokens_name="max_output_tokens",
     forced_tool="any",
     efforts={"minimal": "low", "none": "low", "xhigh": "high", "max": "high"},
+    # /gemini-api/docs/thinking: levels since Gemini 3, which takes budgets, too; a model before 2.5 does not think.
+    # /gemini-api/docs/thought-signatures: since Gemini 3 a call without a signature is refused; a history of another model says this.
+    by_model=(
+        (r"gemini-2\.5", {"thinking_forms": frozenset({"thinkingBudget"})}),
+        (r"gemini-(?:1|2\.0)|gemma", {"thinking_forms": frozenset()}),
+        (r"gemini-[3-9]", {"unsigned_calls": "skip_thought_signature_validator"}),
+    ),
 )  # fmt: skip
+
+WORDS = ProtocolWords(
+    {
+        400: "INVALID_ARGUMENT",
+        401: "UNAUTHENTICATED",
+        403: "PERMISSION_DENIED",
+        404: "NOT_FOUND",
+        429: "RESOURCE_EXHAUSTED",
+        499: "CANCELLED",
+        503: "UNAVAILABLE",
+        504: "DEADLINE_EXCEEDED",
+    },
+    "INTERNAL",
+    {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"},
+)
+"""Source: https://ai.google.dev/gemini-api/docs/troubleshooting and google/rpc/code.proto (read 2026-11-30)."""
 
 USAGE = UsageFields(
     input=("promptTokenCount", "prompt_token_count"),

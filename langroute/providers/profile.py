@@ -192,7 +192,10 @@ class WireRules:
     """Reasoning efforts: other providers' words → its own."""
 
     thinking_forms: frozenset[str] | None = None
-    """Values of `thinking.type` that a request's body may have; `None` where any is passed on."""
+    """Values of `thinking.type`, or of Gemini's names in `thinkingConfig`, that a body may have; `None` where any is passed on."""
+
+    unsigned_calls: str | None = None
+    """What stands in the place of the signature of a thought that another model wrote; `None` where it may be left out."""
 
     effort_levels: tuple[str, ...] | None = None
     """Reasoning efforts that a request's body may ask for, lowest first; empty where it may not, `None` where any is passed on."""

@@ -31,6 +31,7 @@ WORDS: Mapping[str, ProtocolWords] = {
     anthropic.MESSAGES.name: anthropic.WORDS,
     openai_protocol.CHAT.name: openai_protocol.CHAT_WORDS,
     openai_protocol.RESPONSES.name: openai_protocol.RESPONSES_WORDS,
+    google.GEMINI.name: google.WORDS,
 }
 """Name of a wire format → the words of its protocol."""
 

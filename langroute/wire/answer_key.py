@@ -22,7 +22,7 @@ NOISE = frozenset(
 )
 """Fields of a request that say whose it is, or how it is billed; no model reads them."""
 
-ELSEWHERE = ("previous_response_id", "conversation", "background", "prompt", "container", "web_search_options")
+ELSEWHERE = ("previous_response_id", "conversation", "background", "prompt", "container", "web_search_options", "cachedContent")
 """Fields by which the answer depends on what is kept or found elsewhere."""
 
 _MARKS = re.compile(

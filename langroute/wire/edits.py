@@ -89,6 +89,7 @@ FAMILIES: Mapping[str, frozenset[str]] = {
     "openai-chat": frozenset({"openai-chat", "openai-compatible", "mistral"}),
     "openai-responses": frozenset({"openai-responses"}),
     "anthropic": frozenset({"anthropic"}),
+    "gemini": frozenset({"gemini"}),
 }
 """Wire format of a protocol → formats that are spoken in it."""
 

@@ -13,7 +13,16 @@ HOP_BY_HOP = frozenset(
 """Headers between two neighbours: RFC 9110, section 7.6.1."""
 
 CREDENTIALS = frozenset(
-    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "openai-organization", "openai-project"}
+    {
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "x-goog-user-project",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+    }
 )
 """Headers that say who pays; the client's are for the gateway, never for the provider."""
 

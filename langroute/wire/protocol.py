@@ -28,7 +28,7 @@ class WireProtocol(ABC):
     """One protocol that clients speak and providers are asked in."""
 
     name: ClassVar[str]
-    """`chat`, `responses` or `messages`."""
+    """`chat`, `responses`, `messages` or `gemini`."""
 
     path: ClassVar[str]
     """Path of its requests, such as `/v1/messages`."""
@@ -55,12 +55,16 @@ class WireProtocol(ABC):
 
     # Requests ----------------------------------------------------------------------------------------------------------
 
-    def read_request(self, body: bytes, headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> WireRequest:
+    def read_request(
+        self, body: bytes, headers: Mapping[str, str] | Iterable[tuple[str, str]], address: str = "", query: str = ""
+    ) -> WireRequest:
         """Return the envelope of a request. Never raises: what is wrong with it says `WireRequest.problem`.
 
         Args:
             body: The bytes of the body, uncompressed.
             headers: The headers that came with it.
+            address: What stood behind `path` in its address; only some protocols have anything there.
+            query: The query of its address, without the question mark.
         """
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         return WireRequest(self, body, {name.lower(): value for name, value in pairs})
@@ -93,6 +97,20 @@ class WireProtocol(ABC):
         if model is not None and model != request.model:
             splices += [Splice(one.value, one.stop, encoded(model)) for one in request.all_fields if one.name == "model"]
         return spliced(request.body, splices) if splices else request.body
+
+    def address_of(self, url: str, model: str, request: WireRequest) -> str:
+        """Return the address that a request is sent to.
+
+        Args:
+            url: The route's address of the protocol.
+            model: The route's model.
+            request: The request.
+        """
+        return url
+
+    def query_of(self, query: str) -> str:
+        """Return the part of the client's query that goes on to the provider."""
+        return query
 
     def forward_headers(
         self,

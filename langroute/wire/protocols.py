@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from langroute.wire.chat import CHAT
+from langroute.wire.gemini import GEMINI
 from langroute.wire.messages import MESSAGES
 from langroute.wire.protocol import WireProtocol
 from langroute.wire.responses import RESPONSES
 
-PROTOCOLS: Mapping[str, WireProtocol] = {one.name: one for one in (CHAT, RESPONSES, MESSAGES)}
-"""Name → protocol: `chat`, `responses`, `messages`."""
+PROTOCOLS: Mapping[str, WireProtocol] = {one.name: one for one in (CHAT, RESPONSES, MESSAGES, GEMINI)}
+"""Name → protocol: `chat`, `responses`, `messages`, `gemini`."""
 
 
 def protocol_at(path: str) -> WireProtocol | None:

@@ -39,9 +39,21 @@ class WireRequest:
         protocol: The protocol of the address that was called.
         body: The bytes that were sent, uncompressed.
         headers: The headers, with their names in lower case.
+        model: Name of the model, where it stands in the address; `None` where it stands in the body.
+        stream: Whether a stream is asked for, where the address says it.
+        method: What is asked of the model, where the address says it.
     """
 
-    def __init__(self, protocol: WireProtocol, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        protocol: WireProtocol,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        model: str | None = None,
+        stream: bool | None = None,
+        method: str = "",
+    ) -> None:
         self.protocol = protocol
         self.body = body
         self.headers = headers
@@ -58,12 +70,13 @@ class WireRequest:
         except NotJsonError:
             self.problem = "The body is not a JSON object."
         self.fields = {one.name: one for one in self.all_fields}
-        model = self.value("model")
-        self.model: str = model if isinstance(model, str) and 0 < len(model) <= MAX_MODEL else ""
+        asked = self.value("model") if model is None else model
+        self.model: str = asked if isinstance(asked, str) and 0 < len(asked) <= MAX_MODEL else ""
         """Name of the model that the client asks for; empty where there is none."""
-        if self.problem is None and not self.model:
+        if self.problem is None and not self.model and model is None:
             self.problem = "The field `model` has no name of a model."
-        self.stream: bool = self.value("stream") is True
+        self.stream: bool = self.value("stream") is True if stream is None else stream
+        self.method = method
 
     def value(self, name: str) -> Any:
         """Return the value of a top-level field; `None` where it is not there."""

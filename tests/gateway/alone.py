@@ -12,20 +12,32 @@ from typing import Any
 
 import provider as scripted
 from gateways import Running
-from provider import CHAT, MESSAGES, RESPONSES, Fault, Provider
+from provider import CHAT, GEMINI, MESSAGES, RESPONSES, Fault, Provider
 
 COMMANDS = (
     "printf 'def add(a, b):\\n    return a + b\\n' > calc.py && printf 'from calc import add\\nassert add(2, 3) == 5\\n' > test_calc.py",
     "python3 test_calc.py",
 )
 AIDER = "calc.py\n```python\ndef add(a, b):\n    return a + b\n```\n\ntest_calc.py\n```python\nfrom calc import add\nassert add(2, 3) == 5\n```\n"
-SHELLS = ("Bash", "bash", "exec_command", "shell", "shell_command")
+SHELLS = (
+    "Bash",
+    "bash",
+    "exec_command",
+    "shell",
+    "shell_command",
+    "run_shell_command",
+    "execute",
+    "run_commands",
+    "execute_command",
+)
 
 
 def results(path: str, body: dict[str, Any]) -> int:
     """Number of tool results in a request."""
     if path == RESPONSES:
         return sum(str(item.get("type", "")).endswith("_call_output") for item in body.get("input", []) if isinstance(item, dict))
+    if path == GEMINI:
+        return sum("functionResponse" in part for entry in body["contents"] for part in entry["parts"])
     if path == CHAT:
         return sum(message.get("role") == "tool" for message in body["messages"])
     blocks = [block for message in body["messages"] if isinstance(message["content"], list) for block in message["content"]]
@@ -34,10 +46,12 @@ def results(path: str, body: dict[str, Any]) -> int:
 
 def shell(path: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """Name and schema of the tool that runs commands."""
-    for tool in body.get("tools") or []:
+    tools = [one for tool in body.get("tools") or [] for one in tool.get("functionDeclarations", [tool])]
+    for tool in tools:
         function = tool.get("function", tool)
         if function.get("name") in SHELLS:
-            return function["name"], function.get("parameters") or function.get("input_schema") or {}
+            schemas = (function.get(name) for name in ("parameters", "input_schema", "parametersJsonSchema"))
+            return function["name"], next(filter(None, schemas), {})
     return None
 
 
@@ -45,8 +59,9 @@ def arguments(schema: dict[str, Any], command: str) -> dict[str, Any]:
     """Arguments of the tool for a command."""
     given: dict[str, Any] = {}
     for name, one in schema.get("properties", {}).items():
-        if name in ("command", "cmd"):
-            given[name] = ["bash", "-lc", command] if one.get("type") == "array" else command
+        if name in ("command", "cmd", "commands"):
+            listed = [command] if name == "commands" else ["bash", "-lc", command]
+            given[name] = listed if one.get("type") == "array" else command
         elif name in schema.get("required", ()):
             given[name] = {"string": "run it", "number": 10, "integer": 10, "boolean": False}.get(one.get("type"), "x")
     return given
@@ -56,6 +71,10 @@ def tool_answer(path: str, model: str, name: str, given: dict[str, Any], number:
     """The events of an answer that calls a tool."""
     text = json.dumps(given)
     events = scripted.plain_events(path, model, [], 1000)
+    if path == GEMINI:
+        call = scripted.gemini_chunk(model, [{"functionCall": {"name": name, "args": given}, "thoughtSignature": f"c2ln{number}"}])
+        thought = scripted.gemini_chunk(model, [{"text": "Hm.", "thought": True}])
+        return [*[("", thought)] * 4, ("", call), *events]
     if path == MESSAGES:
         block = {"type": "tool_use", "id": f"toolu_{number:04d}", "name": name, "input": {}}
         call = [
@@ -130,7 +149,7 @@ def main() -> None:
     provider.script = scripted_answer(order)
     route = (
         f'[routes.only]\nprovider = "anthropic"\nmodel = "only-1"\nkey_env = "KEY"\nbase_url = "{provider.url}"\n'
-        'protocols = ["chat", "responses", "messages"]\nprice = { input = 10, output = 20 }\n'
+        'protocols = ["chat", "responses", "messages", "gemini"]\nprice = { input = 10, output = 20 }\n'
     )
     gateway = Running(f"{route}[serve]\nport = 8900\nresend_seconds = 10\n", token="lr-test")
     if order["fault"]:

@@ -1,4 +1,4 @@
-"""A scripted provider on loopback: chat completions, responses and messages, streams and plain answers, and faults on demand."""
+"""A scripted provider on loopback: chat completions, responses, messages and Gemini, streams and plain answers, and faults on demand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Seen:
     headers: dict[str, str]
     raw: bytes
     body: Any
+    address: str = ""
+    """The path as it was called; `path` is that of the protocol."""
     ended: str = "open"
     """`open`, `whole`, `cut` (by us) or `left` (by the client)."""
 
@@ -46,7 +48,7 @@ class Fault:
     """Only for requests with tools."""
 
 
-CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+CHAT, RESPONSES, MESSAGES, GEMINI = "/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1beta/models"
 USAGE_OUT = 20
 
 
@@ -99,6 +101,8 @@ def plain_events(path: str, model: str, words: list[str], prompt: int, thinking:
             ("response.output_item.done", {"type": "response.output_item.done", "output_index": 0, "item": item}),
             ("response.completed", {"type": "response.completed", "response": {**empty, "status": "completed", "output": [item], "usage": usage}}),
         ]  # fmt: skip
+    if path == GEMINI:
+        return [("", gemini_chunk(model, [{"text": word}])) for word in words] + [("", gemini_chunk(model, [{"text": ""}], prompt))]
     base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
     choice = lambda delta, end=None: ("", {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})  # noqa: E731
     usage = {"prompt_tokens": prompt, "completion_tokens": USAGE_OUT, "total_tokens": prompt + USAGE_OUT}
@@ -111,8 +115,21 @@ def plain_events(path: str, model: str, words: list[str], prompt: int, thinking:
     ]
 
 
+def gemini_chunk(model: str, parts: list[Any], prompt: int | None = None) -> dict[str, Any]:
+    """A chunk of an answer in Google's protocol; with the tokens of the prompt it is the last."""
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+    told: dict[str, Any] = {"candidates": [candidate], "modelVersion": model, "responseId": "resp-1"}
+    if prompt is not None:
+        candidate["finishReason"] = "STOP"
+        tokens = {"promptTokenCount": prompt, "candidatesTokenCount": USAGE_OUT - 5, "thoughtsTokenCount": 5}
+        told["usageMetadata"] = {**tokens, "totalTokenCount": prompt + USAGE_OUT}
+    return told
+
+
 def plain(path: str, model: str, words: list[str], prompt: int) -> dict[str, Any]:
     """An answer that is no stream, in a protocol."""
+    if path == GEMINI:
+        return gemini_chunk(model, [{"text": "".join(words)}], prompt)
     text = "".join(words)
     if path == MESSAGES:
         usage = {"input_tokens": prompt, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": USAGE_OUT}
@@ -155,6 +172,9 @@ def whole(path: str, events: list[tuple[str, Any]]) -> dict[str, Any]:
         message = told[0]["message"]
         usage = {**message["usage"], **end["usage"]}
         return {**message, "content": [*blocks.values()], "stop_reason": end["delta"]["stop_reason"], "usage": usage}
+    if path == GEMINI:
+        parts = [part for one in told for part in one["candidates"][0]["content"]["parts"]]
+        return {**told[-1], "candidates": [{**told[-1]["candidates"][0], "content": {"role": "model", "parts": parts}}]}
     text, refusal, calls, end = "", "", {}, "stop"
     for one in told:
         for choice in one["choices"]:
@@ -181,6 +201,7 @@ ERROR_EVENTS = {
     MESSAGES: ("error", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
     RESPONSES: ("error", {"type": "error", "code": "server_error", "message": "overloaded", "param": None, "sequence_number": 99}),
     CHAT: ("", {"error": {"message": "overloaded", "type": "server_error", "code": 529}}),
+    GEMINI: ("", {"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}),
 }
 
 
@@ -223,6 +244,7 @@ class Provider:
         for path in (CHAT, RESPONSES, MESSAGES):
             app.router.add_post(path, self._answer)
         app.router.add_post("/v1/messages/count_tokens", self._count)
+        app.router.add_post(GEMINI + "/{call:.*}", self._answer)
         runner = web.AppRunner(app, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -254,13 +276,12 @@ class Provider:
 
     async def _noted(self, request: web.Request) -> Seen:
         raw = await request.read()
-        seen = Seen(
-            request.path,
-            request.query_string,
-            {name.lower(): value for name, value in request.headers.items()},
-            raw,
-            json.loads(raw),
-        )
+        path, body = request.path, json.loads(raw)
+        if path.startswith(GEMINI):
+            model, _, method = path.removeprefix(f"{GEMINI}/").rpartition(":")
+            path, body = GEMINI, {**body, "model": model, "stream": method == "streamGenerateContent"}
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        seen = Seen(path, request.query_string, headers, raw, body, request.path)
         self.seen.append(seen)
         return seen
 

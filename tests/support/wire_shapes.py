@@ -174,6 +174,44 @@ def opencode(turns: int = 1, *, model: str = "gpt-5.2", stream: bool = True) -> 
     )
 
 
+GEMINI_ADDRESS = "gemini-3-pro:streamGenerateContent"
+
+
+def gemini_cli(turns: int = 1) -> bytes:
+    """A request of the shape that Gemini CLI sends: the model stands in its address."""
+    contents: list[dict[str, Any]] = [
+        {"role": "user", "parts": [{"text": "This is the Gemini CLI. The date is Monday."}]},
+        {"role": "user", "parts": [{"text": "Fix the test."}]},
+    ]
+    for turn in range(turns):
+        call = {"functionCall": {"name": "run_shell_command", "args": {"command": "ls", "turn": turn}}}
+        told = {"name": "run_shell_command", "response": {"output": "a.py\n" * 30}}
+        contents += [
+            {"role": "model", "parts": [{**call, "thoughtSignature": f"c2lnbmF0dXJl{turn}"}]},
+            {"role": "user", "parts": [{"functionResponse": told}]},
+        ]
+    return compact(
+        {
+            "contents": contents,
+            "systemInstruction": {"role": "user", "parts": [{"text": "You are an agent. " * 50}]},
+            "tools": [
+                {
+                    "functionDeclarations": [
+                        {"name": "run_shell_command", "description": "Runs it. " * 30, "parametersJsonSchema": _schema("it")}
+                    ]
+                }
+            ],
+            "generationConfig": {
+                "temperature": 1,
+                "topP": 0.95,
+                "topK": 64,
+                "maxOutputTokens": 64000,
+                "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "HIGH"},
+            },
+        }
+    )
+
+
 REQUESTS = {"messages": claude_code, "responses": codex, "chat": opencode}
 """Protocol → a request in it of a number of turns."""
 

@@ -16,6 +16,7 @@ from wire_shapes import CLAUDE_CODE_HEADERS, REQUESTS, claude_code, codex, compa
 from langroute.wire.edits import EDITS, WireTarget, edit_words, reasoning_digest
 from langroute.wire.protocols import PROTOCOLS
 from langroute.wire.request import WireRequest
+from langroute.wire.translation import TRANSLATORS
 
 MESSAGES, CHAT, RESPONSES = PROTOCOLS["messages"], PROTOCOLS["chat"], PROTOCOLS["responses"]
 TARGETS = [
@@ -157,7 +158,7 @@ def test_a_reasoning_model_takes_the_length_under_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda one: one.model)
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TRANSLATORS)
 def test_the_same_beginning_is_changed_alike_on_every_turn(name: str, target: WireTarget) -> None:
     """What the provider has cached of a conversation must be what the next request begins with."""
     field = "input" if name == "responses" else "messages"
@@ -188,7 +189,7 @@ VALUES = st.sampled_from(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TRANSLATORS)
 @given(
     fields=st.lists(st.tuples(EDITED, VALUES), max_size=6, unique_by=lambda one: one[0]),
     target=st.sampled_from(TARGETS),

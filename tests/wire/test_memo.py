@@ -16,11 +16,12 @@ from wire_shapes import REQUESTS, compact
 from langroute.steps.inspector import Inspector
 from langroute.wire.memo import HistoryMemo
 from langroute.wire.protocols import PROTOCOLS
+from langroute.wire.translation import TRANSLATORS
 
 SESSION = {"x-session-id": "s"}
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TRANSLATORS)
 def test_a_grown_history_is_the_same_as_one_read_at_once(name: str) -> None:
     memo, inspector = HistoryMemo(), Inspector()
     before: list[Any] = []

@@ -24,7 +24,7 @@ TARGETS = {
     "chat": WireTarget("gpt-4.1", "openai", max_output=32768),
     "responses": WireTarget("gpt-4.1", "openai", max_output=32768),
 }
-PAIRS = [(source, target) for source in PROTOCOLS for target in PROTOCOLS if source != target]
+PAIRS = [(source, target) for source in TRANSLATORS for target in TRANSLATORS if source != target]
 PROVIDERS = {"messages": "anthropic", "chat": "openai", "responses": "openai"}
 
 TEXTS = st.text(min_size=1, max_size=12).filter(str.strip)

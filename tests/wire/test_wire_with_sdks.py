@@ -23,9 +23,9 @@ from wire_shapes import REQUESTS, STREAMS, compact
 
 from langroute.wire.edits import WireTarget
 from langroute.wire.protocols import PROTOCOLS
-from langroute.wire.translation import AnswerTranslator, TranslatedRequest, translated
+from langroute.wire.translation import TRANSLATORS, AnswerTranslator, TranslatedRequest, translated
 
-PAIRS = [(source, target) for source in PROTOCOLS for target in PROTOCOLS if source != target]
+PAIRS = [(source, target) for source in TRANSLATORS for target in TRANSLATORS if source != target]
 PROVIDERS = {"messages": "anthropic", "chat": "openai", "responses": "openai"}
 TARGETS = {
     "messages": WireTarget("claude-haiku-4-5", "anthropic", max_output=64000),
@@ -71,7 +71,7 @@ def test_streams_are_read_by_the_clients_package(source: str, target: str, call:
     assert tokens == 442
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TRANSLATORS)
 def test_an_error_in_the_middle_is_an_error_to_the_clients_package(name: str) -> None:
     stream = STREAMS[name]("Let me look.", call=CALL)
     broken = stream[: stream.index(b"python3")].rpartition(b"\n\n")[0] + b"\n\n"
@@ -79,7 +79,7 @@ def test_an_error_in_the_middle_is_an_error_to_the_clients_package(name: str) ->
         answer_of(name, broken + PROTOCOLS[name].error_event("upstream_broken", "It broke off."))
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TRANSLATORS)
 def test_a_budget_that_is_used_up_is_a_bad_request_to_the_clients_package(name: str) -> None:
     """Which no client tries again."""
     status, body = PROTOCOLS[name].budget_exceeded("The budget of 5 USD is used up.")

@@ -9,18 +9,18 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wire_shapes import CLAUDE_CODE_HEADERS, REQUESTS, compact
+from wire_shapes import CLAUDE_CODE_HEADERS, GEMINI_ADDRESS, REQUESTS, compact, gemini_cli
 
 from langroute.wire.edits import EDITS, WireEdit, WireTarget
 from langroute.wire.plain_request import LOSSES
 from langroute.wire.protocols import PROTOCOLS
 from langroute.wire.sessions import SESSION_HEADERS
-from langroute.wire.translation import translated
+from langroute.wire.translation import TRANSLATORS, translated
 
 PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
-SHAPES = {"messages": "Claude Code", "responses": "Codex", "chat": "opencode"}
+SHAPES = {"messages": "Claude Code", "responses": "Codex", "chat": "opencode", "gemini": "Gemini CLI"}
 """Protocol → the client whose request is tried."""
 
 MODELS: Mapping[str, Sequence[WireTarget]] = {
@@ -43,12 +43,19 @@ MODELS: Mapping[str, Sequence[WireTarget]] = {
         WireTarget("mistral-small", "mistralai"),
         WireTarget("llama-3.3-70b", "groq"),
     ],
+    "gemini": [
+        WireTarget("gemini-3-flash", "google_genai", max_output=65_536),
+        WireTarget("gemini-2.5-flash-lite", "google_genai", max_output=32_768),
+        WireTarget("gemini-2.0-flash", "google_genai", max_output=8192),
+    ],
 }
 """Protocol → models that are asked in the place of the client's."""
 
 
 def _shape(name: str) -> bytes:
     """A client's request, with fields that not every server knows."""
+    if name == "gemini":
+        return gemini_cli(2)
     if name != "chat":
         return REQUESTS[name](2)
     body = json.loads(REQUESTS[name](2, model="gpt-5.2"))
@@ -66,7 +73,8 @@ def _named(edits: Sequence[WireEdit]) -> str:
 
 def models_table(name: str) -> list[str]:
     """A row for each model, with what a client's request gets for it."""
-    request = PROTOCOLS[name].read_request(_shape(name), CLAUDE_CODE_HEADERS if name == "messages" else {})
+    headers = CLAUDE_CODE_HEADERS if name == "messages" else {}
+    request = PROTOCOLS[name].read_request(_shape(name), headers, GEMINI_ADDRESS, "alt=sse")
     lines = [
         f"A request of the shape that {SHAPES[name]} sends (`{PROTOCOLS[name].path}`, for `{request.model}`, two steps of tools):",
         "",
@@ -80,11 +88,11 @@ def losses_table() -> list[str]:
     """A row for each pair of protocols, with what a client's request loses."""
     lines = ["| Client | Its protocol | Provider's protocol | What is lost or added |", "| --- | --- | --- | --- |"]
     targets = {
-        name: WireTarget("claude-haiku-4-5" if name == "messages" else "gpt-4.1", None, max_output=32_000) for name in PROTOCOLS
+        name: WireTarget("claude-haiku-4-5" if name == "messages" else "gpt-4.1", None, max_output=32_000) for name in TRANSLATORS
     }
     for source, client in SHAPES.items():
-        for target in PROTOCOLS:
-            if target != source:
+        for target in TRANSLATORS:
+            if target != source and source in TRANSLATORS:
                 there = translated(PROTOCOLS[source].read_request(REQUESTS[source](2), {}), PROTOCOLS[target], targets[target])
                 lines.append(f"| {client} | {source} | {target} | {_named(there.edits)} |")
     return lines
