@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from typing_extensions import override
 
@@ -47,7 +47,7 @@ class GeminiProtocol(WireProtocol):
         self, body: bytes, headers: Mapping[str, str] | Iterable[tuple[str, str]], address: str = "", query: str = ""
     ) -> WireRequest:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-        asked = _ADDRESS.fullmatch(unquote(address))
+        asked = _ADDRESS.fullmatch(address)
         model, method = (asked["model"][:MAX_MODEL], asked["method"]) if asked is not None else ("", "")
         request = WireRequest(
             self, body, {name.lower(): value for name, value in pairs}, model=model, stream=method == STREAM, method=method
