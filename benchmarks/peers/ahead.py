@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from typing import Any
+
+from provider import PRICES
 
 OURS = {"langroute_default", "langroute_fixed", "langroute_gateway"}
 
@@ -21,7 +24,7 @@ def rank(fault: str, got: str) -> int:
 
 def ahead(found: Any) -> list[str]:
     """Return a line for each cell in which a peer does better."""
-    return [*_timed(found), *_imported(found), *_failing(found), *_gateways(found)]
+    return [*_timed(found), *_imported(found), *_failing(found), *_gateways(found), *_cached(found)]
 
 
 def _median(turns: list[dict[str, Any]], *path: str) -> float:
@@ -99,4 +102,32 @@ def _gateways(found: Any) -> list[str]:
     ]
     if peer["memory"] < own["memory"]:
         lines.append(f"**LiteLLM's proxy** begins with {peer['memory']:.0f} MB, `langroute serve` with {own['memory']:.0f}.")
+    return lines
+
+
+def bill(log: list[dict[str, Any]]) -> dict[str, float]:
+    """Return what a thread came to at the provider."""
+    usd = total = cached = 0.0
+    switches = sum(one["model"] != other["model"] for one, other in itertools.pairwise(log))
+    for one in log:
+        rate, read, _, output = PRICES[one["model"]]
+        fresh = one["prompt_tokens"] - one["cached_tokens"]
+        usd += (fresh * rate + one["cached_tokens"] * read + 40 * output) / 1e6
+        total, cached = total + one["prompt_tokens"], cached + one["cached_tokens"]
+    small = sum(one["model"] == "small" for one in log)
+    return {"steps": len(log), "small": small, "switches": switches, "cached": cached / max(1.0, total), "usd": usd}
+
+
+def _cached(found: Any) -> list[str]:
+    known, lines = found.of("thread"), []
+    for key, turns in known.items():
+        ours = "langroute_gateway" if found.subjects[key]["group"] == "gateway" else "langroute_default"
+        if key in OURS or ours not in known:
+            continue
+        theirs, own = bill(turns[0]["log"]), bill(known[ours][0]["log"])
+        if theirs["cached"] > own["cached"]:
+            lines.append(
+                f"**{found.name(key)}** keeps more of the thread's prompt in the provider's cache: {theirs['cached']:.1%} against {own['cached']:.1%}; "
+                f"{theirs['small']:.0f} of {theirs['steps']:.0f} calls went to the small model, langroute's {own['small']:.0f}."
+            )
     return lines

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from typing import Any
 
-from ahead import ahead, rank
+from ahead import ahead, bill
 from probe import FAULTS
 from provider import PRICES
 
@@ -208,19 +207,6 @@ def told(found: Found) -> str:
     )
 
 
-def bill(log: list[dict[str, Any]]) -> dict[str, float]:
-    """Return what a thread came to at the provider."""
-    usd = total = cached = 0.0
-    switches = sum(one["model"] != other["model"] for one, other in itertools.pairwise(log))
-    for one in log:
-        rate, read, _, output = PRICES[one["model"]]
-        fresh = one["prompt_tokens"] - one["cached_tokens"]
-        usd += (fresh * rate + one["cached_tokens"] * read + 40 * output) / 1e6
-        total, cached = total + one["prompt_tokens"], cached + one["cached_tokens"]
-    small = sum(one["model"] == "small" for one in log)
-    return {"steps": len(log), "small": small, "switches": switches, "cached": cached / max(1.0, total), "usd": usd}
-
-
 def thread(found: Found) -> str:
     """Return the section on a thread."""
     rows = []
@@ -277,6 +263,3 @@ def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
         limits,
     ]
     return "\n".join(parts)
-
-
-__all__ = ["bill", "page", "rank"]

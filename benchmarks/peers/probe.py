@@ -154,8 +154,7 @@ def thread(subject: Any, provider: str, _: int) -> dict[str, Any]:
                 for place, called in enumerate(answer["calls"]):
                     text = f"def function_{len(history)}_{place}(text):\n    return text.strip()\n" * 20
                     history.append({"role": "tool", "tool_call_id": called, "content": text})
-    # Gateways look whether the provider is there, too.
-    return {"log": [one for one in fetched(f"{provider}/log") if "prompt_tokens" in one]}
+    return {"log": fetched(f"{provider}/log")}
 
 
 PROBES = {"overhead": overhead, "faults": faults, "costs": costs, "told": told, "thread": thread}

@@ -212,7 +212,11 @@ async def answer(provider: Provider, path: str, body: dict[str, Any], writer: as
         provider.log, provider.seen = [], {}
         writer.write(whole(200, {}))
         return True
-    provider.log.append({"kind": kind, "model": body.get("model")})
+    if "model" not in body:
+        # Gateways ask for the list of models; this provider has none.
+        writer.write(whole(404, {"error": {"message": "There is nothing here.", "type": "not_found"}}))
+        return True
+    provider.log.append({"kind": kind, "model": body["model"]})
     if kind in REFUSALS:
         writer.write(whole(*REFUSALS[kind]))
     elif kind == "silent":

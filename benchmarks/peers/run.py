@@ -153,23 +153,31 @@ def comparison(given: argparse.Namespace) -> Comparison:
 
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
-    """Measure, and return everything that was found."""
+    """Measure, and return everything that was found; with `--only`, what earlier runs found of the other probes, too."""
     begun, compared = time.monotonic(), comparison(given)
     compared.make()
     wanted = given.only.split(",") if given.only else list(PROBES)
     turns, rounds = (1, min(given.rounds, 20)) if given.quick else (given.turns, given.rounds)
+    saved = given.environments / "results.json"
+    if given.only and not given.quick and saved.exists():
+        before = json.loads(saved.read_text())
+        compared.found["versions"] = before["versions"] | compared.found["versions"]
+        compared.found["probes"] = {name: found for name, found in before["probes"].items() if name not in wanted}
+
+    def told() -> dict[str, Any]:
+        about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds}
+        if not given.quick:
+            saved.write_text(json.dumps(compared.found | {"about": about}, indent=1))
+        return compared.found | {"about": about}
+
     with provider() as address:
-        for _ in range(turns):
-            for name in (one for one in TURNED if one in wanted):
+        for name in [*TURNED * turns, *(one for one in PROBES if one not in (*TURNED, "gateways"))]:
+            if name in wanted:
                 compared.probe(name, address, rounds)
-        for name in (one for one in PROBES if one in wanted and one not in (*TURNED, "gateways")):
-            compared.probe(name, address, rounds)
+                told()
     if "gateways" in wanted:
-        compared.gateways(*((10, 0.5) if given.quick else (300, 8.0)))
-    found = compared.found | {"about": machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds}}
-    if not given.quick:
-        (given.environments / "results.json").write_text(json.dumps(found, indent=1))
-    return found
+        compared.gateways(*((10, 0.5) if given.quick else (given.rounds, 8.0)))
+    return told()
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from provider import PRICES
+
 TOKEN = "sk-comparison"
-PRICES = {"small": (2.0, 0.2, 2.5, 8.0), "large": (10.0, 1.0, 12.5, 40.0)}
 LITELLM_NAMES = ("input_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost", "output_cost_per_token")
 SECONDS = 120
 
@@ -92,6 +93,18 @@ def langroute_serve(urls: dict[str, str], policy: str = "", protocol: str = "ope
             yield f"http://127.0.0.1:{port}/v1", process, Path(folder) / "ledger.db"
 
 
+def litellm_smart() -> dict[str, Any]:
+    """Return the deployment that judges: LiteLLM's complexity router, with its affinity of sessions."""
+    tiers = {"SIMPLE": "small", "MEDIUM": "small", "COMPLEX": "large", "REASONING": "large"}
+    config = {"tiers": tiers, "session_affinity": True}
+    params = {
+        "model": "auto_router/complexity_router",
+        "complexity_router_config": config,
+        "complexity_router_default_model": "small",
+    }
+    return {"model_name": "smart", "litellm_params": params}
+
+
 def litellm_config(models: dict[str, dict[str, str]], judged: bool) -> dict[str, Any]:
     """Return a configuration: `models` has for each name its model, its address and its protocol."""
     listed: list[dict[str, Any]] = []
@@ -101,14 +114,7 @@ def litellm_config(models: dict[str, dict[str, str]], judged: bool) -> dict[str,
         params = {"model": f"{one['protocol']}/{one['model']}", "api_base": base, "api_key": "none", **prices}
         listed.append({"model_name": name, "litellm_params": params})
     if judged:
-        tiers = {"SIMPLE": "small", "MEDIUM": "small", "COMPLEX": "large", "REASONING": "large"}
-        config = {"tiers": tiers, "session_affinity": True}
-        params = {
-            "model": "auto_router/complexity_router",
-            "complexity_router_config": config,
-            "complexity_router_default_model": "small",
-        }
-        listed.append({"model_name": "smart", "litellm_params": params})
+        listed.append(litellm_smart())
     fallbacks = [{name: ["large-wrong" if name == "wrong" else "large"]} for name in models if not name.startswith("large")]
     router = {"fallbacks": fallbacks, "num_retries": 0, "timeout": 2}
     settings = {"telemetry": False, "include_cost_in_streaming_usage": True}
@@ -134,4 +140,4 @@ def litellm_proxy(program: Path, models: dict[str, dict[str, str]], judged: bool
             yield f"http://127.0.0.1:{port}/v1", process
 
 
-__all__ = ["TOKEN", "NotStartedError", "free", "langroute_serve", "litellm_proxy"]
+__all__ = ["LITELLM_NAMES", "TOKEN", "NotStartedError", "free", "langroute_serve", "litellm_proxy", "litellm_smart"]

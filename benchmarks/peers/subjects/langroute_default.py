@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from provider import PRICES
+
 from subjects.chat_models import calls, given, instant, local_calls
 
-PRICE = {
-    "small": {"input": 2, "cache_read": 0.2, "cache_write": 2.5, "output": 8},
-    "large": {"input": 10, "cache_read": 1, "cache_write": 12.5, "output": 40},
-}
+PRICE = {name: dict(zip(("input", "cache_read", "cache_write", "output"), usd, strict=True)) for name, usd in PRICES.items()}
 
 
 def router(models: dict[str, Any], judged: bool) -> Any:

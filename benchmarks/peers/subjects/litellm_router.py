@@ -7,27 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-MILLIONTHS = {"small": (2.0, 0.2, 2.5, 8.0), "large": (10.0, 1.0, 12.5, 40.0)}
-PRICE_NAMES = ("input_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost", "output_cost_per_token")
+from provider import PRICES
+from servers import LITELLM_NAMES, litellm_smart
+
 SESSION = {"metadata": {"session_id": "thread-1"}, "litellm_session_id": "thread-1"}
 
 
 def deployment(name: str, url: str, protocol: str) -> dict[str, Any]:
     base = url if protocol == "openai" else url.removesuffix("/v1")
-    prices = {key: usd / 1e6 for key, usd in zip(PRICE_NAMES, MILLIONTHS[name], strict=True)}
+    prices = {key: usd / 1e6 for key, usd in zip(LITELLM_NAMES, PRICES[name], strict=True)}
     return {"model_name": name, "litellm_params": {"model": f"{protocol}/{name}", "api_base": base, "api_key": "none", **prices}}
-
-
-def smart() -> dict[str, Any]:
-    """Return the deployment that judges: LiteLLM's complexity router, with its affinity of sessions."""
-    tiers = {"SIMPLE": "small", "MEDIUM": "small", "COMPLEX": "large", "REASONING": "large"}
-    config = {"tiers": tiers, "session_affinity": True}
-    params = {
-        "model": "auto_router/complexity_router",
-        "complexity_router_config": config,
-        "complexity_router_default_model": "small",
-    }
-    return {"model_name": "smart", "litellm_params": params}
 
 
 def router(urls: dict[str, str], judged: bool, protocol: str = "openai") -> Any:
@@ -36,7 +25,7 @@ def router(urls: dict[str, str], judged: bool, protocol: str = "openai") -> Any:
     litellm.suppress_debug_info = True
     models = [deployment(name, url, protocol) for name, url in urls.items()]
     return litellm.Router(
-        model_list=[*models, smart()] if judged else models,
+        model_list=[*models, litellm_smart()] if judged else models,
         fallbacks=[{"small": ["large"]}],
         num_retries=0,
         timeout=2,
@@ -104,9 +93,7 @@ def local() -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]:
 
     # A model that LiteLLM knows: it takes more time for those that it does not.
     litellm.suppress_debug_info = True
-    deployments = [
-        {"model_name": name, "litellm_params": {"model": "openai/gpt-4o-mini", "api_key": "none"}} for name in MILLIONTHS
-    ]
+    deployments = [{"model_name": name, "litellm_params": {"model": "openai/gpt-4o-mini", "api_key": "none"}} for name in PRICES]
     routed = litellm.Router(model_list=deployments, fallbacks=[{"small": ["large"]}], num_retries=0)
     plain = {"model": "openai/gpt-4o-mini", "api_key": "none", "mock_response": "A short answer."}
     ours = {"model": "small", "mock_response": "A short answer."}
