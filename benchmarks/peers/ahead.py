@@ -76,16 +76,20 @@ def _failing(found: Any) -> list[str]:
         ours = "langroute_gateway" if found.subjects[key]["group"] == "gateway" else "langroute_default"
         if key in OURS or ours not in known:
             continue
+        fewer = []
         for fault, theirs in turns[0].items():
             mine = known[ours][0][fault]
             better, worse = rank(fault, theirs["got"]), rank(fault, mine["got"])
-            calls, own = (sum(one["asked"].values()) for one in (theirs, mine))
             if better > worse:
-                lines.append(f"**{found.name(key)}**, `{fault}`: {theirs['got']}, where langroute ends with {mine['got']}.")
-            elif better == worse == 3 and calls < own:
                 lines.append(
-                    f"**{found.name(key)}**, `{fault}`: the same end after {calls} calls instead of {own} (langroute asks the same model again first)."
+                    f"**{found.name(key)}**, `{fault}`: {theirs['got']}, where {found.name(ours)} ends with {mine['got']}."
                 )
+            elif better == worse == 3 and sum(theirs["asked"].values()) < sum(mine["asked"].values()):
+                fewer.append(f"`{fault}`")
+        if fewer:
+            lines.append(
+                f"**{found.name(key)}** comes to the same end with fewer calls, as {found.name(ours)} asks the same model again first: {', '.join(fewer)}."
+            )
     return lines
 
 

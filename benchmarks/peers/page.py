@@ -169,7 +169,7 @@ def faults(found: Found) -> str:
     return (
         "## When a model fails\n\n"
         "The first of two models fails as the row says, the second answers; what the caller gets, and how often the first and the second were asked. `half` is a part of the "
-        "first one's answer: `silently` means that nothing tells the caller that it is not the whole. Clients' own retries are off. Only in the last row is one call, and an error, the best that can be.\n\n"
+        "first one's answer: `silently` means that nothing tells the caller that it is not the whole. Retries of clients and peers are off; langroute's one is its default. Only in the last row is one call, and an error, the best that can be.\n\n"
         f"`{COMMAND} --only faults`\n\n" + table(["", *map(found.name, known)], rows, 99) + "\n" + unmeasured(found, "faults")
     )
 
@@ -230,13 +230,15 @@ def thread(found: Found) -> str:
 def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
     """Return the whole page."""
     found, about = Found(told_of, results), results["about"]
+    took = f"the last part ({about['part']})" if about.get("part") else "all"
+    took = f"{took} in {about['minutes']:.0f} minutes, {about['turns']} turns of {about['rounds']} rounds"
     intro = (
         "# Beside its peers\n\n"
         f"<!-- Made by: {COMMAND}. What is changed here by hand is lost. -->\n\n"
         "What langroute and the packages that one would take instead do with the same work, by programs that run and say what they got. The whole page is made by\n\n"
         f"```bash\n{COMMAND}\n```\n\n"
-        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), load {about['load']:.1f} at its end, in {about['minutes']:.0f} minutes; "
-        f"timed probes {about['turns']} times, all subjects in turn, {about['rounds']} rounds each. `--from build/peers/results.json` writes it again without measuring.\n"
+        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), load {about['load']:.1f} at its end, {took}; "
+        "timed probes in turns of all subjects. `--from build/peers/results.json` writes it again without measuring.\n"
     )
     lines = ahead(found)
     behind = "## Where a peer is ahead\n\nTaken from the tables by the command: every cell in which a peer does better than langroute, and by how much.\n\n"

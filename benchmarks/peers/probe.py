@@ -130,7 +130,7 @@ def told(subject: Any, provider: str, _: int) -> dict[str, Any]:
     for kind in ("429", "whole"):
         urls = {"small": f"{provider}/{kind}/v1", "large": f"{provider}/whole/v1"}
         try:
-            with subject.client(urls, judged=False) as client:
+            with subject.client(urls, judged=kind == "whole") as client:
                 answer = client.ask([{"role": "user", "content": "Say hello."}], None)
         except Exception:  # noqa: BLE001 - it fails over to nothing: then what is told where nothing failed
             continue

@@ -165,7 +165,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
         compared.found["probes"] = {name: found for name, found in before["probes"].items() if name not in wanted}
 
     def told() -> dict[str, Any]:
-        about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds}
+        about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds, "part": given.only}
         if not given.quick:
             saved.write_text(json.dumps(compared.found | {"about": about}, indent=1))
         return compared.found | {"about": about}
