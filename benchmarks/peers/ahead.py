@@ -1,0 +1,137 @@
+"""Finds where a peer does better than langroute."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import Any
+
+from provider import PRICES
+
+OURS = {"langroute_default", "langroute_fixed", "langroute_gateway"}
+
+
+def rank(fault: str, got: str) -> int:
+    """Return how good an end is for a caller: 3 is an answer (or, for a wrong request, an error), 0 half an answer without a word."""
+    if fault == "wrong":
+        return 3 if got.startswith("error") else 0
+    if got == "other":
+        return 3
+    if got.startswith("error"):
+        return 2
+    return 1 if "then" in got else 0
+
+
+def ahead(found: Any) -> list[str]:
+    """Return a line for each cell in which a peer does better."""
+    return [*_timed(found), *_imported(found), *_failing(found), *_gateways(found), *_cached(found)]
+
+
+def _median(turns: list[dict[str, Any]], *path: str) -> float:
+    values = []
+    for turn in turns:
+        value: Any = turn
+        for name in path:
+            value = value[name]
+        values.append(float(value))
+    return statistics.median(values)
+
+
+def _timed(found: Any) -> list[str]:
+    known, lines = found.of("overhead"), []
+    for key, turns in known.items():
+        group = found.subjects[key]["group"]
+        # Who judges is compared with who judges; all others with langroute where it judges nothing.
+        ours = "langroute_default" if group == "judges" else "langroute_fixed"
+        if key in OURS or ours not in known:
+            continue
+        won = []
+        for case in turns[0]:
+            theirs, own = _median(turns, case, "adds"), _median(known[ours], case, "adds")
+            if theirs < own:
+                won.append(f"{case} {theirs:,.0f} against {own:,.0f}")
+        if won:
+            lines.append(f"**{found.name(key)}** adds less than {found.name(ours)}, µs: {'; '.join(won)}.")
+    return lines
+
+
+def _imported(found: Any) -> list[str]:
+    known, lines = found.of("import"), []
+    own = known.get("langroute_default")
+    for key, turns in known.items():
+        if key in OURS or own is None:
+            continue
+        for what, unit in (("ms", "ms"), ("mb", "MB")):
+            theirs, mine = _median(turns, what), _median(own, what)
+            # Who does not need LangChain's core is compared with langroute and the core.
+            mine += 0.0 if _median(turns, f"core_{what}") else _median(own, f"core_{what}")
+            if theirs < mine:
+                lines.append(f"**{found.name(key)}** imports with less: {theirs:,.1f} {unit} against {mine:,.1f}.")
+    return lines
+
+
+def _failing(found: Any) -> list[str]:
+    known, lines = found.of("faults"), []
+    for key, turns in known.items():
+        ours = "langroute_gateway" if found.subjects[key]["group"] == "gateway" else "langroute_default"
+        if key in OURS or ours not in known:
+            continue
+        fewer = []
+        for fault, theirs in turns[0].items():
+            mine = known[ours][0][fault]
+            better, worse = rank(fault, theirs["got"]), rank(fault, mine["got"])
+            if better > worse:
+                lines.append(
+                    f"**{found.name(key)}**, `{fault}`: {theirs['got']}, where {found.name(ours)} ends with {mine['got']}."
+                )
+            elif better == worse == 3 and sum(theirs["asked"].values()) < sum(mine["asked"].values()):
+                fewer.append(f"`{fault}`")
+        if fewer:
+            lines.append(
+                f"**{found.name(key)}** comes to the same end with fewer calls, as {found.name(ours)} asks the same model again first: {', '.join(fewer)}."
+            )
+    return lines
+
+
+def _gateways(found: Any) -> list[str]:
+    told = found.found["probes"].get("gateways", {})
+    own, peer = told.get("langroute serve"), told.get("LiteLLM's proxy")
+    if not own or not peer:
+        return []
+    lines = [
+        f"**LiteLLM's proxy**, {size}, {what}: adds {peer[size][what]:.1f} ms against {own[size][what]:.1f}."
+        for size in ("2 kB", "77 kB")
+        for what in ("first", "whole")
+        if peer[size][what] < own[size][what]
+    ]
+    if peer["memory"] < own["memory"]:
+        lines.append(f"**LiteLLM's proxy** begins with {peer['memory']:.0f} MB, `langroute serve` with {own['memory']:.0f}.")
+    return lines
+
+
+def bill(log: list[dict[str, Any]]) -> dict[str, float]:
+    """Return what a thread came to at the provider."""
+    usd = total = cached = 0.0
+    switches = sum(one["model"] != other["model"] for one, other in itertools.pairwise(log))
+    for one in log:
+        rate, read, _, output = PRICES[one["model"]]
+        fresh = one["prompt_tokens"] - one["cached_tokens"]
+        usd += (fresh * rate + one["cached_tokens"] * read + 40 * output) / 1e6
+        total, cached = total + one["prompt_tokens"], cached + one["cached_tokens"]
+    small = sum(one["model"] == "small" for one in log)
+    return {"steps": len(log), "small": small, "switches": switches, "cached": cached / max(1.0, total), "usd": usd}
+
+
+def _cached(found: Any) -> list[str]:
+    known, lines = found.of("thread"), []
+    for key, turns in known.items():
+        ours = "langroute_gateway" if found.subjects[key]["group"] == "gateway" else "langroute_default"
+        if key in OURS or ours not in known:
+            continue
+        theirs, own = bill(turns[0]["log"]), bill(known[ours][0]["log"])
+        if theirs["cached"] > own["cached"]:
+            lines.append(
+                f"**{found.name(key)}** keeps more of the thread's prompt in the provider's cache: {theirs['cached']:.1%} against {own['cached']:.1%}; "
+                f"{theirs['small']:.0f} of {theirs['steps']:.0f} calls went to the small model, langroute's {own['small']:.0f}."
+            )
+    return lines

@@ -1,0 +1,197 @@
+"""Compare langroute with its peers, and write docs/comparison.md.
+
+    python benchmarks/peers/run.py                 # makes an environment for each peer, measures, writes the page
+    python benchmarks/peers/run.py --quick         # what this interpreter has, few rounds, prints the page and writes nothing
+    python benchmarks/peers/run.py --only overhead --subjects langroute_default,litellm_router
+
+Each subject runs in processes of its own, in an environment of its own, with the settings that `peers.toml` names. Timings are made in
+turns (`--turns`), all subjects in each, so that what else the machine does meets all of them; the page shows the median turn and the range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from environments import Environment, NotInstalledError, ThisEnvironment, clean
+from page import page
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PROBES = ("overhead", "import", "faults", "costs", "told", "thread", "gateways")
+TURNED = ("overhead", "import")
+"""Probes that are repeated in turns, because they are timed."""
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """Run the provider in a process of its own, and give its address."""
+    process = subprocess.Popen([sys.executable, HERE / "provider.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def asked(environment: Environment, arguments: list[str], own: bool) -> dict[str, Any]:
+    """Run a program in an environment, and return the JSON of its last line, or `{"failed": ...}`."""
+    variables = clean()
+    if isinstance(environment, ThisEnvironment) and own:
+        variables["PYTHONPATH"] = str(ROOT)
+    try:
+        done = subprocess.run([environment.python, *arguments], capture_output=True, text=True, env=variables, timeout=400)
+    except subprocess.TimeoutExpired:
+        return {"failed": "was not done within 400 s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        return {"failed": lines[-1][:200]}
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+class Comparison:
+    """Subjects in their environments, and what was found of each."""
+
+    def __init__(self, told: dict[str, Any], environments: dict[str, Environment], subjects: dict[str, Any]) -> None:
+        self.told, self.environments, self.subjects = told, environments, subjects
+        self.found: dict[str, Any] = {"versions": {}, "missing": {}, "probes": {}}
+
+    def make(self) -> None:
+        """Make the environments, and leave out the subjects of those that cannot be had."""
+        for name in dict.fromkeys(subject["environment"] for subject in self.subjects.values()):
+            self._make_one(name)
+        self.subjects = {
+            key: subject for key, subject in self.subjects.items() if subject["environment"] not in self.found["missing"]
+        }
+
+    def _make_one(self, name: str) -> None:
+        try:
+            self.environments[name].make()
+            self.found["versions"][name] = self.environments[name].versions()
+        except NotInstalledError as error:
+            self.found["missing"][name] = str(error)
+
+    def probe(self, name: str, address: str, rounds: int) -> None:
+        """Run a probe of every subject that has it, once."""
+        for key, subject in self.subjects.items():
+            if name not in subject.get("probes", [one for one in PROBES if one != "gateways"]):
+                continue
+            environment = self.environments[subject["environment"]]
+            program = [str(HERE / "probe.py"), key, name, "--provider", address, "--rounds", str(rounds)]
+            if name == "import":
+                program = [str(HERE / "importing.py"), *(["--core"] if subject.get("core") else []), *subject["imports"]]
+            begun = time.monotonic()
+            found = asked(environment, program, own=subject["environment"] == "langroute")
+            told = found.get("failed", f"{time.monotonic() - begun:.0f} s")
+            print(f"{name:10}{key:26}{told}", flush=True)
+            self.found["probes"].setdefault(name, {}).setdefault(key, []).append(found)
+
+    def gateways(self, pairs: int, seconds: float) -> None:
+        """Measure the gateways beside each other, in one program."""
+        environments = {subject["environment"] for subject in self.subjects.values() if subject["group"] == "gateway"}
+        if "langroute" not in environments:
+            return
+        others = [f"--litellm={self.environments['litellm'].folder}/bin/litellm"] if "litellm" in environments else []
+        program = [str(HERE / "gateways.py"), "--pairs", str(pairs), "--seconds", str(seconds), *others]
+        self.found["probes"]["gateways"] = asked(self.environments["langroute"], program, own=True)
+        print(f"gateways  {self.found['probes']['gateways'].get('failed', 'done')}", flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the page says of the machine."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "load": os.getloadavg()[1],
+    }
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="use this interpreter's packages, few rounds; write no page")
+    parser.add_argument("--only", default="", metavar="PROBES", help=f"some of {','.join(PROBES)}")
+    parser.add_argument("--subjects", default="", help="some of those in peers.toml")
+    parser.add_argument("--turns", type=int, default=3, help="of timed probes")
+    parser.add_argument("--rounds", type=int, default=300, help="of each timed case in a turn")
+    parser.add_argument("--newest", action="store_true", help="take the newest versions of the peers")
+    parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers", help="where environments are made and kept")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "comparison.md")
+    parser.add_argument("--from", dest="saved", type=Path, help="write the page from a file of results, measuring nothing")
+    return parser.parse_args()
+
+
+def comparison(given: argparse.Namespace) -> Comparison:
+    """Return what the command line asks for."""
+    told = tomllib.loads((HERE / "peers.toml").read_text(encoding="utf-8"))
+    wanted = given.subjects.split(",") if given.subjects else list(told["subjects"])
+    environments: dict[str, Environment] = {}
+    for name, one in told["environments"].items():
+        environments[name] = (
+            ThisEnvironment(name, one) if given.quick else Environment(name, one, given.environments, newest=given.newest)
+        )
+    return Comparison(told, environments, {key: one for key, one in told["subjects"].items() if key in wanted})
+
+
+def measured(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure, and return everything that was found; with `--only`, what earlier runs found of the other probes, too."""
+    begun, compared = time.monotonic(), comparison(given)
+    compared.make()
+    wanted = given.only.split(",") if given.only else list(PROBES)
+    turns, rounds = (1, min(given.rounds, 20)) if given.quick else (given.turns, given.rounds)
+    saved = given.environments / "results.json"
+    if given.only and not given.quick and saved.exists():
+        before = json.loads(saved.read_text())
+        compared.found["versions"] = before["versions"] | compared.found["versions"]
+        compared.found["probes"] = {name: found for name, found in before["probes"].items() if name not in wanted}
+
+    def told() -> dict[str, Any]:
+        about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds, "part": given.only}
+        if not given.quick:
+            saved.write_text(json.dumps(compared.found | {"about": about}, indent=1))
+        return compared.found | {"about": about}
+
+    with provider() as address:
+        for name in [*TURNED * turns, *(one for one in PROBES if one not in (*TURNED, "gateways"))]:
+            if name in wanted:
+                compared.probe(name, address, rounds)
+                told()
+    if "gateways" in wanted:
+        compared.gateways(*((10, 0.5) if given.quick else (given.rounds, 8.0)))
+    return told()
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    given = options()
+    told = tomllib.loads((HERE / "peers.toml").read_text(encoding="utf-8"))
+    found = json.loads(given.saved.read_text()) if given.saved else measured(given)
+    text = page(told, found)
+    if given.quick:
+        print(text)
+    else:
+        given.page.write_text(text, encoding="utf-8")
+        print(f"wrote {given.page} after {found['about']['minutes']:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
