@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from ports import free_port
 
 
 def _programs() -> Path | None:
@@ -55,15 +55,13 @@ def postgres_server() -> Iterator[str]:
     if made.returncode:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.fail(f"initdb failed: {made.stderr.decode()}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [programs / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"],
         **{**run, "stderr": subprocess.DEVNULL},
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         url = f"postgresql://langroute@127.0.0.1:{port}"
         while True:
             try:
@@ -115,9 +113,7 @@ class OwnServer:
             if self._user is None:
                 pytest.skip("there is no ordinary user to run PostgreSQL as")
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
