@@ -80,14 +80,20 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres(postgres_server: str) -> str:
-    """The URL of an empty database."""
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database. It goes with the test: at the end of all, the files of a hundred are too many for one time limit."""
     import psycopg
 
     name = f"t{uuid4().hex[:12]}"
     with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return f"{postgres_server}/{name}"
+    yield f"{postgres_server}/{name}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        # PostgreSQL waits for seconds where somebody is still connected, such as a pooler.
+        used = connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
+        if not used:
+            with suppress(psycopg.Error):
+                connection.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 class OwnServer:
