@@ -38,7 +38,7 @@ PROGRAM = """
 def test_the_end_of_a_program_waits_once_and_says_what_is_lost(tmp_path: Path) -> None:
     """Two ledgers and what flushes them share the time."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path / "l")], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path / "l")], capture_output=True, text=True, timeout=100
     )
     took = time.time() - float(done.stdout)
     assert done.returncode == 0

@@ -162,7 +162,7 @@ def test_what_waits_is_written_when_the_program_ends(tmp_path: Path) -> None:
             ledger.record(Decision(f"d{number}", Step(), "small", ()))
         """
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "l.db")], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "l.db")], check=True, timeout=100)
     with open_ledger(tmp_path / "l.db") as ledger:
         assert count(ledger, schema.decisions) == 100
 

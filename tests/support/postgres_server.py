@@ -75,7 +75,7 @@ def postgres_server() -> Iterator[str]:
         yield url
     finally:
         server.send_signal(signal.SIGQUIT)  # at once: what it has goes with its folder
-        server.wait(20)
+        server.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -147,7 +147,7 @@ class OwnServer:
         if self._server is not None and self._server.poll() is None:
             self._server.send_signal(signal.SIGQUIT)
             try:
-                self._server.wait(20)
+                self._server.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
         if self._made:
@@ -210,5 +210,5 @@ class OwnServer:
         """Kill all of it at once, as a power cut does."""
         self.signal_all(signal.SIGKILL)
         assert self._server is not None
-        self._server.wait(20)
+        self._server.wait(60)
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
