@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -81,14 +81,25 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty database. It goes with the test: at the end of all, the files of a hundred are too many for one time limit."""
+    """The URL of an empty database."""
+    with empty_database(f"{postgres_server}/postgres") as name:
+        yield f"{postgres_server}/{name}"
+
+
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """The name of a database for one test, with which it goes: the files of a hundred are too many for the end of a session.
+
+    Args:
+        server: URL of a database of the server that is always there.
+    """
     import psycopg
 
     name = f"t{uuid4().hex[:12]}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    yield f"{postgres_server}/{name}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+    yield name
+    with psycopg.connect(server, autocommit=True) as connection:
         # PostgreSQL waits for seconds where somebody is still connected, such as a pooler.
         used = connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
         if not used:
