@@ -86,11 +86,12 @@ def script(tmp_path: Path, ending: str) -> str:
     return str(path)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.server
 def test_eight_processes_writing_at_once_lose_nothing(url: str, tmp_path: Path) -> None:
     program = script(tmp_path, "for _ in work(sys.argv[1], sys.argv[2], 300):\n    pass\n")
     workers = [subprocess.Popen([sys.executable, program, url, str(worker)]) for worker in range(8)]
-    assert [worker.wait(100) for worker in workers] == [0] * 8
+    assert [worker.wait(200) for worker in workers] == [0] * 8
 
     with open_ledger(url) as ledger:
         assert count(ledger, schema.decisions) == 8 * 300
