@@ -467,7 +467,6 @@ def test_gateways_with_one_secret_share_redis(provider: Provider, gateway: Calla
     from redis_server import RedisServer
 
     server = RedisServer()
-    server.start()
     try:
         more = f'[cache]\nstore = "{server.url}"\nsecret_env = "SECRET"\nencrypt = true\n'
         one, other = (gateway(more=more, environment={"SECRET": "s3cret"}) for _ in range(2))

@@ -54,6 +54,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        assert self.process is None, "it runs already"
         self.folder = Path(tempfile.mkdtemp(prefix="langroute-redis-"))
         extra = ["--cluster-enabled", "yes", "--cluster-config-file", str(self.folder / "nodes.conf")] if self.cluster else []
         self.process = subprocess.Popen(
