@@ -35,7 +35,7 @@ class RecordQueue:
         max_queue: Most records waiting to be written.
         max_wait_s: Longest wait for room in the queue.
         batch: Most records in one transaction.
-        exit_timeout_s: Longest time that the program's exit waits for an unreachable database.
+        exit_timeout_s: Longest time that the program's exit waits while nothing is written.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RecordQueue:
     ) -> None:
         self.flush_interval_s, self.max_queue, self.max_wait_s = flush_interval_s, max_queue, max_wait_s
         self.batch, self.exit_timeout_s = batch, exit_timeout_s
-        self.dropped = 0
+        self.dropped = self._dealt_with = 0
         self._watchers: list[weakref.WeakMethod[Callable[[], Any]]] = []
         self.write_lock = new_rlock()
         self._delivery = Delivery(write, answers, self._drop)
@@ -188,7 +188,10 @@ class RecordQueue:
             with self.write_lock:
                 taken = [self._queue.popleft() for _ in range(min(self.batch, len(self._queue)))]
                 self._taken = [*later, *taken]
-                later += self._delivery.deliver([one for one in taken if isinstance(one, QueuedRecord)])
+                records = [one for one in taken if isinstance(one, QueuedRecord)]
+                again = self._delivery.deliver(records)
+                later += again
+                self._dealt_with += len(records) - len(again)
                 waiting = [one for one in taken if isinstance(one, threading.Event)]
                 if later:
                     # A `flush` that waits for the queue also waits for these.
@@ -230,26 +233,44 @@ class RecordQueue:
         """Block until everything recorded so far is stored.
 
         Args:
-            timeout_s: Longest wait; by default a minute, and at the end of the program `exit_timeout_s`.
+            timeout_s: Longest wait; by default a minute, and at the end of the program `exit_timeout_s` without a record written.
 
         Raises:
             LedgerError: Not everything could be stored in time.
         """
+        if timeout_s is None:
+            self._flush(self._patience(), ends=self._at_end())
+        else:
+            self._flush(timeout_s)
+
+    def _flush(self, timeout_s: float, *, ends: bool = False) -> None:
         if self._closed or not (self._queue or self._thread):
             return
-        if timeout_s is None:
-            timeout_s = self._patience()
         done = threading.Event()
         # The flush marker needs no room in the queue: a full queue is exactly what a flush waits for.
         self._append(done)
         self._full.set()
-        if not done.wait(timeout_s):
+        if not self._waits(done, timeout_s, ends=ends):
             raise LedgerError(f"The ledger could not be written for {timeout_s:.3g} s: {self._failing or 'it is too slow'}")
+
+    def _waits(self, done: threading.Event, timeout_s: float, *, ends: bool) -> bool:
+        """Wait for a flush; at the end of the program again for as long as records are written, since the database is there."""
+        global _ends_since
+        before = self._dealt_with
+        while not done.wait(timeout_s):
+            if not ends or self._dealt_with == before:
+                return False
+            before, _ends_since = self._dealt_with, time.monotonic()
+            timeout_s = self.exit_timeout_s
+        return True
+
+    def _at_end(self) -> bool:
+        return self._ending or not threading.main_thread().is_alive()
 
     def _patience(self) -> float:
         """Return how long to wait for the database; at exit all flushes and ledgers share one time limit."""
         global _ends_since
-        if threading.main_thread().is_alive() and not self._ending:
+        if not self._at_end():
             return FLUSH_TIMEOUT_S
         now = time.monotonic()
         if _ends_since is None or now - _ends_since > 2 * self.exit_timeout_s:
@@ -270,7 +291,7 @@ class RecordQueue:
             return
         patience = self._patience() if timeout_s is None else timeout_s
         try:
-            self.flush(patience)
+            self._flush(patience, ends=timeout_s is None and self._at_end())
         except LedgerError as error:
             raise LedgerError(f"{error} Up to {self._give_up():,} records are lost.") from error
         finally:
@@ -284,7 +305,7 @@ class RecordQueue:
         global _ends_since
         self._ending, before = True, _ends_since
         try:
-            self.flush(self._patience())
+            self._flush(self._patience(), ends=True)
         except LedgerError as error:
             lost = f"Up to {self._give_up():,} records are lost."
             self._warn(f"{error} {lost} The end of the program waits for {self.exit_timeout_s:g} s (exit_timeout_s).")

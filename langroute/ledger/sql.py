@@ -54,7 +54,8 @@ class SqlLedger:
         batch: Most records in one transaction.
         raw_days: Days for which decisions and calls are kept; forever if `None`. Daily sums stay.
         task_days: Days for which tasks and outcomes are kept; forever if `None`. Daily sums stay.
-        exit_timeout_s: Longest time that the program's exit waits for an unreachable database; records not written by then are lost.
+        exit_timeout_s: Longest time that the program's exit waits without a record written, as when the database is away; what is
+            left then is lost.
         hash_key: Secret of the keyed hashes; by default one is generated and stored in the database.
         redact: Called with every text that is kept at level `full`; returns what to store.
         keep: Names of the user's own metadata to keep at level `metadata`.
@@ -274,7 +275,7 @@ class SqlLedger:
         """Block until everything recorded so far is stored.
 
         Args:
-            timeout_s: Longest wait; by default a minute, and at the end of the program `exit_timeout_s`.
+            timeout_s: Longest wait; by default a minute, and at the end of the program `exit_timeout_s` without a record written.
 
         Raises:
             LedgerError: Not everything could be stored in time.

@@ -659,7 +659,7 @@ def test_a_budget_of_one_call_binds_that_call_with_its_retries(ways: str) -> Non
 async def test_a_redis_that_dies_in_the_middle_stops_calls_or_lets_them_go_on_as_was_said(mortal_redis: Any) -> None:
     """The call that was under way when it died is answered; what it cost is not known to the budget, and nothing raises for that."""
     url, process = mortal_redis
-    store = RedisBudgets(url, timeout_seconds=0.5)
+    store = RedisBudgets(url, timeout_seconds=5)
     dies = ScriptedModel(said("first"), lambda _: (process.kill(), said("second"))[1], said("third"), max_tokens=100)
     strict = ChatRouter({"a": Route(dies, price=CHEAP)}, budget=Budget(usd=1, store=store))
     lenient = ChatRouter(two(), policy=Fixed("cheap"), budget=Budget(usd=1, store=store, if_unavailable="go_on"))

@@ -160,11 +160,12 @@ def test_a_settlement_whose_answer_is_lost_counts_once(mortal_redis: Any) -> Non
     """The server hangs when it is told, and goes on with what waits in its socket."""
     import signal
 
-    budgets = RedisBudgets(mortal_redis[0], timeout_seconds=0.2)
+    budgets = RedisBudgets(mortal_redis[0], timeout_seconds=1.0)
     budgets.settle("0", [Hold("a", 1)])
     os.kill(mortal_redis[1].pid, signal.SIGSTOP)
     SETTLING.settle(budgets, "1", [Hold("a", 7)])
-    time.sleep(0.5)
+    # It has been told, and has not answered in time.
+    time.sleep(1.5)
     os.kill(mortal_redis[1].pid, signal.SIGCONT)
     SETTLING.wait(budgets)
 

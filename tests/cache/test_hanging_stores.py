@@ -138,7 +138,7 @@ def server() -> Iterator[RedisServer]:
 @pytest.mark.server
 def test_a_hung_redis_is_left_alone(server: RedisServer) -> None:
     """One call waits for the time-out, the others go on; when it works again, so does the cache."""
-    cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=0.4))
+    cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=1.0))
     model = routed(cache)
     assert [said(model, "Kept?") for _ in range(2)] == ["miss", "hit"]
     assert server.process is not None
@@ -153,8 +153,8 @@ def test_a_hung_redis_is_left_alone(server: RedisServer) -> None:
 
         asyncio.run(awaited())
         whole = time.perf_counter() - begun
-    assert sum(one > 0.2 for one in took) <= 1 + whole / 0.5
-    # Two hundred that each wait for the time-out would take 80 s.
+    assert sum(one > 0.5 for one in took) <= 1 + whole / 0.5
+    # Two hundred that each wait for the time-out would take 200 s.
     assert whole < 30
     assert len([one for one in warned if one.category is DegradedWarning]) == 1
     os.kill(server.process.pid, signal.SIGCONT)
@@ -168,7 +168,7 @@ def test_a_hung_redis_is_left_alone(server: RedisServer) -> None:
 @pytest.mark.server
 def test_threads_that_find_a_hung_redis_wait_once(server: RedisServer) -> None:
     """All who are out wait for one time-out; after that, one of them tries it at a time."""
-    cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=0.4))
+    cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=1.0))
     model = routed(cache)
     model.invoke("Kept?")
     assert server.process is not None
@@ -177,7 +177,7 @@ def test_threads_that_find_a_hung_redis_wait_once(server: RedisServer) -> None:
 
     def work(number: int) -> None:
         took = [seconds(model, f"{number} {turn}?") for turn in range(20)]
-        waited.append(sum(one > 0.35 for one in took))
+        waited.append(sum(one > 0.9 for one in took))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -188,20 +188,20 @@ def test_threads_that_find_a_hung_redis_wait_once(server: RedisServer) -> None:
         for thread in threads:
             thread.join()
     # One after the other, each for as long as the time-out.
-    assert sum(waited) <= 8 + (time.perf_counter() - begun) / 0.4
+    assert sum(waited) <= 8 + (time.perf_counter() - begun) / 1.0
 
 
 @pytest.mark.server
 def test_a_hung_redis_refuses_a_budget_in_time(server: RedisServer) -> None:
     """It waits as long as it was told, and no three times over."""
-    budgets = RedisBudgets(server.url, timeout_seconds=1.5)
+    budgets = RedisBudgets(server.url, timeout_seconds=3.0)
     budgets.balances(["a"])
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGSTOP)
     begun = time.perf_counter()
     with pytest.raises(BudgetStoreError):
         budgets.balances(["a"])
-    assert time.perf_counter() - begun < 4
+    assert time.perf_counter() - begun < 8
     budgets.close()
 
 

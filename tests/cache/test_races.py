@@ -106,8 +106,10 @@ async def test_races_that_are_awaited() -> None:
     assert not open_calls(model.response_cache)
     assert cached(await model.ainvoke("Why?")) == "hit"
     slow.gate.set()
-    assert (await model.ainvoke("Another?")).content == "Slow."
-    assert cached(await model.ainvoke("Another?")) == "hit"
+    patient, _, _ = racing(model.response_cache, hedging=Hedging(after=30))
+    patient.routes["slow"].model.gate.set()
+    assert (await patient.ainvoke("Another?")).content == "Slow."
+    assert cached(await patient.ainvoke("Another?")) == "hit"
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

@@ -145,7 +145,7 @@ def test_a_file_that_was_spoiled_costs_no_answer(tmp_path: Path) -> None:
 async def test_redis_goes_and_comes_back() -> None:
     server = RedisServer()
     try:
-        cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=0.3))
+        cache = ResponseCache(RedisStore(server.url, prefix=uuid.uuid4().hex[:8], timeout_seconds=5))
         model, _ = router(cache)
         model.invoke("Why?")
         assert said(model.invoke("Why?")) == "hit"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from waiting import until
 
 from langroute import ChatRouter, Route, task
 from langroute.cache import ResponseCache
@@ -45,12 +46,7 @@ async def test_an_awaited_hit_is_found_too(tmp_path: Path) -> None:
     with task("ticket-1"):
         hit = await second.ainvoke("What is the answer?")
     store = first.response_cache.store
-    for _ in range(200):
-        if store.tagged("task:ticket-1"):
-            break
-        import asyncio
-
-        await asyncio.sleep(0.01)
+    await until(lambda: store.tagged("task:ticket-1"))
 
     record_outcome(first, False, decision_id=hit.response_metadata["langroute"]["decision_id"])
 

@@ -257,7 +257,7 @@ def test_a_pipe_of_ones_own_is_written_to(tmp_path: Path) -> None:
     with replacing(pipe) as out:
         out.write("spend")
 
-    assert reader.communicate(timeout=30)[0] == "spend"
+    assert reader.communicate(timeout=100)[0] == "spend"
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 

@@ -38,7 +38,7 @@ def test_everything_is_used_in_a_child_while_other_threads_hold_every_lock(tmp_p
         os.write(tells, b"done\n")
 
     with held_elsewhere(locks):
-        code = forked(work, 20)
+        code = forked(work, 60)
     os.close(tells)
     with os.fdopen(told) as lines:
         *_, last = lines.read().split("\n")[:-1]
@@ -129,7 +129,7 @@ def test_a_sqlite_file_outlives_whoever_opened_it_before_the_fork(tmp_path: Path
     )
     path = tmp_path / "budgets.db"
     subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         others = SqliteBudgets(path)
         others.settle(None, [Hold("b", 1)])

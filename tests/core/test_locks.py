@@ -90,7 +90,7 @@ def test_a_lock_that_another_thread_holds_is_free_in_the_child_and_in_its_child(
         with lock:
             pass
         with held_elsewhere([lock]):
-            assert forked(lambda: lock.acquire(timeout=5) or 1 / 0) == 0
+            assert forked(lambda: lock.acquire(timeout=20) or 1 / 0) == 0
 
     with held_elsewhere([lock]):
         assert forked(work) == 0
@@ -104,7 +104,7 @@ def test_a_thread_that_forks_while_it_holds_a_lock_holds_it_on_both_sides(make: 
     with lock:
         child = os.fork()
     if child == 0:
-        os._exit(0 if lock.acquire(timeout=5) else 1)
+        os._exit(0 if lock.acquire(timeout=20) else 1)
     assert os.waitpid(child, 0)[1] == 0
     with held_elsewhere([lock]):
         pass
@@ -204,7 +204,7 @@ def test_a_module_that_another_thread_imports_can_be_imported_in_the_child(tmp_p
         assert ready
 
     try:
-        assert forked(work, 5) == 0
+        assert forked(work) == 0
     finally:
         thread.join()
         sys.modules.pop("slowly_imported", None)

@@ -72,7 +72,7 @@ async def use_budgets(url: str) -> None:
     budgets.settle(two, [Hold(key, 3, keep_seconds=60), Hold(lasting, 2)])
     assert await budgets.abalances([key, lasting]) == [Balance(3, 0), Balance(2, 0)]
     with pytest.raises(BudgetStoreError, match="0 of 1 replicas"):
-        RedisBudgets(url, timeout_seconds=0.6, replicas=1).settle(one, [Hold(key, 1)])
+        RedisBudgets(url, timeout_seconds=2.0, replicas=1).settle(one, [Hold(key, 1)])
     await budgets.aclose()
     budgets.close()
 

@@ -85,7 +85,7 @@ def test_a_node_that_is_killed_is_replaced(cluster: Cluster) -> None:
 def test_what_a_server_has_not_passed_on_is_told_to_its_successor() -> None:
     """The replica is behind a partition when something is spent; then the master that was told is killed, and the replica takes over."""
     sentinels = Sentinels()
-    budgets = RedisBudgets(sentinels.url, timeout_seconds=0.5, replicas=1)
+    budgets = RedisBudgets(sentinels.url, timeout_seconds=2.0, replicas=1)
     try:
         budgets.settle("before", [Hold("a", 5)])
         with stopped(sentinels.servers[1]):

@@ -21,16 +21,16 @@ def test_who_asks_while_it_works_has_it_done_again() -> None:
     def work() -> None:
         runs.append(1)
         begun.set()
-        go.wait(10)
+        go.wait(30)
 
     repeated = RepeatedWork("test", work)
     repeated.ask()
-    assert begun.wait(10)
+    assert begun.wait(30)
     for _ in range(3):
         repeated.ask()
     assert not repeated.wait(0.01)
     go.set()
-    assert repeated.wait(10)
+    assert repeated.wait(30)
     assert len(runs) == 2
 
 
@@ -43,11 +43,11 @@ def test_a_child_begins_a_thread_of_its_own() -> None:
     runs: list[int] = []
     repeated = RepeatedWork("test", lambda: runs.append(os.getpid()))
     repeated.ask()
-    assert repeated.wait(10)
+    assert repeated.wait(30)
     child = os.fork()
     if child == 0:
         repeated.ask()
-        os._exit(0 if repeated.wait(10) and runs[-1] == os.getpid() else 1)
+        os._exit(0 if repeated.wait(30) and runs[-1] == os.getpid() else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -61,13 +61,13 @@ def test_its_thread_ends_with_the_object() -> None:
 
     owner = Owner()
     owner.repeated.ask()
-    assert owner.repeated.wait(10)
+    assert owner.repeated.wait(30)
     (thread,) = [one for one in threading.enumerate() if one.name == "test-owner"]
     gone = weakref.ref(owner)
     del owner
     gc.collect()
     assert gone() is None
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
 
 

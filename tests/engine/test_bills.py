@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from handed_server import HandedServer, chat, chunks, message, message_events
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from waiting import until
 
 from langroute import Budget, ChatRouter, Route, task
 from langroute.budgets import MemoryBudgets
@@ -249,12 +250,13 @@ def test_a_budget_holds_against_readers_who_leave_just_before_the_end(pieces: in
 
 
 async def test_a_budget_holds_against_calls_that_are_cancelled_while_the_provider_writes() -> None:
-    """Each is billed 1,000 tokens of output, 0.002 USD, and cancelled after half a second."""
+    """Each is billed 1,000 tokens of output, 0.002 USD, and cancelled half a second after the provider has begun."""
     calls = 0
     with HandedServer(chat("gpt-5-mini", use(10, 1_000)), pause=3) as server:
         router = ChatRouter({"a": gpt(server, max_tokens=1_000)}, budget=Budget(usd=0.01, per="all", store=MemoryBudgets()))
         for _ in range(30):
             running = asyncio.ensure_future(router.ainvoke("Tell me."))
+            await until(lambda running=running, calls=calls: running.done() or server.asked > calls)
             await asyncio.sleep(0.5)
             if running.done():
                 assert isinstance(running.exception(), BudgetExceededError)

@@ -578,11 +578,19 @@ async def test_a_cancelled_call_is_recorded_once() -> None:
 
 
 async def test_what_was_spent_before_a_cancelled_wait_is_recorded() -> None:
-    policy = Fallback(Fixed("cheap"), backoff_seconds=30, retries=1, max_wait_seconds=60)
+    waits = asyncio.Event()
+
+    def jitter() -> float:
+        waits.set()
+        return 1.0
+
+    policy = Fallback(Fixed("cheap"), backoff_seconds=60, retries=1, max_wait_seconds=120, jitter=jitter)
     router = ChatRouter(routes(cheap=ConnectionError("down"), frontier="large"), policy=policy)
-    with pytest.raises(asyncio.TimeoutError):
-        # Long enough for the call that fails at once, and far too short for the wait after it.
-        await asyncio.wait_for(router.ainvoke("Hi."), 1.0)
+    task = asyncio.ensure_future(router.ainvoke("Hi."))
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert [attempt.error_type for attempt in router.ledger.latest().attempts] == ["ConnectionError"]
 
 

@@ -202,7 +202,7 @@ def test_a_closed_gate_ends_the_models_own_stream() -> None:
 
 def test_a_slow_route_is_raced_and_both_are_recorded() -> None:
     """The first answer wins."""
-    model = router(SlowModel("Late.", before=1.0), Timeouts(hedging=Hedging(after=0.05)))
+    model = router(SlowModel("Late.", **HANGS), Timeouts(hedging=Hedging(after=0.05)))
 
     answer = model.invoke("Hello?")
 
@@ -214,7 +214,7 @@ def test_a_slow_route_is_raced_and_both_are_recorded() -> None:
 
 async def test_awaited_races_cancel_the_loser() -> None:
     """Awaited answers and awaited streams."""
-    model = router(SlowModel("Late.", before=1.0), Timeouts(hedging=Hedging(after=0.05)))
+    model = router(SlowModel("Late.", **HANGS), Timeouts(hedging=Hedging(after=0.05)))
 
     assert (await model.ainvoke("Hello?")).content == "The quick answer."
     assert "".join([chunk.text async for chunk in model.astream("Hello?")]) == "The quick answer."
@@ -233,18 +233,30 @@ def test_streams_are_raced_to_their_first_token() -> None:
 
 def test_the_first_route_may_still_win_its_race() -> None:
     """The second one is then the loser."""
-    model = router(
-        SlowModel("Just in time.", before=0.2), Timeouts(hedging=Hedging(after=0.05)), quick=SlowModel("Even later.", before=3.0)
-    )
+    raced, over = threading.Event(), threading.Event()
 
-    assert model.invoke("Hello?").content == "Just in time."
+    def in_time(_: Any) -> str:
+        assert raced.wait(30)
+        return "Just in time."
+
+    def later(_: Any) -> str:
+        raced.set()
+        over.wait(30)
+        return "Even later."
+
+    model = router(ScriptedModel(in_time), Timeouts(hedging=Hedging(after=0.05)), quick=ScriptedModel(later))
+
+    try:
+        assert model.invoke("Hello?").content == "Just in time."
+    finally:
+        over.set()
     assert attempts(model) == [("quick", "RaceLostError"), ("slow", None)]
 
 
 def test_a_quick_answer_is_not_raced() -> None:
     """The second request is sent only when the first is slow."""
     quick = ScriptedModel("Never asked.")
-    model = router(SlowModel("Here."), Timeouts(hedging=Hedging(after=1.0)), quick=quick)
+    model = router(SlowModel("Here."), Timeouts(hedging=Hedging(after=30.0)), quick=quick)
 
     assert model.invoke("Hello?").content == "Here."
     assert quick.calls == []

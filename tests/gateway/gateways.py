@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -76,6 +77,7 @@ class Running:
         self._thread.start()
         while not self.server.started:
             assert self._thread.is_alive()
+            time.sleep(0.001)
 
     def _run(self) -> None:
         import uvloop
@@ -105,7 +107,7 @@ class Running:
         found = self.state.read_anew()
         assert not isinstance(found, str), found
         self._loop.call_soon_threadsafe(lambda: (self.state.take(found), done.set()))
-        assert done.wait(10)
+        assert done.wait(30)
 
     def end(self) -> None:
         self.state.ending = True

@@ -221,7 +221,7 @@ class Provider:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(30)
 
     @property
     def url(self) -> str:
@@ -340,7 +340,7 @@ def answer_bytes(provider: Provider, path: str, model: str) -> bytes:
     return b"".join(event(*one) for one in plain_events(path, model, provider.words, provider.prompt))
 
 
-def waited(what: Callable[[], Any], seconds: float = 5.0) -> Any:
+def waited(what: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait until something is true."""
     import time
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,18 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 from provider import CHAT, USAGE_OUT, Provider, waited
 from requests_of_agents import JSON, request_of, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def config(provider: Provider, port: int, folder: Path, route: str) -> str:
@@ -62,7 +55,7 @@ def fleet(provider: Provider, tmp_path: Path) -> Iterator[Any]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
 
 def _answers(url: str) -> bool:
@@ -87,13 +80,20 @@ def ask(url: str, place: int) -> int:
         return 0
 
 
+def booked(folder: Path) -> tuple[int, float]:
+    """Number of the decisions in the ledger, and what they cost."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as books:
+        return books.execute("select count(*), sum(cost_usd) from decisions").fetchone()
+
+
 @pytest.mark.timeout(180)
 def test_killed_workers_are_replaced_and_what_was_answered_is_booked(fleet: Any, provider: Provider, tmp_path: Path) -> None:
     process, url, file, port = fleet
     assert len(workers(process)) == 2
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda place: ask(url, place), range(40))) == {200}
-    time.sleep(0.5)
+    # What a worker has not written yet is lost with it when it is killed.
+    waited(lambda: booked(tmp_path)[0] == 40)
     before = workers(process)
     os.kill(before[0], signal.SIGKILL)
     waited(lambda: len(workers(process)) == 2 and before[0] not in workers(process), 30)
@@ -110,8 +110,7 @@ def test_killed_workers_are_replaced_and_what_was_answered_is_booked(fleet: Any,
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     answered = sum(seen.ended == "whole" for seen in provider.seen)
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as books:
-        ((decisions, cost),) = books.execute("select count(*), sum(cost_usd) from decisions")
+    decisions, cost = booked(tmp_path)
     assert decisions == answered
     assert cost == pytest.approx(answered * (1000 * 10 + USAGE_OUT * 20) / 1e6)
 
@@ -122,9 +121,9 @@ def test_workers_end_with_the_process_that_started_them(fleet: Any) -> None:
     before = workers(process)
     assert len(before) == 2
     process.kill()
-    process.wait(10)
+    process.wait(30)
     try:
-        waited(lambda: not any(_runs(pid) for pid in before), 20)
+        waited(lambda: not any(_runs(pid) for pid in before), 30)
     finally:
         for pid in filter(_runs, before):
             os.kill(pid, signal.SIGKILL)

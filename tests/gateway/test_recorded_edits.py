@@ -74,7 +74,7 @@ def test_a_call_that_failed_says_what_it_was_sent(provider: Provider, gateway: C
 
 def test_a_client_that_leaves_leaves_the_edits(provider: Provider, gateway: Callable[..., Any]) -> None:
     running = gateway(more=HAIKU.format(url=provider.url))
-    provider.pause = 0.2
+    provider.pause = 1.0
     body = written(request_of(MESSAGES, model="haiku", **ADAPTIVE))
     with running.client() as client, client.stream("POST", MESSAGES, content=body, headers=JSON) as answer:
         next(answer.iter_raw())

@@ -34,7 +34,7 @@ def asked(running: Any, headers: dict[str, str] | None = None, path: str = CHAT,
         return client.post(path, content=body, headers={**JSON, **(headers or {})})
 
 
-def raw(running: Any, text: bytes, seconds: float = 5.0) -> bytes:
+def raw(running: Any, text: bytes, seconds: float = 15.0) -> bytes:
     """What the gateway sends back to bytes that no client library would send."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=seconds) as connection:
         connection.sendall(text)
@@ -245,21 +245,22 @@ def test_floods_of_headers_are_cut_off(gateway: Callable[..., Any]) -> None:
 def test_slow_heads_and_bodies_are_ended(gateway: Callable[..., Any]) -> None:
     running = gateway(serve="header_seconds = 0.3\nbody_seconds = 0.3")
     begun = time.monotonic()
-    assert b" 408 " in raw(running, b"GET /healthz HTTP/1.1\r\nHost: x", 5)
+    assert b" 408 " in raw(running, b"GET /healthz HTTP/1.1\r\nHost: x")
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n" % (
         running.port,
         TOKEN.encode(),
     )
     assert b" 408 " in raw(running, head + b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
-    assert time.monotonic() - begun < 4
+    # By default the first of them alone would be waited for that long.
+    assert time.monotonic() - begun < 10
 
 
 def test_idle_connections_are_bounded(gateway: Callable[..., Any]) -> None:
     running = gateway(serve="most_connections = 30\nheader_seconds = 0.5")
     with ExitStack() as stack:
         for _ in range(200):
-            stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=5))
-        waited(lambda: _healthy(running), 5)
+            stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=30))
+        waited(lambda: _healthy(running))
 
 
 def test_idle_streams_are_bounded(gateway: Callable[..., Any], provider: Provider) -> None:
@@ -274,7 +275,7 @@ def test_idle_streams_are_bounded(gateway: Callable[..., Any], provider: Provide
             statuses.append(stack.enter_context(client.stream("POST", CHAT, content=body, headers=JSON)).status_code)
         assert statuses.count(200) <= 20
         assert set(statuses[25:]) == {503}
-    waited(lambda: _healthy(running), 10)
+    waited(lambda: _healthy(running))
 
 
 def test_a_client_that_takes_nothing_is_given_up(gateway: Callable[..., Any], provider: Provider) -> None:
@@ -289,8 +290,8 @@ def test_a_client_that_takes_nothing_is_given_up(gateway: Callable[..., Any], pr
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", running.port))
         connection.sendall(head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        waited(lambda: running.decisions, 15)
-        waited(lambda: provider.seen[0].ended == "left", 10)
+        waited(lambda: running.decisions)
+        waited(lambda: provider.seen[0].ended == "left")
     assert running.decisions[0].attempts[0].cost_usd > 0
 
 

@@ -46,7 +46,7 @@ def forked(work: Callable[[], Any]) -> int:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(15)
+            signal.alarm(60)
             work()
             status = 0
         finally:
@@ -71,7 +71,7 @@ def test_forks_of_a_busy_process_lose_and_repeat_nothing(where: str) -> None:
             if again:
                 grandchild = forked(lambda: work(f"{name} again", again=False))
                 assert os.waitpid(grandchild, 0)[1] == 0
-            ledger.flush(10)
+            ledger.flush(30)
 
         threads = [threading.Thread(target=busy, args=(number,)) for number in range(2)]
         for thread in threads:
@@ -110,7 +110,7 @@ def test_children_are_forked_while_threads_read(tmp_path: Path) -> None:
         try:
             codes = []
             for number in range(10):
-                child = forked(lambda number=number: (ledger.record(Decision(f"c{number}", Step(), "small", ())), ledger.flush(10)))
+                child = forked(lambda number=number: (ledger.record(Decision(f"c{number}", Step(), "small", ())), ledger.flush(30)))
                 codes.append(os.waitpid(child, 0)[1])
         finally:
             stop.set()
@@ -135,7 +135,7 @@ def test_a_fork_waits_for_a_transaction_of_another_thread(tmp_path: Path, writes
         thread = threading.Thread(target=work)
         thread.start()
         began.wait()
-        child = forked(lambda: (ledger.record(Decision("c", Step(), "small", ())), ledger.flush(5)))
+        child = forked(lambda: (ledger.record(Decision("c", Step(), "small", ())), ledger.flush(30)))
         assert os.waitpid(child, 0)[1] == 0
         thread.join()
         assert count(ledger) == 1
@@ -171,13 +171,13 @@ def test_a_fork_closes_an_idle_connection_that_is_not_in_its_pool(tmp_path: Path
 
         def held(*_: Any) -> None:
             began.set()
-            go.wait(20)
+            go.wait(60)
 
         # What the ledger does at the end of a connection's use comes before this, what it does at its beginning comes after it.
         event.listen(ledger.engine, window, held, insert=window == "checkout")
         thread = threading.Thread(target=lambda: count_by(ledger.engine))
         thread.start()
-        assert began.wait(20)
+        assert began.wait(60)
         reader, writer = os.pipe()
         goes, says = os.pipe()
 
@@ -185,7 +185,7 @@ def test_a_fork_closes_an_idle_connection_that_is_not_in_its_pool(tmp_path: Path
             event.remove(ledger.engine, window, held)
             for number in range(2):
                 ledger.record(Decision(f"child {number}", Step(), "small", ()))
-                ledger.flush(10)
+                ledger.flush(30)
                 if not number:
                     os.write(writer, b"w")
                     os.read(goes, 1)

@@ -133,6 +133,6 @@ def test_a_child_that_is_terminated_loses_nothing(tmp_path: Path) -> None:
             child.terminate()
             child.join()
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "l.db")], check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "l.db")], check=True, timeout=100)
     with open_ledger(tmp_path / "l.db") as ledger, ledger.reading() as connection:
         assert connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one() == 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -87,11 +86,12 @@ def script(tmp_path: Path, ending: str) -> str:
     return str(path)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.server
 def test_eight_processes_writing_at_once_lose_nothing(url: str, tmp_path: Path) -> None:
     program = script(tmp_path, "for _ in work(sys.argv[1], sys.argv[2], 300):\n    pass\n")
     workers = [subprocess.Popen([sys.executable, program, url, str(worker)]) for worker in range(8)]
-    assert [worker.wait(100) for worker in workers] == [0] * 8
+    assert [worker.wait(200) for worker in workers] == [0] * 8
 
     with open_ledger(url) as ledger:
         assert count(ledger, schema.decisions) == 8 * 300
@@ -105,8 +105,8 @@ def test_eight_processes_writing_at_once_lose_nothing(url: str, tmp_path: Path) 
             assert connection.execute(select(func.sum(daily.tasks), func.sum(daily.cost_usd))).one() == (20, 600.0)
 
 
-def test_kill_9_tears_no_record_and_loses_no_more_than_the_last_interval(url: str, tmp_path: Path) -> None:
-    """What was recorded before the last interval is there, and every sum agrees with its rows."""
+def test_kill_9_tears_no_record_and_loses_only_what_was_not_written_yet(url: str, tmp_path: Path) -> None:
+    """What waits is written while more is recorded, without a flush; and every sum agrees with its rows."""
     ending = """
         import time
         for number in work(sys.argv[1], sys.argv[2], 1_000_000, flush_interval_s=0.2):
@@ -115,24 +115,29 @@ def test_kill_9_tears_no_record_and_loses_no_more_than_the_last_interval(url: st
     """
     worker = subprocess.Popen([sys.executable, script(tmp_path, ending), url, "w"], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
-    recorded: list[tuple[float, int]] = []
-    until = None
-    for line in worker.stdout:
-        recorded.append((time.monotonic(), int(line)))
-        until = until or time.monotonic() + 3.5
-        if time.monotonic() > until:
-            break
-    killed = time.monotonic()
-    worker.send_signal(signal.SIGKILL)
-    worker.wait(20)
+    assert worker.stdout.readline() == "0\n"
+    recorded = 0
+
+    def read() -> None:
+        nonlocal recorded
+        for line in worker.stdout or ():
+            recorded = int(line)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        with open_ledger(url) as watching:
+            wait_until(lambda: count(watching, schema.decisions) > 500, 60)
+    finally:
+        worker.kill()
+        worker.wait(20)
+        reading.join(20)
+        worker.stdout.close()
 
     with open_ledger(url) as ledger, ledger.reading() as connection:
         d, c, t = schema.decisions.c, schema.calls.c, schema.tasks.c
         kept = connection.execute(select(func.count()).select_from(schema.decisions)).scalar_one()
-        # The interval, and the time that a slow machine takes to write it.
-        long_before = [number for at, number in recorded if at < killed - 2.0]
-        assert long_before
-        assert kept > long_before[-1]
+        assert 500 < kept <= recorded + 2
         ids = set(connection.execute(select(d.id)).scalars())
         assert ids == {f"w-{number}" for number in range(kept)}
         assert connection.execute(select(func.count()).select_from(schema.details)).scalar_one() == kept
@@ -158,7 +163,7 @@ def test_what_waits_is_written_when_the_program_ends(tmp_path: Path) -> None:
             ledger.record(Decision(f"d{number}", Step(), "small", ()))
         """
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "l.db")], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "l.db")], check=True, timeout=100)
     with open_ledger(tmp_path / "l.db") as ledger:
         assert count(ledger, schema.decisions) == 100
 

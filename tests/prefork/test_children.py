@@ -26,7 +26,7 @@ def recorded(path: Path) -> int:
 def run(how: str, kind: str, folder: Path) -> int:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", str(PROGRAM), how, str(folder / "ledger.db"), kind],
-        timeout=60,
+        timeout=110,
         capture_output=True,
         text=True,
     )

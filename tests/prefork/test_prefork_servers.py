@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from ports import free_port
 from redis_server import RedisServer
 
 from langroute.budgets import SqliteBudgets
@@ -49,16 +49,10 @@ def running(folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.P
             server.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def wait_for_end(server: subprocess.Popen[bytes], folder: Path) -> None:
     server.send_signal(signal.SIGTERM)
     try:
-        server.wait(20)
+        server.wait(40)
     except subprocess.TimeoutExpired:
         pytest.fail(f"the server did not end: {(folder / 'log.txt').read_text()[-3000:]}")
 
@@ -83,6 +77,7 @@ def check_books(folder: Path, told: set[str]) -> None:
     assert "locked" not in said
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("worker", "application"),
     [("sync", "web:application"), ("gthread", "web:application"), ("uvicorn.workers.UvicornWorker", "web:asgi")],
@@ -132,6 +127,7 @@ def test_gunicorn(worker: str, application: str, tmp_path: Path) -> None:
     check_books(tmp_path, {str(answer["decision"]) for answer in answers})
 
 
+@pytest.mark.timeout(240)
 def test_celery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each job has a child of its own, which ends as soon as it is done."""
     pytest.importorskip("celery")
@@ -146,7 +142,7 @@ def test_celery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         options += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
         with running(tmp_path, "celery", "-A", "jobs", *options, LANGROUTE_TEST_WORKER="1") as server:
             waiting = [jobs.ask.delay(number) for number in range(6)]
-            answers = [one.get(timeout=25) for one in waiting]
+            answers = [one.get(timeout=60) for one in waiting]
             wait_for_end(server, tmp_path)
         jobs.app.close()
     finally:

@@ -259,7 +259,7 @@ def test_the_dashboard_serves_until_it_is_stopped(golden: Any) -> None:
         page = urllib.request.urlopen(found[1], timeout=30).read().decode()
         assert "Spend 3.90 USD, 4 tasks" in page
         server.send_signal(signal.SIGINT)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
     finally:
         server.kill()
         server.wait(10)

@@ -23,6 +23,7 @@ from urllib.request import urlopen
 
 import pytest
 from billing_server import CHUNKS, BillingServer
+from ports import free_port
 from redis_server import RedisServer
 from sqlalchemy import func, select
 from waiting import wait_until
@@ -95,9 +96,7 @@ class Fleet:
 
 @contextmanager
 def running(folder: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], Fleet]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     (folder / "prometheus").mkdir()
     environment = {**os.environ, "HOME": str(folder), "FLEET_FOLDER": str(folder), **more}
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "prometheus")

@@ -206,6 +206,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     running.close()
 
 
+@pytest.mark.timeout(300)
 def test_what_is_decided_does_not_depend_on_which_process_decides(alone: Any, fleet: Fleet) -> None:
     routes, verdicts = play(fleet)
     expected, verdict = alone

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,7 @@ def bouncer_server(postgres_server: str) -> Iterator[str]:
     import psycopg
 
     folder = Path(tempfile.mkdtemp(prefix="langroute-bouncer-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = urlsplit(postgres_server)
     (folder / "users").write_text('"langroute" ""\n')
     settings = {

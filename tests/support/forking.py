@@ -30,7 +30,7 @@ from langroute.testing import ScriptedModel
 from langroute.tracking.callbacks import OutcomeTracker
 
 
-def forked(work: Callable[[], Any], seconds: int = 10) -> int:
+def forked(work: Callable[[], Any], seconds: int = 40) -> int:
     """The exit code of a child that does some work: 0 where it is done, 1 where it failed, -14 where it hung."""
     child = os.fork()
     if child == 0:
@@ -57,11 +57,11 @@ def held_elsewhere(locks: list[Any]) -> Iterator[None]:
             for lock in locks:
                 stack.enter_context(lock)
             held.set()
-            done.wait(30)
+            done.wait(90)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(30)
     try:
         yield
     finally:
@@ -125,7 +125,7 @@ def held_objects(folder: Path) -> dict[str, Callable[[], Any]]:
         "sqlite store": lambda: (store.put("k", b"1"), store.get("k") == b"1" or 1 / 0),
         "prometheus": asks(ChatRouter(routes(), hooks=[PrometheusHook(CollectorRegistry())])),
         "live": lambda: [live.at(0), live.at(1), live.at(2) is END or 1 / 0],
-        "workers": lambda: workers.submit(int).result(5),
+        "workers": lambda: workers.submit(int).result(30),
     }
     for use in found.values():
         use()

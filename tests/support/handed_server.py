@@ -19,9 +19,15 @@ class HandedServer:
     """
 
     def __init__(self, body: Any = None, events: Any = None, pause: float = 0.0) -> None:
+        self.asked = 0
+        """Number of requests so far."""
+
+        counted = self
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
+                counted.asked += 1
                 streams = events is not None and (asked.get("stream") or "stream" in self.path)
                 self.send_response(200)
                 self.send_header("content-type", "text/event-stream" if streams else "application/json")

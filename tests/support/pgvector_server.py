@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
-from uuid import uuid4
 
 import pytest
+from postgres_server import empty_database
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,10 @@ def pgvector_server() -> Iterator[str]:
         warnings.simplefilter("ignore")
         server = package.get_server(folder / "data")
     try:
+        with psycopg.connect(str(server.get_uri()), autocommit=True) as connection:
+            # What it has goes with its folder.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield str(server.get_uri())
     finally:
         # Its shutdown waits for connections that are still open.
@@ -34,12 +38,8 @@ def pgvector_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def pgvector(pgvector_server: str) -> str:
+def pgvector(pgvector_server: str) -> Iterator[str]:
     """The URL of an empty database."""
-    import psycopg
-
-    name = f"t{uuid4().hex[:12]}"
-    with psycopg.connect(pgvector_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
     before, _, host = pgvector_server.partition("?host=")
-    return f"{before.rpartition('/')[0]}/{name}?host={quote(host)}"
+    with empty_database(pgvector_server) as name:
+        yield f"{before.rpartition('/')[0]}/{name}?host={quote(host)}"

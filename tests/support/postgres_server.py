@@ -6,17 +6,17 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from ports import free_port
 
 
 def _programs() -> Path | None:
@@ -55,15 +55,13 @@ def postgres_server() -> Iterator[str]:
     if made.returncode:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.fail(f"initdb failed: {made.stderr.decode()}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [programs / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"],
         **{**run, "stderr": subprocess.DEVNULL},
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         url = f"postgresql://langroute@127.0.0.1:{port}"
         while True:
             try:
@@ -77,19 +75,36 @@ def postgres_server() -> Iterator[str]:
         yield url
     finally:
         server.send_signal(signal.SIGQUIT)  # at once: what it has goes with its folder
-        server.wait(20)
+        server.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgres(postgres_server: str) -> str:
+def postgres(postgres_server: str) -> Iterator[str]:
     """The URL of an empty database."""
+    with empty_database(f"{postgres_server}/postgres") as name:
+        yield f"{postgres_server}/{name}"
+
+
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """The name of a database for one test, with which it goes: the files of a hundred are too many for the end of a session.
+
+    Args:
+        server: URL of a database of the server that is always there.
+    """
     import psycopg
 
     name = f"t{uuid4().hex[:12]}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return f"{postgres_server}/{name}"
+    yield name
+    with psycopg.connect(server, autocommit=True) as connection:
+        # PostgreSQL waits for seconds where somebody is still connected, such as a pooler.
+        used = connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
+        if not used:
+            with suppress(psycopg.Error):
+                connection.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 class OwnServer:
@@ -115,9 +130,7 @@ class OwnServer:
             if self._user is None:
                 pytest.skip("there is no ordinary user to run PostgreSQL as")
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -145,7 +158,7 @@ class OwnServer:
         if self._server is not None and self._server.poll() is None:
             self._server.send_signal(signal.SIGQUIT)
             try:
-                self._server.wait(20)
+                self._server.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
         if self._made:
@@ -208,5 +221,5 @@ class OwnServer:
         """Kill all of it at once, as a power cut does."""
         self.signal_all(signal.SIGKILL)
         assert self._server is not None
-        self._server.wait(20)
+        self._server.wait(60)
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,29 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_server import binary
+from ports import free_port
+from redis_server import CLUSTER_BUS, binary
 
 
 def program() -> str:
     """The server: what the environment names, else Debian's, else a package's."""
     pytest.importorskip("redis")
     return os.environ.get("LANGROUTE_REDIS_PROGRAM") or shutil.which("redis-server") or binary()
-
-
-def free_port() -> int:
-    """A port whose neighbour for the cluster's own talk exists, too."""
-    while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-        if port < 55_000:
-            return port
-        with socket.socket() as lower:
-            try:
-                lower.bind(("127.0.0.1", port - 20_000))
-            except OSError:
-                continue
-            return port - 20_000
 
 
 class Node:
@@ -58,7 +42,7 @@ class Node:
         port: str = "port",
         connect: dict[str, Any] | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = free_port(CLUSTER_BUS)
         self.folder = Path(tempfile.mkdtemp(prefix="langroute-redis-"))
         lines = {"bind": "127.0.0.1", "dir": self.folder, port: self.port, **options}
         if sentinel is None:

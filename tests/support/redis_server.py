@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ports import free_port
+from waiting import wait_until
+
+CLUSTER_BUS = 10_000
+"""How far above its port a node talks to its cluster."""
 
 
 def binary() -> str:
@@ -39,11 +43,7 @@ class RedisServer:
     """A server on a free port of loopback that can be killed and started again."""
 
     def __init__(self, *, cluster: bool = False) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        if cluster and self.port > 55535:
-            self.port -= 10000
+        self.port = free_port(*([CLUSTER_BUS] if cluster else []))
         self.cluster = cluster
         self.folder: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -54,6 +54,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        assert self.process is None, "it runs already"
         self.folder = Path(tempfile.mkdtemp(prefix="langroute-redis-"))
         extra = ["--cluster-enabled", "yes", "--cluster-config-file", str(self.folder / "nodes.conf")] if self.cluster else []
         self.process = subprocess.Popen(
@@ -76,23 +77,18 @@ class RedisServer:
         )
         import redis
 
-        client = redis.Redis(port=self.port, host="127.0.0.1")
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.02)
-        else:
-            raise RuntimeError("the Redis server did not start")
+        client, process = redis.Redis(port=self.port, host="127.0.0.1"), self.process
+
+        def is_there() -> bool:
+            assert process.poll() is None, "the Redis server did not start"
+            with suppress(redis.ConnectionError):
+                return bool(client.ping())
+            return False
+
+        wait_until(is_there)
         if self.cluster:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            for _ in range(200):
-                if b"cluster_state:ok" in client.execute_command("CLUSTER INFO") or "cluster_state:ok" in str(
-                    client.execute_command("CLUSTER INFO")
-                ):
-                    break
-                time.sleep(0.05)
+            wait_until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER INFO")))
         client.close()
 
     def stop(self) -> None:

@@ -18,6 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableLambda
+from waiting import until
 
 from langroute import ChatRouter, OutcomeTracker, Route
 from langroute.core.records import Decision, Step
@@ -220,7 +221,7 @@ async def test_a_call_whose_client_leaves_is_counted_once(how: str, at_once: boo
     if at_once:
         tracker.flush()
     gc.collect()
-    await asyncio.sleep(0.2)
+    await until(lambda: ledger.decisions)
     tracker.flush(final=True)
     found = ledger.task("t1")
     assert (found.calls, found.decisions) == (1, 1)
@@ -228,13 +229,14 @@ async def test_a_call_whose_client_leaves_is_counted_once(how: str, at_once: boo
 
 async def test_a_left_call_of_a_router_that_writes_elsewhere_is_counted_at_last() -> None:
     tracker = OutcomeTracker()
-    router = ChatRouter({"a": Route(Slow(), price={"input": 1, "output": 2})}, ledger=MemoryLedger())
+    elsewhere = MemoryLedger()
+    router = ChatRouter({"a": Route(Slow(), price={"input": 1, "output": 2})}, ledger=elsewhere)
     chain = RunnableLambda(lambda text: text) | router
     stream = chain.astream("hi", {"callbacks": [tracker], "metadata": {"langroute_task": "t1"}})
     async for _ in stream:
         break
     await stream.aclose()
     gc.collect()
-    await asyncio.sleep(0.1)
+    await until(lambda: elsewhere.decisions)
     tracker.flush(final=True)
     assert tracker.task("t1").calls == 1

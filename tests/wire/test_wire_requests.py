@@ -270,17 +270,17 @@ def test_paths_lead_to_their_protocol() -> None:
 
 
 def test_a_long_history_is_read_in_a_time_that_grows_with_it() -> None:
-    """No absolute time: four times the history takes less than twelve times as long."""
+    """No absolute time, and only the computing: four times the history takes less than twelve times as long."""
 
     def seconds(turns: int) -> float:
         body = claude_code(turns)
         best = 9.9
         for _ in range(3):
-            begin = time.perf_counter()
+            begin = time.thread_time()
             request = PROTOCOLS["messages"].read_request(body, CLAUDE_CODE_HEADERS)
             request.messages()
             PROTOCOLS["messages"].splice(request, model="other")
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.thread_time() - begin)
         return best
 
     assert seconds(1200) < 12 * seconds(300)
