@@ -154,6 +154,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "where nothing is missing from the total, the parts stay as they are",
     ),
     Equivalent(
+        "reports.build",
+        "t.started_at >= (source.window.start or 0.0),",
+        "0.0  ->  (-1.0)",
+        "no task began in the first second of 1970, or before it",
+    ),
+    Equivalent(
+        "reports.build",
+        "t.started_at >= (source.window.start or 0.0),",
+        "0.0  ->  (1.0)",
+        "no task began in the first second of 1970, or before it",
+    ),
+    Equivalent(
         "steps.history",
         'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
         "8  ->  (7)",

@@ -118,6 +118,28 @@ class TestOneLine:
         assert [note for note in found.notes if note.startswith("What 2 calls cost is unknown: they failed")]
         assert found.unknown_prices == ()
 
+    def test_of_a_day_on_which_there_were_calls_and_no_task_began(self, ledger: Any, raw: bool) -> None:
+        """Nothing is said of tasks; and of the calls of tasks that are elsewhere, nothing of decisions."""
+        with task("t1"):
+            ledger.record(decided("d1", tried("small", 0.25), day=TODAY - 1))
+        ledger.record_call(CallRecord("t1", at=TODAY * DAY + 60, model="m", usage=Usage(9, 9), cost_usd=0.5))
+        line = report_of(ledger, raw, by="day").lines[-1]
+
+        assert (line.key, line.calls, line.spend) == ("2026-05-27", 1, Amount(0.5))
+        assert (line.tasks, line.success, line.per_success, line.per_success_range) == (0, Rate(0, 0), Amount(None), None)
+        assert (line.decisions, line.escalated, line.response_hits, line.response_saved_usd) == (0, 0, 0, 0.0)
+        assert (line.saved_usd, line.hours_saved, line.escalation_rate) == (None, None, None)
+
+    def test_of_a_kind_of_task_without_calls(self, ledger: Any, raw: bool) -> None:
+        """Work done without a model: nothing was spent, and nothing took time."""
+        with task("t1", kind="by hand"):
+            ledger.record_outcome(Outcome(success=True, task_id="t1", at=NOW))
+        (line,) = report_of(ledger, raw).lines
+
+        assert (line.spend, line.calls, line.errors, line.retries, line.unknown_failed) == (Amount(0.0), 0, 0, 0, 0)
+        assert (line.tokens, line.p50_s, line.p95_s) == (TokenTotals(), None, None)
+        assert (line.tasks, line.success, line.per_success) == (1, Rate(1, 1), Amount(0.0))
+
     def test_of_a_route_that_costs_nothing_known(self, ledger: Any, raw: bool) -> None:
         """Its tasks succeeded, at no known cost."""
         spent(ledger, "t1", tried("odd", None, model="mystery"), success=True)
@@ -251,6 +273,11 @@ class TestOutcomesWithoutCalls:
         assert told_alone(ledger, Window.since("3h", now=NOW)) == ["Of 1 task"]
         assert told_alone(ledger, Window.since("1h", now=NOW)) == []
 
+    def test_what_happens_as_the_window_ends_is_after_it(self, ledger: Any) -> None:
+        ledger.record_outcome(Outcome(success=True, task_id="a", at=NOW))
+        assert told_alone(ledger, Window.since("3h", now=NOW)) == []
+        assert told_alone(ledger, Window.since("3h", now=NOW + 1)) == ["Of 1 task"]
+
     def test_a_task_that_a_budget_ended_at_once_is_none(self, ledger: Any) -> None:
         """It made no call, and the ledger knows why."""
         routes = {"a": Route(ScriptedModel("ok"), price={"input": 1, "output": 1})}
@@ -330,14 +357,15 @@ class TestWorthOfTasks:
         assert worth.return_share.low == pytest.approx((-20 - 0.5) / 0.5)
         assert worth.return_share.high == pytest.approx((20 * rate.high / 0.5 - 0.5) / 0.5)
 
-    def test_people_who_took_longer_than_without_it_saved_nothing_at_best(self, ledger: Any) -> None:
+    @pytest.mark.parametrize("hour", [1, 0.01])
+    def test_people_who_took_longer_than_without_it_saved_nothing_at_best(self, ledger: Any, hour: float) -> None:
         spent(ledger, "t1", tried("small", 0.5))
         ledger.record_outcome(Outcome(success=True, task_id="t1", baseline_minutes=30, human_minutes=90, at=NOW))
-        worth = worth_of(ledger, Range(10, 20))
+        worth = worth_of(ledger, Range(10 * hour, 20 * hour))
 
         assert worth.hours_saved == -1.0
-        assert worth.return_share.low == pytest.approx((-20 - 0.5) / 0.5)
-        assert worth.return_share.high == pytest.approx((-10 - 0.5) / 0.5)
+        assert worth.return_share.low == pytest.approx((-20 * hour - 0.5) / 0.5)
+        assert worth.return_share.high == pytest.approx((-10 * hour - 0.5) / 0.5)
 
     @pytest.mark.parametrize("case", ["nothing was spent", "a price is unknown", "nothing succeeded"])
     def test_there_is_no_return_where(self, ledger: Any, case: str) -> None:

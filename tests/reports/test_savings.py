@@ -233,3 +233,10 @@ class TestBaselinesOfDecisions:
         for what, kept in (("judge", False), ("model", True), ("model", False)):
             ledger.record_call(CallRecord("t1", what=what, model="m", usage=Usage(9, 9), cost_usd=0.1, kept=kept, at=NOW - 60))
         assert savings(ledger).rejected_calls == 2
+
+
+def test_where_nothing_was_decided_nothing_was_saved_or_spent(ledger: Any) -> None:
+    saved = savings(ledger)
+    assert (saved.decisions, saved.compared, saved.rejected_calls, saved.baselines, saved.singles) == (0, 0, 0, (), ())
+    assert (saved.baseline_usd, saved.cost_usd, saved.checks_usd, saved.cold_usd, saved.overhead_s) == (0, 0, 0, 0, 0)
+    assert (saved.net_usd, saved.net_share, saved.best_single, saved.measured_kinds) == (None, None, None, 0)
