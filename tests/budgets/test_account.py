@@ -209,7 +209,7 @@ def test_the_caller_hears_the_reason_of_a_route_that_the_budget_took_out_and_no_
 # Stores ----------------------------------------------------------------------------------------------------------------
 
 
-class Counting(MemoryBudgets):
+class AskedStore(MemoryBudgets):
     """Notes what it is asked, and in which thread."""
 
     def __init__(self, *, local: bool = True) -> None:
@@ -229,7 +229,7 @@ class Counting(MemoryBudgets):
 
 
 async def test_among_stores_in_memory_one_that_waits_is_asked_off_the_event_loop() -> None:
-    waits = Counting(local=False)
+    waits = AskedStore(local=False)
     budgets = [Budget(usd=1, per="all", store=MemoryBudgets()), Budget(usd=1, store=waits)]
     await ChatRouter(three(), policy=Fixed("cheap"), budget=budgets).ainvoke("Hello.")
     await asyncio.to_thread(SETTLING.wait, waits)
@@ -240,7 +240,7 @@ async def test_among_stores_in_memory_one_that_waits_is_asked_off_the_event_loop
 
 def test_budgets_of_one_store_are_reserved_together_in_their_order() -> None:
     """All or nothing, although a budget of another store stands between them."""
-    mine, other = Counting(), Counting()
+    mine, other = AskedStore(), AskedStore()
     budgets = [
         Budget(usd=1, per="all", store=mine),
         Budget(tokens=5_000, per="all", store=other),
@@ -268,7 +268,7 @@ def test_a_store_that_answers_for_too_few_limits_lets_nothing_through() -> None:
     assert model.calls == []
 
 
-class Crowded(Counting):
+class Crowded(AskedStore):
     """Another call reserved all of a limit, or spent it, between the look at it and the reservation."""
 
     def __init__(self, budget: Budget, *, then: str) -> None:
