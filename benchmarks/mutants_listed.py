@@ -166,6 +166,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "no task began in the first second of 1970, or before it",
     ),
     Equivalent(
+        "reports.savings",
+        "LATEST_DECISIONS = 200",
+        "200  ->  (201)",
+        "how many of the latest decisions are searched is a bound of work, promised at no exact number",
+    ),
+    Equivalent(
+        "reports.savings",
+        "saved += cached_saving(replace(price, above=()), Usage(read + written + hour, 0, read, written, hour))",
+        "read + written + hour  ->  (read + written - hour)",
+        "input that no cache had costs the same with a cache and without",
+    ),
+    Equivalent(
         "steps.history",
         'return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()',
         "8  ->  (7)",

@@ -362,6 +362,7 @@ class TestWorthOfTasks:
     @pytest.mark.parametrize("hour", [1, 0.01])
     def test_people_who_took_longer_than_without_it_saved_nothing_at_best(self, ledger: Any, hour: float) -> None:
         spent(ledger, "t1", tried("small", 0.5))
+        spent(ledger, "t2", tried("small", 0.0), success=False)
         ledger.record_outcome(Outcome(success=True, task_id="t1", baseline_minutes=30, human_minutes=90, at=NOW))
         worth = worth_of(ledger, Range(10 * hour, 20 * hour))
 
