@@ -28,14 +28,14 @@ TESTS: dict[str, str] = {
     "steps.inspector": "steps/test_inspector steps/test_kinds steps/test_tools",
     "steps.kinds": "steps/test_kinds",
     "reports.savings": "reports/test_savings reports/test_report_numbers",
-    "reports.build": "reports/test_build reports/test_report_numbers reports/test_what_is_unknown",
+    "reports.build": "reports/test_build reports/test_report_lines reports/test_report_numbers reports/test_what_is_unknown",
     "ledger.rollup": "ledger/test_rollup ledger/test_columns ledger/test_sql_ledger",
     "ledger.daily_sums": "ledger/test_rollup ledger/test_columns reports/test_report_numbers",
     "tracking.callbacks": "tracking/test_callbacks tracking/test_outcomes",
     "tracking.tracker": "tracking/test_callbacks tracking/test_events",
     "tracking.run_tree": "tracking/test_callbacks tracking/test_events",
     "tracking.call_recorder": "tracking/test_callbacks tracking/test_events",
-    "budgets.account": "budgets/test_account budgets/test_by_name",
+    "budgets.account": "budgets/test_account budgets/test_account_charges budgets/test_by_name budgets/test_golden_bills budgets/test_interrupted",
     "adapt.turns": "adapt/test_turns adapt/test_blocks adapt/test_own_tools adapt/test_media",
 }
 """The test files of each module, under `tests/`."""
@@ -152,6 +152,30 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "if total > given + output or reasoning > output:",
         "total > given + output  ->  (total >= given + output)",
         "where nothing is missing from the total, the parts stay as they are",
+    ),
+    Equivalent(
+        "reports.build",
+        "t.started_at >= (source.window.start or 0.0),",
+        "0.0  ->  (-1.0)",
+        "no task began in the first second of 1970, or before it",
+    ),
+    Equivalent(
+        "reports.build",
+        "t.started_at >= (source.window.start or 0.0),",
+        "0.0  ->  (1.0)",
+        "no task began in the first second of 1970, or before it",
+    ),
+    Equivalent(
+        "reports.savings",
+        "LATEST_DECISIONS = 200",
+        "200  ->  (201)",
+        "how many of the latest decisions are searched is a bound of work, promised at no exact number",
+    ),
+    Equivalent(
+        "reports.savings",
+        "saved += cached_saving(replace(price, above=()), Usage(read + written + hour, 0, read, written, hour))",
+        "read + written + hour  ->  (read + written - hour)",
+        "input that no cache had costs the same with a cache and without",
     ),
     Equivalent(
         "steps.history",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import is_
 from typing import Any
 
@@ -48,28 +48,49 @@ def readable(message: AIMessage, target: Target) -> tuple[AIMessage, list[Media]
         >>> readable(answer, Target("openai-chat", "openai"))[0].content
         'Yes.'
     """
-    metadata = message.response_metadata
-    content = message.content
-    extra = message.additional_kwargs
-    form = target.form or ""
-    if message.invalid_tool_calls or (not content and extra.get("refusal")):
+    content, form = message.content, target.form
+    if _must_change(message, form):
         return portable(message)
-    provider = metadata.get("model_provider")
-    if form == "openai-responses" and isinstance(content, list) and _nameless(content):
-        return portable(message)
-    if provider is None and form in ("anthropic", "bedrock") and isinstance(content, list) and _plain(content):
+    provider = message.response_metadata.get("model_provider")
+    if provider is None and form in _READ_CLAUDES and isinstance(content, list) and _plain(content):
         return message, []
-    if target.wrote(provider) and not (isinstance(content, list) and form in ("openai-chat", "openai-compatible")):
-        if not _has_thinking(message) or target.thought(provider, _model(metadata), _route(metadata)):
-            return _named(message, target.rules), []
-        if form in ("anthropic", "bedrock") and isinstance(content, list):
-            # Only thinking belongs to one model: server tools and citations are read by all models of the provider.
-            rest = [block for block in content if not (isinstance(block, Mapping) and block.get("type") in THINKING)]
-            return message.model_copy(update={"content": rest}), []
-        return portable(message)
-    if isinstance(content, str) and not (extra and _TELLING & set(extra)):
-        # Plain text and tool calls: nothing in it is specific to a provider.
+    if target.wrote(provider) and not (form in _READ_TEXT and isinstance(content, list)):
+        return _of_provider(message, target, provider)
+    if _is_common(message):
         return _named(message, target.rules), []
+    return portable(message)
+
+
+_READ_CLAUDES = ("anthropic", "bedrock")
+"""Wire formats that read Claude's blocks of text and calls."""
+
+_READ_TEXT = ("openai-chat", "openai-compatible")
+"""Wire formats whose packages send an answer as text and calls only."""
+
+
+def _is_common(message: AIMessage) -> bool:
+    """Return whether it is plain text and tool calls: nothing in it is specific to a provider."""
+    extra = message.additional_kwargs
+    return isinstance(message.content, str) and not (extra and _TELLING & set(extra))
+
+
+def _must_change(message: AIMessage, form: str | None) -> bool:
+    """Return whether not even the package that made the answer would send it: broken calls, a refusal alone, texts without ids."""
+    content = message.content
+    if message.invalid_tool_calls or (not content and message.additional_kwargs.get("refusal")):
+        return True
+    return form == "openai-responses" and isinstance(content, list) and _nameless(content)
+
+
+def _of_provider(message: AIMessage, target: Target, provider: str | None) -> tuple[AIMessage, list[Media]]:
+    """Return an answer in the target's own format: without its thinking, if another model thought it."""
+    metadata, content = message.response_metadata, message.content
+    if not _has_thinking(message) or target.thought(provider, _model(metadata), _route(metadata)):
+        return _named(message, target.rules), []
+    if target.form in _READ_CLAUDES and isinstance(content, list):
+        # Only thinking belongs to one model: server tools and citations are read by all models of the provider.
+        rest = [block for block in content if not (isinstance(block, Mapping) and block.get("type") in THINKING)]
+        return message.model_copy(update={"content": rest}), []
     return portable(message)
 
 
@@ -172,17 +193,21 @@ def portable(message: AIMessage) -> tuple[AIMessage, list[Media]]:
         media.extend(seen)
     extra = message.additional_kwargs
     texts.extend(_told(item)[0] for item in extra.get("tool_outputs") or ())
-    texts.extend(
-        f"\n[A call of {call.get('name') or 'a tool'} that could not be read: {_clip(str(call.get('args') or ''))}]"
-        for call in message.invalid_tool_calls
-    )
-    text = "".join(texts).strip("\n")
-    if not text:
-        audio = extra.get("audio")
-        text = str(extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None) or "")
+    texts.extend(map(_unread, message.invalid_tool_calls))
+    text = "".join(texts).strip("\n") or _refused_or_spoken(extra)
     name = plain_name(message.name) if message.name else None
     plain = AIMessage(text, tool_calls=[dict(call) for call in message.tool_calls], id=message.id, name=name)
     return plain, media
+
+
+def _unread(call: Mapping[str, Any]) -> str:
+    return f"\n[A call of {call.get('name') or 'a tool'} that could not be read: {_clip(str(call.get('args') or ''))}]"
+
+
+def _refused_or_spoken(extra: Mapping[str, Any]) -> str:
+    """Return the refusal, or else the transcript, of an answer without text."""
+    audio = extra.get("audio")
+    return str(extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None) or "")
 
 
 def _told(block: Any) -> tuple[str, list[Media]]:
@@ -192,23 +217,42 @@ def _told(block: Any) -> tuple[str, list[Media]]:
     kind = block.get("type")
     if kind == "non_standard" and isinstance(block.get("value"), Mapping):
         return _told(block["value"])
-    if kind in THINKING or kind in CALLS or kind is None:
+    if kind in _SILENT:
         return "", []
-    if kind in ("text", "output_text", "text-plain"):
-        return text_of(block), []
-    if kind == "refusal":
-        return str(block.get("refusal") or ""), []
-    if kind == "image_generation_call":
-        made = block.get("result")
-        return "", [Media("image", "image/png", made)] if isinstance(made, str) else []
+    if kind in _TELLERS:
+        return _TELLERS[kind](block)
     if kind.endswith(("_result", "_output")):
         return _result(block)
     if kind.endswith(("tool_use", "_call", "executable_code")):
         return f"\n[{_tool(block)}{_arguments(block)}]\n{_outcome(block)}", []
     found = media_of(block)
-    if found is not None:
-        return "", [found]
+    return ("", [found]) if found is not None else (text_of(block), [])
+
+
+def _text(block: Mapping[str, Any]) -> tuple[str, list[Media]]:
     return text_of(block), []
+
+
+def _refusal(block: Mapping[str, Any]) -> tuple[str, list[Media]]:
+    return str(block.get("refusal") or ""), []
+
+
+def _made_image(block: Mapping[str, Any]) -> tuple[str, list[Media]]:
+    made = block.get("result")
+    return "", [Media("image", "image/png", made)] if isinstance(made, str) else []
+
+
+_SILENT = frozenset({None, *THINKING, *CALLS})
+"""Types of blocks that tell another model nothing, or nothing that is not in `tool_calls`."""
+
+_TELLERS: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, list[Media]]]] = {
+    "text": _text,
+    "output_text": _text,
+    "text-plain": _text,
+    "refusal": _refusal,
+    "image_generation_call": _made_image,
+}
+"""Type of a block → what it tells, as text and media; of other types the ending says what they are."""
 
 
 def _tool(block: Mapping[str, Any]) -> str:
@@ -250,15 +294,25 @@ def _words(value: Any) -> str:
         return value
     if isinstance(value, list):
         return "; ".join(found for part in value if (found := _words(part)))
-    if not isinstance(value, Mapping):
-        return "" if value is None else str(value)
-    if value.get("type") in ("image", "image_url", "input_image") or (
-        isinstance(value.get("source"), Mapping) and "data" in value["source"]
-    ):
-        source = value.get("source")
-        return source["data"] if isinstance(source, Mapping) and source.get("type") == "text" else ""
-    keys = ("title", "url", "filename", "text", "stdout", "stderr", "logs", "output", "error_code", "content", "source")
-    return " ".join(found for key in keys if value.get(key) and (found := _words(value[key])))
+    if isinstance(value, Mapping):
+        return _spoken(value)
+    return "" if value is None else str(value)
+
+
+def _spoken(value: Mapping[str, Any]) -> str:
+    source = value.get("source")
+    inline = isinstance(source, Mapping) and "data" in source
+    if inline or value.get("type") in ("image", "image_url", "input_image"):
+        return _document(source)
+    return " ".join(found for key in _SPOKEN if value.get(key) and (found := _words(value[key])))
+
+
+_SPOKEN = ("title", "url", "filename", "text", "stdout", "stderr", "logs", "output", "error_code", "content", "source")
+"""Keys of a result that say something, in the order in which they are told."""
+
+
+def _document(source: Any) -> str:
+    return source["data"] if isinstance(source, Mapping) and source.get("type") == "text" else ""
 
 
 def _clip(text: str) -> str:

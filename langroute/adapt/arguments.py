@@ -7,8 +7,8 @@ are the user's own and are passed on unchanged.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from langchain_core.utils.function_calling import convert_to_json_schema
 
@@ -33,6 +33,19 @@ def adapt_kwargs(kwargs: Mapping[str, Any], target: Target) -> dict[str, Any]:
     rules = target.rules
     if rules is None:
         return dict(kwargs)
+    found = _spelled(kwargs, target, rules)
+    if not rules.temperature_with_top_p and found.get("temperature") is not None:
+        found.pop("top_p", None)
+    if _one_at_a_time(kwargs):
+        _no_parallel_calls(found, rules)
+    effort = _effort(kwargs, rules)
+    if effort is not None:
+        found["reasoning_effort"] = effort
+    return found
+
+
+def _spelled(kwargs: Mapping[str, Any], target: Target, rules: WireRules) -> dict[str, Any]:
+    """Return the arguments that the target takes, by its names and with values that fit."""
     found: dict[str, Any] = {}
     for name, value in kwargs.items():
         # Models that reason at their own temperature refuse any other.
@@ -45,13 +58,6 @@ def adapt_kwargs(kwargs: Mapping[str, Any], target: Target) -> dict[str, Any]:
         fit = value if fits is None or value is None else fits(value, rules)
         if fit is not None or (value is None and spelled != "tool_choice"):
             found[spelled] = fit
-    if not rules.temperature_with_top_p and found.get("temperature") is not None:
-        found.pop("top_p", None)
-    if _one_at_a_time(kwargs):
-        _no_parallel_calls(found, rules)
-    effort = _effort(kwargs, rules)
-    if effort is not None:
-        found["reasoning_effort"] = effort
     return found
 
 
@@ -61,32 +67,49 @@ def _name(name: str, kwargs: Mapping[str, Any], rules: WireRules) -> str | None:
         return rules.max_tokens_name
     if name == "stop_sequences":
         return "stop" if "stop" not in kwargs else None
-    if name == "seed" and rules.name == "mistral":
-        return "random_seed"
-    if name == "random_seed" and "seed" not in kwargs and "seed" in rules.arguments:
-        return "seed"
+    if name in ("seed", "random_seed"):
+        name = _seed(name, kwargs, rules)
     return name if name in rules.arguments or name not in ARGUMENTS else None
+
+
+def _seed(name: str, kwargs: Mapping[str, Any], rules: WireRules) -> str:
+    if name == "seed":
+        return "random_seed" if rules.name == "mistral" else name
+    return "seed" if "seed" not in kwargs and "seed" in rules.arguments else name
 
 
 def _choice(value: Any, rules: WireRules) -> Any:
     """Return a tool choice in the target's form; `None` where the argument can be left out."""
+    words, of_tool = _CHOICES.get(rules.name, _OPENAI_CHOICES)
     name = _named(value)
-    if name is None and isinstance(value, Mapping):
+    if name is not None:
+        return of_tool(name or str(value))
+    if isinstance(value, Mapping):
         # Bedrock's form has the type for its key.
         value = value.get("type") or next(iter(value), None)
     if value is False or value is None:
         return None
-    if name is None and value in _FORCED:
-        return dict(rules.forced_tool) if isinstance(rules.forced_tool, Mapping) else rules.forced_tool
-    form = rules.name
-    if name is None and value in ("auto", "none"):
-        if form == "bedrock":
-            return value if value == "auto" else None
-        return {"type": value} if form == "anthropic" else value
-    name = name or str(value)
-    if form == "anthropic":
-        return {"type": "tool", "name": name}
-    return name if form in ("gemini", "bedrock") else {"type": "function", "function": {"name": name}}
+    if value in _FORCED:
+        return _own(rules.forced_tool)
+    word = str(value)
+    return _own(words[word]) if word in words else of_tool(word)
+
+
+def _own(value: Any) -> Any:
+    """Return a value of a table; where it can be changed, a copy."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+_Choices: TypeAlias = tuple[Mapping[str, Any], Callable[[str], Any]]
+
+_OPENAI_CHOICES: _Choices = ({"auto": "auto", "none": "none"}, lambda name: {"type": "function", "function": {"name": name}})
+
+_CHOICES: Mapping[str, _Choices] = {
+    "anthropic": ({"auto": {"type": "auto"}, "none": {"type": "none"}}, lambda name: {"type": "tool", "name": name}),
+    "bedrock": ({"auto": "auto", "none": None}, str),
+    "gemini": ({"auto": "auto", "none": "none"}, str),
+}
+"""Wire format → how its package takes the words for any tool or none, `None` where it does not, and the name of the one that must be called."""
 
 
 def _named(choice: Any) -> str | None:
@@ -120,18 +143,21 @@ def _effort(kwargs: Mapping[str, Any], rules: WireRules) -> str | None:
     """Return the reasoning effort that is asked for in another provider's form."""
     if "reasoning_effort" in kwargs or "reasoning_effort" not in rules.arguments:
         return None
-    form = rules.name
-    if form == "anthropic" and "effort" in kwargs:
+    takes_its_own = _OWN_EFFORTS.get(rules.name)
+    if takes_its_own is not None and takes_its_own(kwargs):
         return None
     reasoning = kwargs.get("reasoning")
-    value = (
-        kwargs.get("effort")
-        or kwargs.get("thinking_level")
-        or (reasoning.get("effort") if isinstance(reasoning, Mapping) else None)
-    )
-    if value is None or (form == "openai-responses" and reasoning) or (form == "gemini" and "thinking_level" in kwargs):
-        return None
-    return str(rules.efforts.get(value, value))
+    stated = reasoning.get("effort") if isinstance(reasoning, Mapping) else None
+    value = kwargs.get("effort") or kwargs.get("thinking_level") or stated
+    return None if value is None else str(rules.efforts.get(value, value))
+
+
+_OWN_EFFORTS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "anthropic": lambda kwargs: "effort" in kwargs,
+    "gemini": lambda kwargs: "thinking_level" in kwargs,
+    "openai-responses": lambda kwargs: bool(kwargs.get("reasoning")),
+}
+"""Wire format → whether the effort is among the arguments as its own package takes it."""
 
 
 def _temperature(value: Any, rules: WireRules) -> Any:
@@ -149,10 +175,15 @@ def _stops(value: Any, rules: WireRules) -> Any:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, (list, tuple)):
         return value
-    kept = [stop for stop in stops if rules.blank_stops or not isinstance(stop, str) or stop.strip()][: rules.max_stops]
+    kept = _accepted(stops, rules)
     if len(kept) == len(stops) and not isinstance(value, str):
         return value
     return kept or None
+
+
+def _accepted(stops: Sequence[Any], rules: WireRules) -> list[Any]:
+    spoken = [stop for stop in stops if rules.blank_stops or not isinstance(stop, str) or stop.strip()]
+    return spoken[: rules.max_stops]
 
 
 def _response_format(value: Any, rules: WireRules) -> Any:

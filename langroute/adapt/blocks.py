@@ -8,7 +8,7 @@ short note, so that the model knows that something was there; what a block of an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langroute.adapt.media import Media, as_text, media_of, text_of, well_spelled
@@ -67,16 +67,29 @@ def written(media: Media, target: Target) -> dict[str, Any]:
     if rules is not None and media.text is None and refused(media, rules):
         media = as_text(media)
     if media.text is not None:
-        return {"type": "text", "text": f"{media.name}:\n{media.text}" if media.name else media.text}
-    why = "this model cannot take it" if rules is None else refused(media, rules)
-    if rules is None or why is not None:
-        return _note(media, why or "")
+        return _as_text_block(media)
+    if rules is None:
+        return _note(media, "this model cannot take it")
+    why = refused(media, rules)
+    if why is not None:
+        return _note(media, why)
     if media.file_id is not None:
         return _by_id(media, target)
-    form = rules.name
     mime = plain_type(media.mime) or _DEFAULTS.get(media.kind, "application/pdf")
-    if form in ("anthropic", "gemini", "bedrock"):
-        return _as_standard(media, mime, form)
+    return (_as_standard if rules.name in _STANDARD else _as_openai)(media, mime, rules.name)
+
+
+_STANDARD = frozenset({"anthropic", "gemini", "bedrock"})
+"""Wire formats whose packages take media in LangChain's own blocks."""
+
+_DEFAULTS = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
+
+
+def _as_text_block(media: Media) -> dict[str, Any]:
+    return {"type": "text", "text": f"{media.name}:\n{media.text}" if media.name else media.text}
+
+
+def _as_openai(media: Media, mime: str, form: str) -> dict[str, Any]:
     address = media.url if media.data is None else f"data:{mime};base64,{media.data}"
     if media.kind == "image":
         return {"type": "image_url", "image_url": {"url": address}}
@@ -86,9 +99,6 @@ def written(media: Media, target: Target) -> dict[str, Any]:
         return {"type": "input_file", "file_url": media.url}
     file = {"filename": media.name or "file.pdf", "file_data": address}
     return {"type": "input_file", **file} if form == "openai-responses" else {"type": "file", "file": file}
-
-
-_DEFAULTS = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
 
 
 def refused(media: Media, rules: WireRules) -> str | None:
@@ -123,22 +133,40 @@ def _document_name(name: str) -> str:
 
 
 def _by_id(media: Media, target: Target) -> dict[str, Any]:
+    form = target.form or ""
     owner = next((owner for pattern, owner in _OWNERS if pattern.match(str(media.file_id))), None)
-    family = (target.form or "").split("-")[0]
-    if family == "openai" and target.form == "openai-compatible":
-        family = "compatible"
-    if owner is not None and owner != family:
+    family = "compatible" if form == "openai-compatible" else form.split("-")[0]
+    kinds, write = _BY_ID.get(form, _NEVER)
+    if media.kind not in kinds or (owner is not None and owner != family):
         return _note(media, "it is kept by another provider")
-    if family == "anthropic":
-        kind = "image" if media.kind == "image" else "document"
-        return {"type": kind, "source": {"type": "file", "file_id": media.file_id}}
-    if target.form == "openai-responses":
-        return {"type": "input_image" if media.kind == "image" else "input_file", "file_id": media.file_id}
-    if target.form == "openai-chat" and media.kind == "file":
-        return {"type": "file", "file": {"file_id": media.file_id}}
-    if family == "gemini":
-        return {"type": "media", "file_uri": media.file_id, **({"mime_type": media.mime} if media.mime else {})}
-    return _note(media, "it is kept by another provider")
+    return write(media)
+
+
+def _in_messages(media: Media) -> dict[str, Any]:
+    return {"type": "image" if media.kind == "image" else "document", "source": {"type": "file", "file_id": media.file_id}}
+
+
+def _in_responses(media: Media) -> dict[str, Any]:
+    return {"type": "input_image" if media.kind == "image" else "input_file", "file_id": media.file_id}
+
+
+def _in_chat(media: Media) -> dict[str, Any]:
+    return {"type": "file", "file": {"file_id": media.file_id}}
+
+
+def _in_gemini(media: Media) -> dict[str, Any]:
+    return {"type": "media", "file_uri": media.file_id, **({"mime_type": media.mime} if media.mime else {})}
+
+
+_ALL_KINDS = ("image", "audio", "video", "file")
+_NEVER: tuple[tuple[str, ...], Callable[[Media], dict[str, Any]]] = ((), _in_chat)
+_BY_ID: Mapping[str, tuple[tuple[str, ...], Callable[[Media], dict[str, Any]]]] = {
+    "anthropic": (_ALL_KINDS, _in_messages),
+    "openai-responses": (_ALL_KINDS, _in_responses),
+    "openai-chat": (("file",), _in_chat),
+    "gemini": (_ALL_KINDS, _in_gemini),
+}
+"""Wire format → the kinds of media that its provider keeps, and how a block names them."""
 
 
 def _note(media: Media, why: str) -> dict[str, Any]:
@@ -166,9 +194,7 @@ def asked(block: Any, target: Target) -> Any:
     block = _unmarked(block, rules.name)
     media = media_of(block)
     if media is not None:
-        if refused(media, rules) is None and well_spelled(block, media) and _readable(block, media, target):
-            return block
-        return _kept_marks(block, written(media, target), rules.name)
+        return block if _is_taken(block, media, target) else _kept_marks(block, written(media, target), rules.name)
     return block if kind in rules.native_blocks else _said(block)
 
 
@@ -215,6 +241,12 @@ def _telling(value: Any) -> Any:
     return value[:_TOLD] if isinstance(value, str) else value
 
 
+def _is_taken(block: Mapping[str, Any], media: Media, target: Target) -> bool:
+    """Return whether the provider takes these media, and its package the block that they are in."""
+    rules = target.rules
+    return rules is None or (refused(media, rules) is None and well_spelled(block, media) and _readable(block, media, target))
+
+
 def _readable(block: Mapping[str, Any], media: Media, target: Target) -> bool:
     """Return whether the target's package reads this block of media that its provider takes."""
     rules, kind = target.rules, block.get("type")
@@ -231,39 +263,65 @@ def _reads_standard(media: Media, form: str) -> bool:
     """Return whether the target's package reads these media in LangChain's own block."""
     if media.data is None:
         return form in ("anthropic", "gemini") or media.kind == "image"
-    if form == "anthropic":
-        return media.kind == "image" or media.mime in (None, "application/pdf")
-    if form in ("mistral", "openai-compatible") or media.mime is None:
-        return False
-    if form == "bedrock":
-        return media.kind != "file" or (media.name is not None and _document_name(media.name) == media.name)
-    if form == "gemini":
-        return True
+    return _READS.get(form, _openai_reads)(media)
+
+
+def _claude_reads(media: Media) -> bool:
+    return media.kind == "image" or media.mime in (None, "application/pdf")
+
+
+def _bedrock_reads(media: Media) -> bool:
+    fits = media.kind != "file" or (media.name is not None and _document_name(media.name) == media.name)
+    return fits and media.mime is not None
+
+
+def _openai_reads(media: Media) -> bool:
     # OpenAI's package takes the format of audio from behind the slash.
-    return media.mime == "audio/wav" if media.kind == "audio" else media.kind != "file" or media.name is not None
+    fits = media.mime == "audio/wav" if media.kind == "audio" else media.kind != "file" or media.name is not None
+    return fits and media.mime is not None
+
+
+_READS: Mapping[str, Callable[[Media], bool]] = {
+    "anthropic": _claude_reads,
+    "bedrock": _bedrock_reads,
+    "gemini": lambda media: media.mime is not None,
+    "mistral": lambda _: False,
+    "openai-compatible": lambda _: False,
+}
+"""Wire format → whether its package reads media with their content in LangChain's own block; the others read as OpenAI's does."""
 
 
 def _foreign(block: Mapping[str, Any], media: Media, target: Target) -> bool:
     """Return whether media in a known format are unusable: a file id of another provider, or a format that two providers share."""
     form, kind = target.form, block.get("type")
     if form == "bedrock":
-        source = block.get("source")
-        inline = isinstance(source, Mapping) and source.get("type") == "base64"
-        return not (kind in block or (inline and kind in ("image", "video")) or (kind == "image_url" and media.data is not None))
+        return not _is_bedrocks(block, media)
     if media.file_id is None:
         # LangChain's block types share names with two providers' own, Bedrock's with Anthropic's.
         return (kind in ("image", "document") and "source" not in block) or (kind == "file" and "file" not in block)
     return written(media, target).get("type") == "text" or (form == "anthropic" and "source" not in block)
 
 
+def _is_bedrocks(block: Mapping[str, Any], media: Media) -> bool:
+    """Return whether Bedrock's package reads the block: of its own form, of Anthropic's, or a picture's content as OpenAI has it."""
+    kind, source = block.get("type"), block.get("source")
+    inline = isinstance(source, Mapping) and source.get("type") == "base64"
+    return kind in block or (inline and kind in ("image", "video")) or (kind == "image_url" and media.data is not None)
+
+
+_PLAIN_KEYS = frozenset({"type", "text"})
+_TEXT_KEYS: Mapping[str, frozenset[str]] = {
+    form: frozenset({*_PLAIN_KEYS, *rules.cache_marks, *(("citations",) if form == "anthropic" else ())})
+    for form, rules in RULES.items()
+}
+"""Wire format → the keys of a text block that its provider knows."""
+
+
 def _plain_text(block: Mapping[str, Any], rules: WireRules) -> Any:
-    text, form = block.get("text"), rules.name
+    text = block.get("text")
     if not isinstance(text, str) or (not rules.empty_messages and not text.strip()):
         return None
-    keys = {"type", "text"}
-    keys.update(mark for mark, forms in MARKS.items() if form in forms)
-    if form == "anthropic":
-        keys.add("citations")
+    keys = _TEXT_KEYS.get(rules.name, _PLAIN_KEYS)
     extras = block.get("extras")
     kept = {mark: extras[mark] for mark in keys & set(extras)} if isinstance(extras, Mapping) else {}
     if not kept and set(block) <= keys:
@@ -271,11 +329,18 @@ def _plain_text(block: Mapping[str, Any], rules: WireRules) -> Any:
     return {**{key: value for key, value in block.items() if key in keys}, **kept}
 
 
+_FOREIGN_MARKS: Mapping[str, tuple[str, ...]] = {
+    form: tuple(mark for mark, forms in MARKS.items() if form not in forms) for form in RULES
+}
+"""Wire format → the prompt cache markers that its provider does not know."""
+
+
 def _unmarked(block: Mapping[str, Any], form: str) -> Mapping[str, Any]:
     """Return the block without prompt cache markers of other providers."""
-    foreign = [mark for mark, forms in MARKS.items() if form not in forms]
+    foreign = _FOREIGN_MARKS.get(form, tuple(MARKS))
     extras = block.get("extras")
-    if not any(mark in block or (isinstance(extras, Mapping) and mark in extras) for mark in foreign):
+    marked = {*block, *extras} if isinstance(extras, Mapping) else block
+    if not any(mark in marked for mark in foreign):
         return block
     plain = {key: value for key, value in block.items() if key not in foreign}
     if isinstance(extras, Mapping):

@@ -1,15 +1,20 @@
-"""Savings of a report: what providers' prompt caches saved at list prices, worked out by hand."""
+"""Savings of a report, worked out by hand: against one route alone, and what providers' prompt caches saved at list prices."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from by_hand import NOW, TODAY, decided, tried
 
-from langroute.core.records import Usage
+from langroute.core.records import Outcome, Usage
+from langroute.core.task_context import task
 from langroute.ledger.facts import CallRecord
 from langroute.reports.build import build_report
+from langroute.reports.model import Amount, Savings
+from langroute.reports.savings import LATEST_DECISIONS
+from langroute.reports.stats import Rate
 from langroute.reports.window import Window
 from langroute.routes.pricing import price_of
 
@@ -94,3 +99,144 @@ def test_net_savings_are_unknown_where_nothing_can_be_compared(ledger: Any) -> N
     ledger.record(decided("d1", tried("small", 0.25), baseline=None))
     ledger.flush()
     assert build_report(ledger, WEEK).savings.net_usd is None
+
+
+# Measured against one route alone ---------------------------------------------------------------------------------------
+
+
+def done(ledger: Any, name: str, count: int, won: int, *attempts: Any, kind: str | None = None, **more: Any) -> None:
+    """Tasks of one decision for each attempt."""
+    for number in range(count):
+        with task(f"{name}{number}", kind=kind):
+            for step, one in enumerate(attempts):
+                tries = one if isinstance(one, tuple) else (one,)
+                ledger.record(decided(f"{name}{number}-{step}", *tries, second=float(step), **more))
+        ledger.record_outcome(Outcome(success=number < won, task_id=f"{name}{number}", at=NOW))
+
+
+def savings(ledger: Any) -> Savings:
+    ledger.flush()
+    return build_report(ledger, WEEK).savings
+
+
+class TestRoutesAlone:
+    def test_each_route_alone_has_its_tasks_steps_and_costs_and_the_others_come_last(self, ledger: Any) -> None:
+        done(ledger, "b", 3, 2, tried("b", 0.5), tried("b", 0.25))
+        done(ledger, "a", 2, 1, tried("a", 1.0))
+        done(ledger, "u", 1, 1, tried("a", None, model="mystery"))
+        done(ledger, "m", 1, 1, tried("a", 0.5), tried("b", 0.25))
+
+        a, b, mixed = savings(ledger).singles
+        assert (a.route, a.tasks, a.success, a.cost, a.steps) == ("a", 3, Rate(2, 3), Amount(2.0, 1), 3)
+        assert (b.route, b.tasks, b.success, b.cost, b.steps) == ("b", 3, Rate(2, 3), Amount(pytest.approx(2.25)), 6)
+        assert (mixed.route, mixed.tasks, mixed.steps) == (None, 1, 2)
+        assert b.per_success.usd == pytest.approx(2.25 / 2)
+
+    def test_a_task_in_which_an_answer_was_rejected_or_a_call_failed_over_used_several(self, ledger: Any) -> None:
+        """Though all its answers came from one route."""
+        done(ledger, "escalated", 1, 1, (tried("small", 0.1, score=0.2), tried("large", 1.0)), tried("large", 1.0))
+        done(ledger, "failed", 1, 1, (tried("small", 0.0, error="TimeoutError"), tried("large", 1.0)))
+        done(ledger, "alone", 1, 1, tried("large", 1.0))
+
+        assert [(one.route, one.tasks) for one in savings(ledger).singles] == [("large", 1), (None, 2)]
+
+    def test_closing_texts_of_budgets_are_no_route(self, ledger: Any) -> None:
+        done(ledger, "closed", 2, 0, tried("budget", 0.0), cache="closing", tier="low")
+        done(ledger, "a", 1, 1, tried("a", 1.0))
+        assert [one.route for one in savings(ledger).singles] == ["a"]
+
+    def test_tasks_outside_of_the_window_and_without_an_outcome_do_not_count(self, ledger: Any) -> None:
+        done(ledger, "old", 2, 2, tried("a", 1.0), day=TODAY - 30)
+        with task("open"):
+            ledger.record(decided("d-open", tried("a", 1.0)))
+        ledger.record_outcome(Outcome(success=True, task_id="no calls", at=NOW))
+        done(ledger, "a", 1, 1, tried("a", 1.0))
+        assert [(one.route, one.tasks) for one in savings(ledger).singles] == [("a", 1)]
+
+    def test_twenty_tasks_are_enough(self, ledger: Any) -> None:
+        """On either side; routing takes a step more, and costs a quarter."""
+        done(ledger, "alone", 20, 20, tried("large", 1.0))
+        done(ledger, "mixed", 20, 20, tried("small", 0.125), tried("large", 0.125))
+        saved = savings(ledger)
+        assert (saved.best_single, saved.extra_steps, saved.measured_kinds) == ("large", 1.0, 1)
+        assert (saved.measured_per_success, saved.measured_share) == (pytest.approx(0.75), pytest.approx(0.75))
+
+    def test_routing_that_costs_more_is_a_loss(self, ledger: Any) -> None:
+        """Fewer steps, too: the route alone needs two."""
+        done(ledger, "alone", 20, 20, tried("large", 0.25), tried("large", 0.25))
+        done(ledger, "mixed", 20, 10, (tried("small", 0.25, score=0.1), tried("large", 0.5)))
+        saved = savings(ledger)
+        assert (saved.extra_steps, saved.measured_per_success) == (-1.0, pytest.approx(0.5 - 1.5))
+        assert saved.measured_share == pytest.approx(-2.0)
+
+    def test_against_a_route_that_costs_nothing_there_is_no_share(self, ledger: Any) -> None:
+        done(ledger, "alone", 20, 20, tried("own", 0.0))
+        done(ledger, "mixed", 20, 20, tried("own", 0.0), tried("large", 0.5))
+        saved = savings(ledger)
+        assert (saved.best_single, saved.measured_per_success, saved.measured_share) == ("own", pytest.approx(-0.5), None)
+
+    def test_where_what_routing_cost_is_unknown_only_its_steps_are_told(self, ledger: Any) -> None:
+        done(ledger, "alone", 20, 20, tried("large", 1.0))
+        done(ledger, "mixed", 19, 19, tried("small", 0.125), tried("large", 0.125))
+        done(ledger, "unknown", 1, 1, tried("odd", None, model="mystery"), tried("large", 0.125))
+        saved = savings(ledger)
+        assert (saved.best_single, saved.extra_steps, saved.measured_per_success) == ("large", 1.0, None)
+        assert (saved.measured_share, saved.measured_kinds) == (None, 0)
+
+    def test_a_route_whose_costs_are_unknown_or_that_never_succeeded_is_not_the_one_to_beat(self, ledger: Any) -> None:
+        done(ledger, "unknown", 20, 20, tried("odd", None, model="mystery"))
+        done(ledger, "known", 20, 20, tried("large", 1.0))
+        assert savings(ledger).best_single == "large"
+
+    def test_where_all_failed_no_route_is_the_best(self, ledger: Any) -> None:
+        done(ledger, "failed", 20, 0, tried("large", 1.0))
+        assert savings(ledger).best_single is None
+
+    @pytest.mark.parametrize(("rare", "compared"), [(5, True), (6, False)])
+    def test_the_compared_kinds_must_be_four_fifths_of_the_tasks(self, ledger: Any, rare: int, compared: bool) -> None:
+        """Twenty of a kind that is frequent enough, and five, or six, of kinds that are not."""
+        done(ledger, "often", 20, 20, tried("large", 1.0), kind="often")
+        done(ledger, "rare", rare, rare, tried("large", 9.0), kind="rare")
+        assert savings(ledger).best_single == ("large" if compared else None)
+
+    def test_among_routes_that_succeed_as_often_the_cheapest_success_counts(self, ledger: Any) -> None:
+        """The cheapest task is not the cheapest success; what clearly fails more often is not looked at, however cheap."""
+        done(ledger, "a", 40, 40, tried("a", 1.0))
+        done(ledger, "b", 40, 36, tried("b", 0.95))
+        done(ledger, "c", 40, 4, tried("c", 0.01))
+        assert savings(ledger).best_single == "a"
+
+
+class TestBaselinesOfDecisions:
+    def test_they_are_those_that_the_windows_decisions_name(self, ledger: Any) -> None:
+        def named(id: str, route: str | None, **more: Any) -> None:
+            ledger.record(replace(decided(id, tried("small", 0.25), **more), baseline_route=route))
+
+        named("d1", "large")
+        named("d2", "huge", day=TODAY - 1)
+        named("d3", "large")
+        named("d4", "of-another-time", day=TODAY - 30)
+        named("d5", "without-a-price", baseline=None)
+        named("d6", None)
+        assert savings(ledger).baselines == ("huge", "large")
+
+    def test_the_latest_decisions_tell(self, ledger: Any) -> None:
+        """A baseline that was changed long ago is not named any more."""
+        ledger.record(replace(decided("old", tried("small", 0.25), day=TODAY - 3), baseline_route="former"))
+        assert savings(ledger).baselines == ("former",)
+        for number in range(LATEST_DECISIONS):
+            ledger.record(decided(f"d{number}", tried("small", 0.25)))
+        assert savings(ledger).baselines == ("large",)
+
+    def test_calls_of_judges_are_not_rejected_answers(self, ledger: Any) -> None:
+        ledger.record(decided("d1", tried("small", 0.25, score=0.1), tried("large", 1.0)))
+        for what, kept in (("judge", False), ("model", True), ("model", False)):
+            ledger.record_call(CallRecord("t1", what=what, model="m", usage=Usage(9, 9), cost_usd=0.1, kept=kept, at=NOW - 60))
+        assert savings(ledger).rejected_calls == 2
+
+
+def test_where_nothing_was_decided_nothing_was_saved_or_spent(ledger: Any) -> None:
+    saved = savings(ledger)
+    assert (saved.decisions, saved.compared, saved.rejected_calls, saved.baselines, saved.singles) == (0, 0, 0, (), ())
+    assert (saved.baseline_usd, saved.cost_usd, saved.checks_usd, saved.cold_usd, saved.overhead_s) == (0, 0, 0, 0, 0)
+    assert (saved.net_usd, saved.net_share, saved.best_single, saved.measured_kinds) == (None, None, None, 0)
