@@ -133,8 +133,8 @@ async def called(session: Any, url: str, body: bytes) -> tuple[float, float]:
     return ((first or begun) - begun) * 1e3, (time.perf_counter() - begun) * 1e3
 
 
-async def paired(urls: dict[str, str], size: int, pairs: int) -> None:
-    """Compare calls that are made in turn."""
+async def paired(urls: dict[str, str], size: int, pairs: int) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return median and p99 of what each adds to the direct call of its turn, in milliseconds: to the first byte and to the end."""
     import aiohttp
 
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in urls}
@@ -145,11 +145,12 @@ async def paired(urls: dict[str, str], size: int, pairs: int) -> None:
                 found = await called(session, url, body)
                 if turn >= 20:
                     taken[name].append(found)
-    for name in list(urls)[1:]:
+    found_of: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in list(urls)[1:]}
+    for name, told in found_of.items():
         for place, what in enumerate(("first byte", "whole answer")):
             added = sorted(one[place] - direct[place] for one, direct in zip(taken[name], taken["direct"], strict=True))
-            middle, high = statistics.median(added), added[int(0.99 * len(added)) - 1]
-            print(f"{name:8} {what:13} adds {middle:6.2f} ms (median) {high:6.2f} ms (p99) over {len(added)} pairs")
+            told[what] = statistics.median(added), added[int(0.99 * len(added)) - 1]
+    return found_of
 
 
 async def rate(url: str, size: int, seconds: float, clients: int = 16) -> float:
@@ -221,7 +222,9 @@ def main() -> None:
             _wait(port)
         urls = {name: f"http://127.0.0.1:{port}/v1/chat/completions" for name, port in ports.items()}
         print(f"bodies of {len(chat_body(options.body)):,} bytes, {EVENTS} events, one worker")
-        asyncio.run(paired(urls, options.body, options.pairs))
+        for name, told in asyncio.run(paired(urls, options.body, options.pairs)).items():
+            for what, (middle, high) in told.items():
+                print(f"{name:8} {what:13} adds {middle:6.2f} ms (median) {high:6.2f} ms (p99) over {options.pairs} pairs")
         rates, cpu = {}, {}
         for name, process in zip(urls, processes, strict=True):
             before = cpu_seconds(process)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import statistics
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,33 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gateway
-from gateway import called, chat_body, cpu_seconds, memory_mb, provider, rate
+from gateway import cpu_seconds, memory_mb, paired, provider, rate
 from servers import TOKEN, free, langroute_serve, litellm_proxy
 
 SIZES = {"2 kB": 2_000, "77 kB": 77_000}
 """A short request, and one as a coding agent sends it."""
-
-
-async def paired(urls: dict[str, str], size: int, pairs: int) -> dict[str, dict[str, float]]:
-    """Return median and p99 of what each adds to the direct call of its turn, in milliseconds."""
-    import aiohttp
-
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in urls}
-    async with aiohttp.ClientSession() as session:
-        for turn in range(pairs + 20):
-            body = chat_body(size, turn)
-            for name, url in urls.items():
-                found = await called(session, url, body)
-                if turn >= 20:
-                    taken[name].append(found)
-    told: dict[str, dict[str, float]] = {}
-    for name in list(urls)[1:]:
-        told[name] = {}
-        for place, what in enumerate(("first", "whole")):
-            added = sorted(one[place] - direct[place] for one, direct in zip(taken[name], taken["direct"], strict=True))
-            told[name][what] = statistics.median(added)
-            told[name][f"{what} p99"] = added[max(0, int(0.99 * len(added)) - 1)]
-    return told
 
 
 def measured(urls: dict[str, str], processes: dict[str, Any], pairs: int, seconds: float) -> dict[str, Any]:
@@ -53,7 +30,12 @@ def measured(urls: dict[str, str], processes: dict[str, Any], pairs: int, second
     found: dict[str, Any] = {name: {"memory": memory_mb(process)} for name, process in processes.items()}
     for label, size in SIZES.items():
         for name, told in asyncio.run(paired(urls, size, pairs)).items():
-            found[name][label] = told
+            found[name][label] = {
+                "first": told["first byte"][0],
+                "first p99": told["first byte"][1],
+                "whole": told["whole answer"][0],
+                "whole p99": told["whole answer"][1],
+            }
     for name, process in processes.items():
         before = cpu_seconds(process)
         found[name]["rate"] = asyncio.run(rate(urls[name], SIZES["77 kB"], seconds))

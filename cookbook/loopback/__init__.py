@@ -29,7 +29,7 @@ except ImportError:
     raise SystemExit(77) from None
 
 from langroute.core.records import Usage
-from langroute.wire.protocols import PROTOCOLS
+from langroute.wire.protocols import PROTOCOLS, protocol_at
 from langroute.wire.translation import TRANSLATORS
 
 Script = Callable[[dict[str, Any]], "str | tuple[str, dict[str, Any]] | int"]
@@ -84,8 +84,7 @@ class LoopbackProvider:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                path = self.path.partition("?")[0]
-                status, answer = provider.answer(next(name for name, one in PROTOCOLS.items() if one.path == path), body)
+                status, answer = provider.answer(protocol_at(self.path.partition("?")[0]).name, body)
                 self.send_response(status)
                 streams = status == 200 and body.get("stream")
                 self.send_header("content-type", "text/event-stream" if streams else "application/json")

@@ -18,7 +18,6 @@ from langroute.gateway.outlet import ClientLeftError, Outlet, Send
 from langroute.gateway.serving_state import Serving
 from langroute.gateway.token_counts import counted_tokens
 from langroute.gateway.wire_step import AskedOptions, WireStep
-from langroute.wire.gemini import COUNT, GEMINI
 from langroute.wire.memo import HistoryMemo
 from langroute.wire.protocol import WireProtocol, models_list
 from langroute.wire.protocols import PROTOCOLS
@@ -113,7 +112,7 @@ class Answers:
             request = protocol.read_request(body, headers, scope["path_params"].get("address", ""), query)
             if request.problem is not None:
                 raise RejectedError(Rejected(400, "invalid_request_error", request.problem))
-            if request.method == COUNT:
+            if protocol.counts_only(request):
                 await _say(send, 200, protocol.count_tokens(request))
                 return
             if protocol.name not in serving.routes:
@@ -271,8 +270,11 @@ def gateway_app(gateway: GatewayState) -> Starlette:
 
     routes = [
         *at("/v1/messages/count_tokens", answers.count_tokens, PROTOCOLS["messages"]),
-        *(route for one in PROTOCOLS.values() if one is not GEMINI for route in at(one.path, answers.step(one), one)),
-        *at(f"{GEMINI.path}/{{address:path}}", answers.step(GEMINI), GEMINI),
+        *(
+            route
+            for one in PROTOCOLS.values()
+            for route in at(f"{one.path}/{{address:path}}" if one.addressed else one.path, answers.step(one), one)
+        ),
         *at("/v1/models", answers.models),
         *at("/v1/outcomes", answers.outcomes),
         *at("/", answers.root),

@@ -86,6 +86,13 @@ def edit(name: str, splices: Sequence[Splice], *, count: int | None = None, what
     return [WireEdit(name, len(splices) if count is None else count, what, tuple(splices))] if splices else []
 
 
+def capped(place: Member | None, asked: Any, most: int | None) -> list[WireEdit]:
+    """Return the change that makes the longest answer, which stands at a place, no longer than the model's own."""
+    if place is None or most is None or not isinstance(asked, int) or asked <= most:
+        return []
+    return edit("cap-max-tokens", [Splice(place.value, place.stop, str(most).encode())], what=str(most))
+
+
 def dropped_fields(request: WireRequest, out: Callable[[str], bool], name: str = "drop-fields") -> list[WireEdit]:
     """Return the change that leaves out the top-level fields for which a function says so."""
     names = sorted({one.name for one in request.all_fields if out(one.name)})
@@ -145,6 +152,6 @@ def role_at(body: bytes, place: Span) -> tuple[list[Member], Any]:
 
 
 __all__ = [
-    "combined", "dropped_fields", "edit", "effort_edits", "field_of", "items_of", "marks", "parts_of", "role_at", "said",
+    "capped", "combined", "dropped_fields", "edit", "effort_edits", "field_of", "items_of", "marks", "parts_of", "role_at", "said",
     "taken_out", "without_fields",
 ]  # fmt: skip

@@ -36,6 +36,7 @@ class GeminiProtocol(WireProtocol):
 
     name = "gemini"
     path = "/v1beta/models"
+    addressed = True
     api = "gemini"
     reason_ends = True
     entries_field = "contents"
@@ -128,6 +129,10 @@ class GeminiProtocol(WireProtocol):
         return {"code": status, "message": message, "status": self.words.error_type(status), "details": [reason]}
 
     @override
+    def counts_only(self, request: WireRequest) -> bool:
+        return request.method == COUNT
+
+    @override
     def count_tokens(self, request: WireRequest) -> bytes:
         return encoded({"totalTokens": self.estimated_tokens(request)})
 
@@ -217,7 +222,7 @@ def _result(result: Mapping[str, Any]) -> Any:
     return histories.result(result.get("id") or result.get("name"), content, failed=failed, name=result.get("name"))
 
 
-_MEDIA = {"image": "image", "audio": "audio", "video": "video"}
+_MEDIA = frozenset({"image", "audio", "video"})
 
 
 def _blocks(parts: Iterable[Mapping[str, Any]]) -> list[Any]:
@@ -229,10 +234,10 @@ def _blocks(parts: Iterable[Mapping[str, Any]]) -> list[Any]:
             found.append({"type": "text", "text": word(part["text"])})
         elif data:
             kind = word(data.get("mimeType")).partition("/")[0]
-            found.append({"type": _MEDIA.get(kind, "file"), "mime_type": word(data.get("mimeType")), "url": "data:"})
+            found.append({"type": kind if kind in _MEDIA else "file", "mime_type": word(data.get("mimeType")), "url": "data:"})
     return found
 
 
 GEMINI = GeminiProtocol()
 
-__all__ = ["COUNT", "GEMINI", "GeminiProtocol"]
+__all__ = ["GEMINI", "GeminiProtocol"]

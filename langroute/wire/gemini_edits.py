@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from langroute.providers.profile import WireRules
-from langroute.wire.editing import edit, field_of, items_of, parts_of, role_at, said, taken_out, without_fields
+from langroute.wire.editing import capped, edit, field_of, items_of, parts_of, role_at, said, taken_out, without_fields
 from langroute.wire.edits import WireEdit, WireTarget, reasoning_digest
 from langroute.wire.request import WireRequest
 from langroute.wire.spans import Member, Splice
@@ -17,33 +17,28 @@ def edits_for(request: WireRequest, target: WireTarget, rules: WireRules) -> tup
     """Return what must change in a request before a target takes it."""
     found = _foreign(request, target.foreign, rules.unsigned_calls)
     if not target.same_model:
-        found += [*_longest(request, target.max_output), *_thinking(request, rules)]
+        settings = _settings(request)
+        found += [
+            *capped(field_of(settings, "maxOutputTokens"), request.max_tokens, target.max_output),
+            *_thinking(request, settings, rules),
+        ]
     return tuple(found)
 
 
-def _inner(request: WireRequest) -> tuple[Member, list[Member]] | None:
-    """Return the place of the generation's settings and of what they hold."""
+def _settings(request: WireRequest) -> list[Member]:
+    """Return the settings of the generation."""
     place = next((request.fields[name] for name in _GENERATION if name in request.fields), None)
-    return None if place is None else (place, parts_of(request.body, place))
+    return [] if place is None else parts_of(request.body, place)
 
 
-def _longest(request: WireRequest, most: int | None) -> list[WireEdit]:
-    asked, inner = request.max_tokens, _inner(request)
-    if inner is None or asked is None or most is None or asked <= most:
-        return []
-    place = field_of(inner[1], "maxOutputTokens")
-    return [] if place is None else edit("cap-max-tokens", [Splice(place.value, place.stop, str(most).encode())], what=str(most))
-
-
-def _thinking(request: WireRequest, rules: WireRules) -> list[WireEdit]:
+def _thinking(request: WireRequest, settings: list[Member], rules: WireRules) -> list[WireEdit]:
     """Return the change to how thinking is asked for: by a budget or by a level, or not at all."""
-    inner = _inner(request)
-    place = None if inner is None else field_of(inner[1], "thinkingConfig")
-    if inner is None or place is None or rules.thinking_forms is None:
+    place = field_of(settings, "thinkingConfig")
+    if place is None or rules.thinking_forms is None:
         return []
     parts = parts_of(request.body, place)
     if not rules.thinking_forms:
-        return edit("drop-thinking", without_fields(inner[1], ("thinkingConfig",)), count=1)
+        return edit("drop-thinking", without_fields(settings, ("thinkingConfig",)), count=1)
     out = {one.name for one in parts if one.name in ("thinkingBudget", "thinkingLevel") and one.name not in rules.thinking_forms}
     return edit("drop-thinking", without_fields(parts, out), count=len(out), what=" ".join(sorted(out))) if out else []
 

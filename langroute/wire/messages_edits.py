@@ -9,6 +9,7 @@ from typing import Any
 from langroute.providers.profile import WireRules
 from langroute.wire.answers import mapping, word
 from langroute.wire.editing import (
+    capped,
     combined,
     edit,
     effort_edits,
@@ -41,7 +42,7 @@ def edits_for(request: WireRequest, target: WireTarget, rules: WireRules) -> tup
             *_system_entries(request, rules),
             *_thinking(request, rules, target.max_output),
             *effort_edits(request, ("output_config", "effort"), rules.effort_levels),
-            *_longest(request, target.max_output),
+            *capped(request.fields.get("max_tokens"), request.max_tokens, target.max_output),
             *_betas(request, rules),
             *_sampling(request, rules),
         ]
@@ -111,13 +112,6 @@ def _context_edits(request: WireRequest) -> Iterator[WireEdit]:
         yield from edit("drop-context-edits", without_fields(request.all_fields, ("context_management",)), count=len(out))
     else:
         yield from edit("drop-context-edits", taken_out(edits, out))
-
-
-def _longest(request: WireRequest, most: int | None) -> list[WireEdit]:
-    place, asked = request.fields.get("max_tokens"), request.max_tokens
-    if place is None or asked is None or most is None or asked <= most:
-        return []
-    return edit("cap-max-tokens", [Splice(place.value, place.stop, str(most).encode())], what=str(most))
 
 
 def _betas(request: WireRequest, rules: WireRules) -> list[WireEdit]:

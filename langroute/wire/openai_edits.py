@@ -9,6 +9,7 @@ from typing import Any
 from langroute.providers.profile import WireRules
 from langroute.providers.wire import ARGUMENTS
 from langroute.wire.editing import (
+    capped,
     combined,
     dropped_fields,
     edit,
@@ -96,9 +97,7 @@ def _length(request: WireRequest, rules: WireRules, most: int | None) -> list[Wi
         end = request.body.index(b":", renamed.start + len(renamed.name) + 2)
         found += edit("rename-max-tokens", [Splice(renamed.start, end, name)], what=rules.length_field)
     for place in places:
-        asked = request.value(place.name)
-        if most is not None and isinstance(asked, int) and asked > most:
-            found += edit("cap-max-tokens", [Splice(place.value, place.stop, str(most).encode())], what=str(most))
+        found += capped(place, request.value(place.name), most)
     return found
 
 

@@ -33,6 +33,9 @@ class WireProtocol(ABC):
     path: ClassVar[str]
     """Path of its requests, such as `/v1/messages`."""
 
+    addressed: ClassVar[bool] = False
+    """Whether the address goes on behind `path`, with the model and what is asked of it."""
+
     api: ClassVar[str]
     """langroute's wire format of it."""
 
@@ -185,6 +188,10 @@ class WireProtocol(ABC):
     def models_list(self, names: Iterable[str]) -> bytes:
         """Return the body of `GET /v1/models`, in a form that clients of all protocols read."""
         return models_list(names)
+
+    def counts_only(self, request: WireRequest) -> bool:
+        """Return whether a request asks for a count of its tokens rather than for an answer."""
+        return False
 
     def count_tokens(self, request: WireRequest) -> bytes:
         """Return the body of an answer to `count_tokens`: an estimate."""
