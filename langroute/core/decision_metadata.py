@@ -70,7 +70,7 @@ def _cached(kept: Attempt) -> dict[str, Any]:
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
-        "route": attempt.route,
+        "route": attempt.selection.route,
         "reason": attempt.selection.reason,
         "cost_usd": attempt.cost_usd,
         "latency_s": round(attempt.latency_s, 6),

@@ -93,7 +93,7 @@ class StepExecution:
         if self.attempts:
             if self.is_over():
                 return None
-        elif (unseen := self._unseen()) is not None:
+        elif self.request.uninspected and (unseen := self._unseen()) is not None:
             return unseen
         known, guard = len(self.problems), self.router.guard
         selection = guard.select(self.request, self.attempts, self.problems)

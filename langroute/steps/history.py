@@ -53,6 +53,7 @@ class History:
         "beginning",
         "calls",
         "contents",
+        "count",
         "decisions",
         "edit_calls",
         "edited",
@@ -87,8 +88,11 @@ class History:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.count = 0
+        """Number of messages read so far."""
+
         self.ids: list[int] = []
-        """Ids of the messages read so far."""
+        """Ids of the messages, once `remember` was told them."""
 
         self.seen: list[ref[Any]] = []
         """Weak references to the messages, so that they are not kept alive."""
@@ -149,14 +153,16 @@ class History:
 
     def read(self, messages: Sequence[Any]) -> None:
         """Read the messages after those already read."""
-        new = messages[len(self.seen) :]
-        if not new:
-            return
-        for message in new:
+        for message in messages[self.count :] if self.count else messages:
             self._take(message)
             self.previous = type(message)
-            self.ids.append(id(message))
-            self.seen.append(ref(message, self._lost))
+            self.count += 1
+
+    def remember(self, messages: Sequence[Any]) -> None:
+        """Note which messages were read, so that `grows_to` knows them again; a history that is not kept needs no note."""
+        new = messages[len(self.ids) :]
+        self.ids.extend(map(id, new))
+        self.seen.extend([ref(message, self._lost) for message in new])
         self.contents = [*self.contents, *_contents(new[-LATEST:])][-LATEST:]
 
     def _lost(self, _: Any) -> None:
@@ -280,8 +286,7 @@ class History:
                 begins = begins and self.opening is not None
                 with suppress(Exception):
                     self.tokens += PER_MESSAGE + characters(message.__dict__) // 4
-            with suppress(Exception):
-                self.seen.append(ref(message))
+            self.count += 1
         return begins
 
     def signals(self, depth: int, tools_tokens: int) -> Signals:
@@ -289,7 +294,7 @@ class History:
         facts, (errors, told) = self.facts, self._row()
         return Signals(
             self.tokens + tools_tokens,
-            len(self.seen),
+            self.count,
             self.images,
             self.audio,
             self.files,

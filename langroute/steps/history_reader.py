@@ -64,6 +64,7 @@ class HistoryReader:
         """Cache a history."""
         if len(messages) < 2 or not self.remembered:
             return
+        history.remember(messages)
         while len(self._known) >= self.remembered:
             # The oldest goes; another thread may have taken it meanwhile.
             self._known.pop(next(iter(self._known), 0), None)
