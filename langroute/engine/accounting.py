@@ -90,7 +90,9 @@ class Accounting:
             usage = billed_usage(message, route, request) if message is not None else None
         except Exception:  # noqa: BLE001 - whatever an integration reports, its answer counts; its cost is then unknown
             usage = None
-        cached = _cached_by_langchain(message)
+        told = getattr(message, "usage_metadata", None)
+        # LangChain's own cache repeats the tokens of the first call with a total cost of 0.
+        cached = told is not None and told.get("total_cost") == 0
         metadata = getattr(message, "response_metadata", None)
         served = (metadata.get("model_name") or metadata.get("model")) if metadata else None
         stored = reply.stored
@@ -323,11 +325,6 @@ def _spent(attempts: Sequence[Attempt]) -> float | None:
 
 def _records_in(model: Any, ledger: Any) -> bool:
     return is_router(model) and getattr(model, "ledger", None) is ledger
-
-
-def _cached_by_langchain(message: Any) -> bool:
-    """Return whether LangChain's own cache answered: it repeats the tokens of the first call with a total cost of 0."""
-    return (getattr(message, "usage_metadata", None) or {}).get("total_cost") == 0
 
 
 def _run_id(kept: Attempt | None) -> str | None:

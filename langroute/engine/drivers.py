@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from langroute.budgets.queries import acarry_out, carry_out
 from langroute.core.control_flow import passes_through
@@ -376,12 +376,17 @@ def _last(plan: Plan, attempt: AttemptStream, chunk: Any, caught: Any) -> tuple[
 
 def message_id(message: Any) -> str | None:
     """Return the id of an answer that is a message."""
-    return message.id if isinstance(message, BaseMessage) else None
+    return message.id if _is_message(message) else None
+
+
+def _is_message(answer: Any) -> bool:
+    # The class is abstract: `isinstance` would ask it with a call for the answers of nearly every model.
+    return type(answer) is AIMessage or isinstance(answer, BaseMessage)
 
 
 def marked(message: Any, result: StepResult) -> Any:
     """Return a message with the decision in its `response_metadata`."""
-    if isinstance(message, BaseMessage):
+    if _is_message(message):
         metadata = message.response_metadata
         if METADATA_KEY in metadata:
             # LangChain's cache, for example, returns the same object to every caller; their metadata must not change.
