@@ -376,22 +376,24 @@ def _last(plan: Plan, attempt: AttemptStream, chunk: Any, caught: Any) -> tuple[
 
 def message_id(message: Any) -> str | None:
     """Return the id of an answer that is a message."""
-    return message.id if _is_message(message) else None
-
-
-def _is_message(answer: Any) -> bool:
-    # The class is abstract: `isinstance` would ask it with a call for the answers of nearly every model.
-    return type(answer) is AIMessage or isinstance(answer, BaseMessage)
+    # The base class is abstract: `isinstance` asks it with a call.
+    return message.id if type(message) is AIMessage or isinstance(message, BaseMessage) else None
 
 
 def marked(message: Any, result: StepResult) -> Any:
     """Return a message with the decision in its `response_metadata`."""
-    if _is_message(message):
+    if type(message) is AIMessage or isinstance(message, BaseMessage):
         metadata = message.response_metadata
         if METADATA_KEY in metadata:
             # LangChain's cache, for example, returns the same object to every caller; their metadata must not change.
             message = message.model_copy()
-        message.response_metadata = {**metadata, METADATA_KEY: to_metadata(result.decision)}
+        metadata = {**metadata, METADATA_KEY: to_metadata(result.decision)}
+        if type(message) is AIMessage:
+            # What the assignment comes to, in a tenth of its time.
+            message.__dict__["response_metadata"] = metadata
+            message.model_fields_set.add("response_metadata")
+        else:
+            message.response_metadata = metadata
     return message
 
 

@@ -278,6 +278,10 @@ class StepExecution:
         if self.funding is not None:
             self.waited_s += self.funding.waited_s
         decision, attempts = self._record(), self.attempts
+        if len(attempts) == 1 and decision.route is not None:
+            # Nearly every step.
+            reply = self.outputs[0]
+            return StepResult(decision, reply.message, reply.parsed, reply.output, 0)
         kept = best_attempt(attempts)
         if kept is None:
             return StepResult(decision, error=self.refusal or route_failure(attempts))

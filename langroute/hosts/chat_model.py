@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -434,9 +434,14 @@ class ChatRouter(FromConfig, BaseChatModel):
         return explain(what, self.ledger)
 
 
+_MESSAGES = frozenset((HumanMessage, AIMessage, SystemMessage, ToolMessage))
+
+
 def _only_messages(input: list[Any]) -> bool:
     """Return whether all items are messages and need no conversion. Each type is checked once, since a history has few."""
-    return all(issubclass(kind, BaseMessage) for kind in set(map(type, input)))
+    kinds = set(map(type, input))
+    # The base class is abstract: `issubclass` asks it with a call for each kind.
+    return kinds <= _MESSAGES or all([issubclass(kind, BaseMessage) for kind in kinds])
 
 
 def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:

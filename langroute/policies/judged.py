@@ -51,7 +51,7 @@ def is_stuck(request: Request) -> bool:
         True
     """
     signals = request.step.signals
-    return signals.failures_in_row >= STUCK_ERRORS or signals.repeats >= STUCK_REPEATS
+    return signals.repeats >= STUCK_REPEATS or (signals.errors_in_row >= STUCK_ERRORS and signals.failures_in_row >= STUCK_ERRORS)
 
 
 def is_small_talk(step: Step) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Attempt, Decision, Request, Selection, Step
-from langroute.core.thread import PastDecision
+from langroute.core.thread import PastDecision, may_carry_decisions
 from langroute.policies.base import Wrapper, stops_at_answers
 from langroute.policies.thread_memory import ThreadMemory, thread_key
 
@@ -98,7 +98,7 @@ class Sticky(Wrapper):
     def _past(self, request: Request) -> PastDecision | None:
         """Return the thread's latest decision that counts, as its messages carry it."""
         step, per = request.step, self.per
-        if per == "turn" and not step.signals.turn_steps:
+        if (per == "turn" and not step.signals.turn_steps) or not may_carry_decisions(request.messages):
             return None
         for ago, past in request.thread.latest():
             if per == "turn" and ago:

@@ -18,7 +18,7 @@ class Messages(list[Any]):
     __slots__ = ("history", "problems")
 
     def __init__(self, messages: Iterable[Any]) -> None:
-        super().__init__(messages)
+        list.__init__(self, messages)
         self.history: History | None = None
         self.problems: list[tuple[str, str]] | None = None
         """Failures during inspection, each with the key under which it is warned about once."""
