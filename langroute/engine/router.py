@@ -23,7 +23,7 @@ from langroute.core.errors import (
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.records import Attempt, Outcome, Request, RouteInfo, Selection, Step
 from langroute.core.short_repr import short_form
-from langroute.core.subtask_pin import SubtaskPin, current_pin
+from langroute.core.subtask_pin import current_pin
 from langroute.core.task_context import current_task
 from langroute.engine.accounting import Accounting
 from langroute.engine.call_config import Run
@@ -232,9 +232,11 @@ class Router:
             raise UnknownRouteError(name, self.routes, where)
         return name
 
-    def _on_route_of(self, pin: SubtaskPin, limits: RouteLimits) -> RouteLimits:
-        """Return the limits of a call inside a subtask: its route is one, where this router has it."""
-        if limits.route is not None or pin.route not in self.routes:
+    def _limits(self, run: Run | None) -> RouteLimits:
+        """Return the limits of a call; inside a subtask, its route is one, where this router has it."""
+        limits = self.limits if run is None else run.limits
+        pin = current_pin()
+        if pin is None or limits.route is not None or pin.route not in self.routes:
             return limits
         return replace(limits, route=pin.route)
 
@@ -277,9 +279,7 @@ class Router:
             self._eligibility = self._built_eligibility()
         metadata: Mapping[str, Any] = {} if run is None else run.metadata
         tags = () if run is None else tuple(run.tags)
-        limits = self.limits if run is None else run.limits
-        if (pin := current_pin()) is not None:
-            limits = self._on_route_of(pin, limits)
+        limits = self._limits(run)
         problems: list[str] = []
         messages = Messages(messages)
         try:

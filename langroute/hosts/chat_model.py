@@ -441,7 +441,7 @@ def _only_messages(input: list[Any]) -> bool:
     """Return whether all items are messages and need no conversion. Each type is checked once, since a history has few."""
     kinds = set(map(type, input))
     # The base class is abstract: `issubclass` asks it with a call for each kind.
-    return kinds <= _MESSAGES or all([issubclass(kind, BaseMessage) for kind in kinds])
+    return kinds <= _MESSAGES or all(issubclass(kind, BaseMessage) for kind in kinds)
 
 
 def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:
