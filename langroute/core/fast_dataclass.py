@@ -8,7 +8,7 @@ for each class when the module is imported; here all classes share them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +39,12 @@ def fast_dataclass(kind: Kind) -> Kind:
         >>> Point(3), Point(x=1, y=2) == Point(1, 2), hash(Point(1)) == hash((1, 0))
         (Point(x=3, y=0), True, True)
     """
-    made: Any = dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)(kind)
+    # Not frozen by `dataclasses`, which compiles two methods for each class that refuse assignments; here all classes share them.
+    made: Any = dataclass(slots=True, init=False, repr=False, eq=False)(kind)
+    made.__dataclass_params__.frozen = True
+    made.__setattr__, made.__delattr__ = _set, _delete
+    if "__getstate__" not in kind.__dict__:
+        made.__getstate__, made.__setstate__ = _state, _restored
     names = [one.name for one in fields(made) if one.compare]
     values = attrgetter(*names) if len(names) > 1 else lambda self: tuple([getattr(self, name) for name in names])
     for name, method in (("__eq__", _equality(values)), ("__hash__", _hash(values)), ("__repr__", _text(fields(made)))):
@@ -48,6 +53,32 @@ def fast_dataclass(kind: Kind) -> Kind:
     if "__init__" not in kind.__dict__:
         made.__init__ = _init(made)
     return made  # type: ignore[no-any-return]
+
+
+def _set(self: Any, name: str, value: Any) -> None:
+    if _is_fixed(self, name):
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+    object.__setattr__(self, name, value)
+
+
+def _delete(self: Any, name: str) -> None:
+    if _is_fixed(self, name):
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+    object.__delattr__(self, name)
+
+
+def _is_fixed(self: Any, name: str) -> bool:
+    """Return whether an attribute cannot change; a class that extends a record may have others of its own."""
+    return "__dataclass_fields__" in type(self).__dict__ or name in self.__dataclass_fields__
+
+
+def _state(self: Any) -> list[Any]:
+    return [getattr(self, name) for name in self.__dataclass_fields__]
+
+
+def _restored(self: Any, state: list[Any]) -> None:
+    for name, value in zip(self.__dataclass_fields__, state, strict=True):
+        object.__setattr__(self, name, value)
 
 
 def _init(made: Any) -> Any:

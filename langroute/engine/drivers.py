@@ -10,15 +10,13 @@ from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
-from langroute.budgets.queries import acarry_out, carry_out
 from langroute.core.control_flow import passes_through
 from langroute.core.decision_metadata import METADATA_KEY, to_metadata
 from langroute.core.records import Decision
-from langroute.engine.effects import AnswerCheck, Consult, Effect, Fund, Reply, RouteCall, Settle, Wait
+from langroute.engine.effects import AnswerCheck, Consult, Effect, Fund, Raced, Reply, RouteCall, Settle, Wait
 from langroute.engine.events import aannounce_restart, announce_restart
 from langroute.engine.step_execution import StepResult
 from langroute.engine.stream_attempt import AttemptStream, StepStream, carrying
-from langroute.engine.timeouts import Raced
 from langroute.verifiers import arun, run
 
 Plan = Generator[Effect, Any, StepResult]
@@ -295,6 +293,8 @@ def perform(effect: Effect) -> Any:
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
     if isinstance(effect, Fund):
+        from langroute.budgets.queries import carry_out
+
         if effect.wait_s:
             time.sleep(effect.wait_s)
         try:
@@ -318,6 +318,8 @@ async def aperform(effect: Effect) -> Any:
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
     if isinstance(effect, Fund):
+        from langroute.budgets.queries import acarry_out, carry_out
+
         if effect.wait_s:
             await asyncio.sleep(effect.wait_s)
         try:

@@ -24,13 +24,10 @@ from langroute.engine.events import aannounce, announce
 from langroute.engine.router import Router
 from langroute.hosts.binding import BOUND, BoundTools, asked_in
 from langroute.hosts.calling import GenerateHost, ModelHost, Models
-from langroute.hosts.configurable import ConfigurableRouter
-from langroute.hosts.explain import explain
 from langroute.hosts.from_config import FromConfig
 from langroute.hosts.generated import combined, configs_of
 from langroute.hosts.router_config import SETTINGS, BuiltRouter, field_values, invalid
 from langroute.hosts.shared_profile import ProviderOfAll, shared_profile
-from langroute.hosts.structured import RoutedStructured
 from langroute.routes.route import build_routes
 
 _setting = new_rlock()
@@ -415,11 +412,15 @@ class ChatRouter(FromConfig, BaseChatModel):
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Return a runnable that answers in a schema, by the method of the model that will be chosen."""
+        from langroute.hosts.structured import RoutedStructured
+
         # A model of one's own need not take `include_raw`: it is passed on where it says something.
         return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": True, **kwargs} if include_raw else kwargs)
 
     def configurable_fields(self, **kwargs: Any) -> Any:
         """Let a config change fields of the router at run time, also after tools were bound."""
+        from langroute.hosts.configurable import ConfigurableRouter
+
         plain: Any = super().configurable_fields(**kwargs)
         return ConfigurableRouter(default=plain.default, fields=plain.fields)
 
@@ -431,6 +432,8 @@ class ChatRouter(FromConfig, BaseChatModel):
         Args:
             what: A message that came from this router, a decision or its id; the latest decision where nothing is given.
         """
+        from langroute.hosts.explain import explain
+
         return explain(what, self.ledger)
 
 
