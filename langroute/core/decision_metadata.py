@@ -79,7 +79,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "reason": attempt.selection.reason,
         "cost_usd": attempt.cost_usd,
         "latency_s": round(attempt.latency_s, 6),
-        "verdict": verdict_of(attempt),
+        "verdict": "not checked" if attempt.score is None and attempt.ok else verdict_of(attempt),
         "score": attempt.score,
     }
     if attempt.edits:

@@ -294,19 +294,15 @@ class StepExecution:
     def _record(self) -> Decision:
         if current_task() is not self.task:
             with within(self.task):
-                decision = self._recorded()
-        else:
-            decision = self._recorded()
+                return self._record()
+        elapsed = perf_counter() - self.begun
+        decision = self.router.accounts.record_decision(
+            self.request, self.run, self.decision_id, self.attempts, self.problems, self.started_at, elapsed, self.waited_s
+        )
         last = self.attempts[-1] if self.attempts else None
         if len(self.attempts) > 1 or (last is not None and (not last.ok or last.selection.provisional)):
             note_made(self.decision_id)
         return decision
-
-    def _recorded(self) -> Decision:
-        elapsed = perf_counter() - self.begun
-        return self.router.accounts.record_decision(
-            self.request, self.run, self.decision_id, self.attempts, self.problems, self.started_at, elapsed, self.waited_s
-        )
 
 
 _IDS: list[str] = []

@@ -135,7 +135,8 @@ class ModelHost:
         """Return what to call, and its messages, config and arguments."""
         route = call.route
         kwargs: dict[str, Any] = {**route.kwargs, **self.kwargs} if route.kwargs else dict(self.kwargs)
-        target = self.models.target_of_call(route, kwargs, self.bound)
+        plain = self.bound is None and not kwargs
+        target = self.models.target(route) if plain else self.models.target_of_call(route, kwargs, self.bound)
         adapted = self.models.adapted(call, target)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         if kwargs:

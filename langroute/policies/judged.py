@@ -141,7 +141,7 @@ class WholeTurns(Sticky):
 
     def before(self, request: Request, attempts: Sequence[Attempt]) -> tuple[bool, Selection | None]:
         """Return the turn's route, unless there is a stronger one and the step has become hard."""
-        known, found = super().before(request, attempts)
+        known, found = Sticky.before(self, request, attempts)
         if known and found is not None and request.routes[-1].name != found.route and _grown(request):
             return False, None
         return known, found
