@@ -441,9 +441,8 @@ _MESSAGES = frozenset((HumanMessage, AIMessage, SystemMessage, ToolMessage))
 
 
 def _only_messages(input: list[Any]) -> bool:
-    """Return whether all items are messages and need no conversion. Each type is checked once, since a history has few."""
+    """Return whether all items are messages and need no conversion. Each type is checked once; `issubclass` asks an abstract class."""
     kinds = set(map(type, input))
-    # The base class is abstract: `issubclass` asks it with a call for each kind.
     return kinds <= _MESSAGES or all(issubclass(kind, BaseMessage) for kind in kinds)
 
 
