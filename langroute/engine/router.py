@@ -310,7 +310,7 @@ class Router:
         routes, rejected = self._eligibility.eligible(
             step.signals,
             tools=bool(asked.tools),
-            forced_tool=asked.forced,
+            forced_tool=asked.tool_choice is not None and asked.forced,
             structured=asked.schema is not None,
             max_tokens=asked.max_tokens,
             limits=limits,

@@ -13,11 +13,10 @@ from langchain_core.messages.ai import add_ai_message_chunks, add_usage
 
 from langroute.core.decision_metadata import METADATA_KEY, to_metadata
 from langroute.core.stream_content import has_content
-from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.effects import Raced, Reply, RouteCall
 from langroute.engine.events import RESTART, restarted
 from langroute.engine.release import ReleaseRule
 from langroute.engine.step_execution import StepResult
-from langroute.engine.timeouts import Raced
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ def attempt_config(config: Mapping[str, Any], call: RouteCall, own: Mapping[str,
         # A run id belongs to one run: the first attempt gets it.
         del made["run_id"]
     held_back = may_be_rejected(call.selection)
-    if call.gate is None and not held_back and shows_tokens(made):
+    if made.get("callbacks") and call.gate is None and not held_back and shows_tokens(made):
         call.gate = TokenGate(call.route.name)
     if call.gate is not None:
         made = call.gate.under(made)
