@@ -8,8 +8,9 @@ from typing import Any
 from langchain_core.runnables.config import merge_configs
 
 from langroute.engine.effects import RouteCall
+from langroute.engine.heard_usage import usage_heard
 from langroute.engine.release import may_be_rejected
-from langroute.engine.token_gate import TokenGate, shows_tokens
+from langroute.engine.token_gate import TokenGate, first_of, shows_tokens
 
 NOSTREAM = "nostream"
 """LangGraph's tag for runs whose tokens are not shown."""
@@ -32,6 +33,8 @@ def attempt_config(config: Mapping[str, Any], call: RouteCall, own: Mapping[str,
     held_back = may_be_rejected(call.selection)
     if call.gate is None and not held_back and shows_tokens(made):
         call.gate = TokenGate(call.route.name)
+    if call.heard is None and (told := usage_heard(call.route.model, made)) is not None:
+        call.told, made = told, first_of(made, told)
     if call.gate is not None:
         made = call.gate.under(made)
     name = call.route.info.name

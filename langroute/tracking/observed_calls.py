@@ -62,6 +62,8 @@ class CallReader:
         known = seen.metadata
         generation = generation_of(response)
         message = getattr(generation, "message", None)
+        if message is not None and seen.told is not None and (once := seen.told.told_once(message)) is not None:
+            message = message.model_copy(update={"usage_metadata": once})
         usage = _usage(message, response)
         metadata = getattr(message, "response_metadata", None) or {}
         served = as_text(metadata.get("model_name") or metadata.get("model"))
