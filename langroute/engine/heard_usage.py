@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 
-from langroute.engine.token_gate import shows_tokens
 from langroute.providers.stream_usage import StreamedUsage
 
 
@@ -44,16 +42,15 @@ class HeardUsage(BaseCallbackHandler):
                     return
 
 
-def usage_heard(model: Any, config: Mapping[str, Any]) -> HeardUsage | None:
-    """Return a handler where LangChain will stream a plain call of a model: it was told to, or somebody reads along.
+def streams_itself(model: Any) -> bool:
+    """Return whether LangChain streams plain calls of a model, because it was told to.
 
     Example:
         >>> from langroute.testing import ScriptedModel
-        >>> usage_heard(ScriptedModel("a"), {}) is None
-        True
+        >>> streams_itself(ScriptedModel("a"))
+        False
     """
-    asked = "streaming" in getattr(model, "model_fields_set", ()) and model.streaming is True
-    return HeardUsage() if asked or shows_tokens(config) else None
+    return "streaming" in getattr(model, "model_fields_set", ()) and model.streaming is True
 
 
-__all__ = ["HeardUsage", "usage_heard"]
+__all__ = ["HeardUsage", "streams_itself"]

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables.config import merge_configs
 
 from langroute.engine.effects import RouteCall
-from langroute.engine.heard_usage import usage_heard
+from langroute.engine.heard_usage import HeardUsage, streams_itself
 from langroute.engine.release import may_be_rejected
 from langroute.engine.token_gate import TokenGate, first_of, shows_tokens
 
@@ -30,11 +30,12 @@ def attempt_config(config: Mapping[str, Any], call: RouteCall, own: Mapping[str,
     if call.index and "run_id" in made:
         # A run id belongs to one run: the first attempt gets it.
         del made["run_id"]
-    held_back = may_be_rejected(call.selection)
-    if call.gate is None and not held_back and shows_tokens(made):
+    held_back, shown = may_be_rejected(call.selection), shows_tokens(made)
+    if call.gate is None and not held_back and shown:
         call.gate = TokenGate(call.route.name)
-    if call.heard is None and (told := usage_heard(call.route.model, made)) is not None:
-        call.told, made = told, first_of(made, told)
+    if call.heard is None and (shown or streams_itself(call.route.model)):
+        call.told = HeardUsage()
+        made = first_of(made, call.told)
     if call.gate is not None:
         made = call.gate.under(made)
     name = call.route.info.name
