@@ -41,6 +41,9 @@ class RouteCall:
     heard: Any = None
     """The `AttemptStream` of a call that is streamed."""
 
+    told: Any = None
+    """The `HeardUsage` of a plain call that LangChain streams."""
+
     problem: str | None = None
     """Failure in adapting the history that was worked around."""
 

@@ -208,6 +208,8 @@ class StepExecution:
             self.attempts.append(accounts.attempt(other.route, other.selection, lost, other.request))
             self.outputs.append(lost)
         answered = reply.call or call
+        if answered.told is not None:
+            answered.told.correct(reply.message)
         self._selected = answered.selection
         attempt = accounts.attempt(answered.route, answered.selection, reply, answered.request)
         self.attempts.append(attempt)
