@@ -50,7 +50,8 @@ def streams_itself(model: Any) -> bool:
         >>> streams_itself(ScriptedModel("a"))
         False
     """
-    return "streaming" in getattr(model, "model_fields_set", ()) and model.streaming is True
+    # What `model_fields_set` returns, without its call: every attempt asks.
+    return "streaming" in getattr(model, "__pydantic_fields_set__", ()) and model.streaming is True
 
 
 __all__ = ["HeardUsage", "streams_itself"]
