@@ -14,9 +14,9 @@ TESTS: dict[str, str] = {
     "policies.escalate": "policies/test_trajectories policies/test_policy_contract policies/test_thread_memory",
     "policies.canary": "learning/test_canary policies/test_policy_contract",
     "policies.canary_arms": "learning/test_canary",
-    "engine.call_config": "engine/test_eligibility engine/test_router",
+    "engine.call_config": "engine/test_call_config engine/test_eligibility engine/test_router",
     "engine.eligibility": "engine/test_eligibility engine/test_router",
-    "engine.router": "engine/test_router engine/test_eligibility engine/test_robustness",
+    "engine.router": "engine/test_router engine/test_call_config engine/test_eligibility engine/test_robustness",
     "engine.drivers": "engine/test_router engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
     "verifiers.tools": "verifiers/test_verifiers verifiers/test_bounds",
     "routes.pricing": "routes/test_pricing routes/test_golden_costs routes/test_price_arrays",
@@ -35,7 +35,7 @@ TESTS: dict[str, str] = {
     "tracking.tracker": "tracking/test_callbacks tracking/test_events",
     "tracking.run_tree": "tracking/test_callbacks tracking/test_events",
     "tracking.call_recorder": "tracking/test_callbacks tracking/test_events",
-    "budgets.account": "budgets/test_account budgets/test_account_charges budgets/test_by_name budgets/test_golden_bills budgets/test_interrupted",
+    "budgets.account": "budgets/test_account budgets/test_account_charges budgets/test_budgets_bind budgets/test_by_name budgets/test_golden_bills budgets/test_interrupted",
     "adapt.turns": "adapt/test_turns adapt/test_blocks adapt/test_own_tools adapt/test_media",
 }
 """The test files of each module, under `tests/`."""

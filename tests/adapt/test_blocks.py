@@ -78,8 +78,10 @@ def test_an_empty_list_is_sent_to_nobody(api: str, nothing: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " \n"])
-def test_a_blank_text_beside_others_goes_where_it_is_refused(blank: str) -> None:
-    content = [{"type": "text", "text": blank}, {"type": "text", "text": "rows"}]
+@pytest.mark.parametrize("written", [dict, str])
+def test_a_blank_text_beside_others_goes_where_it_is_refused(blank: str, written: type) -> None:
+    """As a block, and as the bare string that a list of blocks may have."""
+    content = [blank if written is str else {"type": "text", "text": blank}, {"type": "text", "text": "rows"}]
     for api in APIS:
         for history in (result(content), [HumanMessage(content)]):
             found = adapt(history, target(api)).messages[-1].content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from langroute.cache.guard import SAME, judge
-from langroute.cache.wording import participle, stem, wording
+from langroute.cache.wording import LONGEST, participle, stem, wording
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,9 @@ def test_a_few_words_that_could_be_any_language_are_taken_for_english() -> None:
         ("I cannot log in in dec", "I can't log in in December"),
         ("The kid's bike", "the bicycle of the child"),
         ("Weather please", "weather?"),
+        ("What is this lid for, thanks", "What is this lid for?"),
+        ("How heavy is a rope of 3 meters?", "How heavy is a rope of 3 metre?"),
+        ("How many meters is it?", "How many metre is it?"),
     ],
 )
 def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
@@ -95,6 +98,9 @@ def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
         ("What is in `a b`?", "What is in a b?"),
         ("Mail ann@example.org", "Mail bob@example.org"),
         ("What does US say?", "What does us say?"),
+        ("What is the word for thanks!", "What is the word for!"),
+        ("7 dwarfs use meters", "7 dwarfs use meter"),
+        ("Why is clothing dear?", "Why is cloth dear?"),
     ],
 )
 def test_two_questions_that_only_look_alike(one: str, other: str) -> None:
@@ -239,6 +245,17 @@ def test_what_the_rules_do_not_understand_is_a_difference(one: str, other: str) 
 def test_people_who_write_without_capitals_ask_the_same(one: str, other: str) -> None:
     assert judge(one, other) == SAME
     assert judge(other, one) == SAME
+
+
+def test_a_text_of_the_longest_kind_is_read_and_a_longer_one_is_a_word_of_its_own() -> None:
+    """Reading takes time for each character."""
+    longest = "How do I " + "walk, " * 331 + "walk?"
+    assert len(longest) == LONGEST
+
+    assert wording(longest) == wording(longest.upper())
+    assert len(wording(longest)) > 300
+    assert len(wording(longest + "?")) == 1
+    assert wording(longest + "?") != wording(longest + "!")
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,18 @@ def test_before_any_outcome_nothing_is_said() -> None:
     assert made().verdict() == CanaryVerdict(RUNNING, 0.0, -math.inf, math.inf, 0, 0)
 
 
+@pytest.mark.parametrize(("share", "difference"), [(0.0, -1.0), (1.0, 1.0)])
+def test_while_one_side_has_no_outcome_nothing_is_decided(share: float, difference: float) -> None:
+    """Its mean counts as zero, and the interval has no ends."""
+    canary = made(share=share)
+    for number in range(50):
+        told(canary, f"t{number}")
+        canary.on_outcome(Outcome(success=True, task_id=f"t{number}"))
+
+    old, new = (50, 0) if share == 0 else (0, 50)
+    assert canary.verdict() == CanaryVerdict(RUNNING, difference, -math.inf, math.inf, old, new)
+
+
 def test_the_share_is_a_share_of_tasks() -> None:
     canary = made(share=0.2)
 

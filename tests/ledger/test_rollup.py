@@ -85,6 +85,23 @@ def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
     assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
 
 
+@pytest.mark.parametrize("old", [1, 2, 5])
+def test_many_rows_go_in_small_steps_and_all_of_them_go(ledger: Any, old: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as one step takes, fewer and more; decisions, calls, tasks and outcomes."""
+    monkeypatch.setattr("langroute.ledger.rollup.MOST_AT_ONCE", 2)
+    for number in range(old):
+        ledger.record(answered(f"old-{number}", TODAY - 90))
+        ledger.record_outcome(Outcome(success=True, task_id=f"t-old-{number}", at=(TODAY - 90) * DAY))
+    ledger.record(answered("new", TODAY))
+    ledger.purge(now=TODAY * DAY)
+
+    for table in (schema.decisions, schema.details, schema.calls, schema.tasks):
+        assert len(rows(ledger, select(table))) == 1, table.name
+    assert rows(ledger, select(schema.outcomes)) == []
+    assert ledger.get("new") is not None
+    assert [n for (n,) in rows(ledger, select(schema.daily_tasks.c.succeeded).order_by(schema.daily_tasks.c.day))] == [old, 0]
+
+
 def test_an_outcome_of_a_day_whose_calls_are_gone_leaves_what_they_summed_to(ledger: Any) -> None:
     """What was purged is known by its sums alone; which days are whole is noted."""
     with ledger.reading() as connection:
