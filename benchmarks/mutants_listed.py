@@ -64,6 +64,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         nth=1,
     ),
     Equivalent(
+        "budgets.account",
+        "for budget, balance in zip(self.budgets, balances, strict=True):",
+        "True  ->  (False)",
+        "as many balances as budgets: `_balances` makes a list of that length, and checks what each store answers",
+    ),
+    Equivalent(
         "cache.keys",
         "return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())",
         "return all(isinstance(key, str) for key in value) and all(_simple(inner) for inner in value.values())  ->  return None",
@@ -88,10 +94,34 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "a weak reference is made by `__new__`",
     ),
     Equivalent(
+        "cache.keys",
+        'return blake2b(_ADDRESS.sub("", text).encode("utf-8", "replace"), digest_size=16).digest()',
+        "16  ->  (15)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "cache.keys",
+        'return blake2b(_ADDRESS.sub("", text).encode("utf-8", "replace"), digest_size=16).digest()',
+        "16  ->  (17)",
+        "length of a digest that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "cache.keys",
+        "if len(self._namespaces) > 65536:",
+        "len(self._namespaces) > 65536  ->  (len(self._namespaces) <= 65536)",
+        "a memo that is emptied earlier costs only time",
+    ),
+    Equivalent(
         "cache.wording",
         'if len(word) > 5 and word.endswith("ing") and _VOWEL.search(word, 0, len(word) - 3):',
         "0  ->  (-1)",
         "a search that begins before the text begins at its beginning",
+    ),
+    Equivalent(
+        "cache.wording",
+        'return "\\x00" + kept[int(word[1:-1])] if word[0] == "\\x00" else word',
+        "0  ->  (-1)",
+        "what stands for a protected word has the same sign at both ends",
     ),
     Equivalent(
         "engine.eligibility",
@@ -110,6 +140,31 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
         "signals.video > 0  ->  (signals.video <= 0)",
         "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "policies.canary",
+        'return crc32(f"canary:{task}".encode("utf-8", "replace")) / 2**32 < self.share',
+        'crc32(f"canary:{task}".encode("utf-8", "replace")) / 2**32 < self.share'
+        "  ->  (crc32(f'canary:{task}'.encode('utf-8', 'replace')) / 2 ** 32 <= self.share)",
+        "one task in four thousand million more",
+    ),
+    Equivalent(
+        "policies.canary",
+        "own = digest(step.thread) if request.deterministic else token_hex(12)",
+        "12  ->  (11)",
+        "length of a random name that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "policies.canary",
+        "own = digest(step.thread) if request.deterministic else token_hex(12)",
+        "12  ->  (13)",
+        "length of a random name that is compared only with others of its kind",
+    ),
+    Equivalent(
+        "policies.canary_arms",
+        "if difference + wide < 0:",
+        "difference + wide < 0  ->  (difference + wide <= 0)",
+        "a difference of means and a root of logarithms that are equal to the last bit: no outcomes are known that have them",
     ),
     Equivalent(
         "policies.canary_arms",
@@ -148,6 +203,13 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "where a name that is too long is cut is not promised",
     ),
     Equivalent(
+        "policies.fallback",
+        "if len(decision.attempts) > 1:",
+        "len(decision.attempts) > 1  ->  (len(decision.attempts) >= 1)",
+        "an attempt alone is the last of its route",
+    ),
+    Equivalent("policies.fallback", "if len(decision.attempts) > 1:", "1  ->  (0)", "an attempt alone is the last of its route"),
+    Equivalent(
         "providers.usage",
         "if total > given + output or reasoning > output:",
         "total > given + output  ->  (total >= given + output)",
@@ -164,6 +226,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "t.started_at >= (source.window.start or 0.0),",
         "0.0  ->  (1.0)",
         "no task began in the first second of 1970, or before it",
+    ),
+    Equivalent(
+        "reports.build",
+        "found[tuple(row[:width])] = dict(zip(names, (number(value) for value in row[width:]), strict=True))",
+        "True  ->  (False)",
+        "a row has a value for each of the columns that were selected",
     ),
     Equivalent(
         "reports.savings",

@@ -340,6 +340,15 @@ def test_workers_judge_together_and_a_verdict_outlives_them(tmp_path: Path, by: 
     assert workers[0].state == RUNNING
 
 
+def test_an_event_is_about_its_task_and_its_decision_and_nothing_else() -> None:
+    """Which is what a store reads and locks for it."""
+    fold = CanaryFold(0.02, 0.05)
+
+    assert tuple(fold.keys(("decided", "t1", "d1", True, "support"))) == ("t1", "d1")
+    assert tuple(fold.keys(("task", "t1", 1.0))) == ("t1",)
+    assert tuple(fold.keys(("decision", "d1", 1.0))) == ("d1",)
+
+
 def test_an_outcome_that_comes_before_its_decision_waits_for_it() -> None:
     canary = made()
     canary.on_outcome(Outcome(success=True, task_id="t"))
