@@ -229,6 +229,20 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         "reports.build",
+        'return Amount.of(float(calls.get("cost_usd", 0) + calls.get("verify_usd", 0)), unknown, int(calls.get("calls", 0)) - unknown)',
+        "0  ->  (-1)",
+        "where there are no calls, none is of unknown cost, and only then the number of the others is looked at",
+        nth=3,
+    ),
+    Equivalent(
+        "reports.build",
+        'return Amount.of(float(calls.get("cost_usd", 0) + calls.get("verify_usd", 0)), unknown, int(calls.get("calls", 0)) - unknown)',
+        "0  ->  (1)",
+        "where there are no calls, none is of unknown cost, and only then the number of the others is looked at",
+        nth=3,
+    ),
+    Equivalent(
+        "reports.build",
         "found[tuple(row[:width])] = dict(zip(names, (number(value) for value in row[width:]), strict=True))",
         "True  ->  (False)",
         "a row has a value for each of the columns that were selected",
@@ -286,6 +300,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "self.edited, self.round_error, self.round_good, self.round_told, self.pending = False, 0.0, False, True, False",
         "True  ->  (False)",
         "a result counts only after a call, which begins a round and sets this",
+    ),
+    Equivalent(
+        "steps.history",
+        "self.round_error, self.round_good, self.round_told = 0.0, False, True",
+        "0.0  ->  (-1.0)",
+        "a round without results has not failed, and a result says more than either number",
     ),
     Equivalent(
         "steps.inspector",

@@ -185,6 +185,44 @@ def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> 
     assert (sum(decisions for decisions, _ in found), sum(failed for _, failed in found)) == (4, 1)
 
 
+def test_outcomes_are_summed_by_what_they_measure_and_who_told_them(ledger: Any) -> None:
+    """One that says neither yes nor no is no failure."""
+    told: dict[tuple[str, str], list[tuple[bool | None, float | None]]] = {
+        ("success", "user"): [(True, None), (False, None), (False, None)],
+        ("tone", "judge"): [(None, 0.5), (True, 0.75), (None, 0.0)],
+    }
+    for (key, source), outcomes in told.items():
+        for number, (success, score) in enumerate(outcomes):
+            ledger.record(answered(f"{key}{number}", TODAY))
+            ledger.record_outcome(
+                Outcome(success=success, score=score, task_id=f"t-{key}{number}", key=key, source=source, at=TODAY * DAY)
+            )
+    ledger.rollup()
+    o = schema.daily_outcomes.c
+    found = rows(ledger, select(o.key, o.source, o.outcomes, o.succeeded, o.failed, o.score, o.scores).order_by(o.key))
+
+    assert found == [("success", "user", 3, 1, 2, 0.0, 0), ("tone", "judge", 3, 1, 0, 1.25, 3)]
+
+
+def test_of_the_calls_of_unknown_cost_those_are_told_apart_that_failed_before_they_used_a_token(ledger: Any) -> None:
+    """They were hardly billed; what used tokens, or answered, was."""
+    for usage, error, cost in (
+        (None, "RateLimitError", None),
+        (Usage(0, 0), "RateLimitError", None),
+        (Usage(100, 0), "ConnectionError", None),
+        (Usage(0, 10), "ConnectionError", None),
+        (None, "RateLimitError", 0.0),
+        (None, None, None),
+        (Usage(100, 10), None, 0.25),
+    ):
+        ledger.record_call(CallRecord("t1", at=TODAY * DAY, what="model", usage=usage, error_type=error, cost_usd=cost))
+    ledger.rollup()
+    c = schema.daily_calls.c
+    sums = rows(ledger, select(c.calls, c.errors, c.unknown_costs, c.unknown_failed))
+
+    assert [sum(counts) for counts in zip(*sums, strict=True)] == [7, 5, 5, 2]
+
+
 def test_a_check_of_unknown_cost_adds_nothing_to_a_routes_sum(ledger: Any) -> None:
     def checked(name: str, cost: float | None, check: float | None) -> Decision:
         attempt = Attempt(
