@@ -16,7 +16,7 @@ TESTS: dict[str, str] = {
     "policies.canary_arms": "learning/test_canary",
     "engine.call_config": "engine/test_call_config engine/test_eligibility engine/test_router",
     "engine.eligibility": "engine/test_eligibility engine/test_router",
-    "engine.router": "engine/test_router engine/test_call_config engine/test_eligibility engine/test_robustness",
+    "engine.router": "engine/test_router engine/test_router_parts engine/test_call_config engine/test_eligibility engine/test_robustness",
     "engine.drivers": "engine/test_router engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
     "verifiers.tools": "verifiers/test_verifiers verifiers/test_bounds",
     "routes.pricing": "routes/test_pricing routes/test_golden_costs routes/test_price_arrays",
