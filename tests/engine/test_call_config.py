@@ -11,7 +11,7 @@ from langchain_core.callbacks import CallbackManager
 from langroute import Budget, ChatRouter, Route
 from langroute.core.errors import BudgetExceededError
 from langroute.engine.call_config import read_config
-from langroute.engine.eligibility import NO_LIMITS
+from langroute.engine.eligibility import NO_LIMITS, RouteLimits
 from langroute.testing import ScriptedModel
 
 
@@ -65,3 +65,21 @@ def test_a_call_inside_another_has_its_metadata_and_belongs_to_its_run() -> None
     assert run.metadata == {"a": 1, "b": 2, "c": 3}
     assert (run.run_id, run.parent_run_id, list(run.tags)) == (str(own), str(outer), ["x"])
     assert (read_config({}, NO_LIMITS).run_id, read_config({}, NO_LIMITS).parent_run_id) == (None, None)
+
+
+def test_limits_of_a_call_are_added_to_the_routers_own() -> None:
+    own = RouteLimits(exclude=frozenset({"a"}), labels=frozenset({"eu"}))
+
+    limits = read_config({"metadata": {"langroute_labels": ["pii"]}, "configurable": {"exclude": "b"}}, own).limits
+
+    assert limits == RouteLimits(exclude=frozenset({"a", "b"}), labels=frozenset({"eu", "pii"}))
+    assert read_config({"metadata": {"thread_id": "t"}}, own).limits is own
+
+
+def test_the_route_that_an_outer_router_chose_is_no_limit_of_the_inner_one() -> None:
+    """It has marked its call with it; what the caller forbids holds inside, too."""
+    metadata = {"langroute_decision_id": "d1", "langroute_route": "outer", "langroute_exclude": ["a"]}
+
+    assert read_config({"metadata": metadata}, NO_LIMITS).limits == RouteLimits(exclude=frozenset({"a"}))
+    del metadata["langroute_decision_id"]
+    assert read_config({"metadata": metadata}, NO_LIMITS).limits == RouteLimits(route="outer", exclude=frozenset({"a"}))
