@@ -17,7 +17,7 @@ TESTS: dict[str, str] = {
     "engine.call_config": "engine/test_call_config engine/test_eligibility engine/test_router",
     "engine.eligibility": "engine/test_eligibility engine/test_router",
     "engine.router": "engine/test_router engine/test_router_parts engine/test_call_config engine/test_eligibility engine/test_robustness",
-    "engine.drivers": "engine/test_router engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
+    "engine.drivers": "engine/test_router engine/test_router_parts engine/test_stream_attempt engine/test_release engine/test_timeouts engine/test_robustness",
     "verifiers.tools": "verifiers/test_verifiers verifiers/test_bounds",
     "routes.pricing": "routes/test_pricing routes/test_golden_costs routes/test_price_arrays",
     "providers.usage": "routes/test_pricing routes/test_golden_costs providers/test_profiles",
@@ -183,6 +183,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
         "signals.video > 0  ->  (signals.video <= 0)",
         "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "policies.cache_aware",
+        "if over <= self.max_regret:",
+        "over <= self.max_regret  ->  (over < self.max_regret)",
+        "a thread would have to be dearer by the allowed share to the last bit",
     ),
     Equivalent(
         "policies.canary",

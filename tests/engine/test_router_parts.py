@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langroute.core.errors import ConfigurationError, UnknownRouteError
 from langroute.core.records import Attempt, Decision, Outcome, Request, Selection, Step, Verdict
 from langroute.engine.call_config import Run, read_config
-from langroute.engine.drivers import drive
-from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.drivers import aperform, drive, perform, resume
+from langroute.engine.effects import Consult, Reply, RouteCall, Settle, Wait
 from langroute.engine.eligibility import RouteLimits
 from langroute.engine.router import Router
 from langroute.engine.timeouts import Hedging, Timeouts
@@ -155,6 +155,8 @@ def test_limits_of_a_router_hold_for_its_calls_and_those_of_a_call_are_told_apar
     assert dict(own.rejected) == {"large": "excluded by the caller"}
     with pytest.raises(UnknownRouteError, match="'gone'"):
         Router(routes(), limits=RouteLimits(route="gone"))
+    router.limited = True
+    assert [asked({}).limited, asked({"langroute_route": "small"}).limited] == [True, True]
 
 
 class Quick:
@@ -197,3 +199,51 @@ def test_a_router_says_in_a_line_what_it_is() -> None:
     assert repr(Router(routes(), policy=Fixed("small"), default="middle")) == (
         "Router(['small', 'middle', 'large'], policy=Fallback(Fixed('small')), default='middle')"
     )
+
+
+class Session:
+    """Something that a host settles when its answer is known."""
+
+    def __init__(self) -> None:
+        self.settled: list[str] = []
+
+    def settle(self) -> None:
+        self.settled.append("at once")
+
+    async def asettle(self) -> None:
+        self.settled.append("awaited")
+
+
+async def test_what_a_host_asks_to_settle_is_settled_and_nothing_else_is() -> None:
+    """A pause is only waited for."""
+    session = Session()
+
+    assert perform(Settle(session)) is None
+    assert await aperform(Settle(session)) is None
+    assert session.settled == ["at once", "awaited"]
+    assert perform(Wait(0.0)) is None
+    assert await aperform(Wait(0.0)) is None
+
+
+async def test_an_error_of_a_policy_is_handed_to_the_plan_and_not_raised() -> None:
+    class Broken:
+        def select(self, request: Request, attempts: Any) -> Any:
+            raise ValueError("no map")
+
+        async def aselect(self, request: Request, attempts: Any) -> Any:
+            raise ValueError("no map")
+
+    router = Router(routes(), policy=Fixed("small"))
+    request = router.request([HumanMessage("Hi.")])
+
+    def plan() -> Any:
+        try:
+            yield
+        except ValueError as error:
+            yield f"told {error}"
+
+    for value in (perform(Consult(Broken(), request, ())), await aperform(Consult(Broken(), request, ()))):
+        waiting = plan()
+        next(waiting)
+        assert resume(waiting, value) == "told no map"
+    assert perform(Consult(Fixed("large"), request, ())).route == "large"

@@ -280,8 +280,19 @@ def test_the_width_of_the_interval_is_the_sources() -> None:
 
     assert (old.mean, new.mean) == (0.8, 0.5)
     assert radius(old, new, 0.05) == pytest.approx(expected)
-    assert radius(Arm(1, 1.0, 1.0), new, 0.05) == radius(old, Arm(), 0.05) == math.inf
+    for too_few in (Arm(), Arm(1, 1.0, 1.0)):
+        assert radius(too_few, new, 0.05) == radius(old, too_few, 0.05) == math.inf
     assert radius(Arm(2, 1.0, 1.0), Arm(2, 1.0, 1.0), 0.05) < math.inf
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_however_many_outcomes_are_equal_the_next_may_be_another(score: float) -> None:
+    """The spread of one outcome is never nothing."""
+    spreads = [Arm(count, count * score, count * score).variance for count in (10, 10**4, 10**8, 10**12)]
+
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[0] == pytest.approx(2 / 14 * 12 / 14)
+    assert spreads[-1] == 1e-6
 
 
 def test_it_can_be_carried_to_another_process_with_what_it_counted() -> None:
