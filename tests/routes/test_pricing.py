@@ -290,6 +290,23 @@ def test_of_several_records_of_a_provider_the_first_counts() -> None:
         assert usage_of(AIMessage("x", response_metadata=response)) == Usage(3, 1)
 
 
+def test_media_together_are_no_more_than_the_tokens_that_there_are() -> None:
+    """Or a prompt would be billed twice where a provider's counts do not add up."""
+    raw = {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 50,
+        "totalTokenCount": 150,
+        "promptTokensDetails": [
+            {"modality": kind, "tokenCount": count} for kind, count in (("AUDIO", 70), ("IMAGE", 60), ("VIDEO", 9))
+        ],
+        "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 50}],
+    }
+    usage = usage_of(AIMessage("x", response_metadata={"usage_metadata": raw}))
+
+    assert usage is not None
+    assert dict(usage.extra_counts) == {"input_audio": 70, "input_image": 30, "output_audio": 50}
+
+
 @pytest.mark.parametrize(
     ("audio", "cached", "left"),
     [(40, 30, {"cache_read_audio": 30, "input_audio": 10}), (40, 40, {"cache_read_audio": 40}), (40, 50, {"cache_read_audio": 50})],

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.task_context import Task
+from langroute.steps.history_reader import Messages
 from langroute.steps.inspector import Inspector, StepFacts, salvaged, tool_tokens
 
 TOOLS = ({"type": "function", "function": {"name": "search", "parameters": {}}},)
@@ -315,6 +316,17 @@ def test_what_is_known_of_a_step_that_cannot_be_inspected_is_where_it_stands(key
     assert (salvage.thread, salvage.node, salvage.depth) == (whole.thread, whole.node, whole.depth) == ("t1", "answer", 1)
     assert salvage.agent == whole.agent
     assert salvaged(ASKED, metadata={"thread_id": "t1"}).depth == 0
+
+
+def test_a_step_is_read_where_its_history_grew() -> None:
+    """What was said before is not read again; a history that begins otherwise is."""
+    inspector, before = Inspector(), Messages(CALLED[:-1])
+    inspector.inspect(before)
+    grown, other = Messages(CALLED), Messages([HumanMessage("Which trains leave?"), *CALLED[1:]])
+    steps = [inspector.inspect(messages) for messages in (grown, other)]
+
+    assert grown.history is before.history is not other.history
+    assert steps == [Inspector().inspect(messages) for messages in (CALLED, list(other))]
 
 
 def test_a_node_that_is_no_text_is_named_by_its_text() -> None:
