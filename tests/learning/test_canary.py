@@ -323,6 +323,10 @@ def test_the_ends_of_what_is_allowed_are_allowed(right: dict[str, float]) -> Non
 def test_mistakes_are_said() -> None:
     with pytest.raises(ConfigurationError):
         made(share=2)
+    with pytest.raises(ConfigurationError, match=r"old is .*`select`"):
+        Canary("old", Fixed("new"))
+    with pytest.raises(ConfigurationError, match=r"new is .*`select`"):
+        Canary(Fixed("old"), ScriptedModel("new"))
 
 
 def outcomes_at_another(canaries: list[Canary], tasks: int, by: str) -> None:
