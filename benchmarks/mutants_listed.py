@@ -228,6 +228,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "how many kinds are counted apart is a bound of memory, promised at no exact number",
     ),
     Equivalent(
+        "policies.conversation",
+        "MOST_ANSWERS = 64",
+        "64  ->  (63)",
+        "how many of the latest answers are read is a bound of work, promised at no exact number",
+    ),
+    Equivalent(
+        "policies.conversation",
+        "MOST_ANSWERS = 64",
+        "64  ->  (65)",
+        "how many of the latest answers are read is a bound of work, promised at no exact number",
+    ),
+    Equivalent(
         "policies.fallback",
         "if now < until or now < self._probing.get(route, 0.0):",
         "0.0  ->  (1.0)",

@@ -204,6 +204,20 @@ def test_outcomes_are_summed_by_what_they_measure_and_who_told_them(ledger: Any)
     assert found == [("success", "user", 3, 1, 2, 0.0, 0), ("tone", "judge", 3, 1, 0, 1.25, 3)]
 
 
+def test_what_tasks_cost_is_summed_by_how_they_went(ledger: Any) -> None:
+    """All of them, those that are known to have gone well or badly, and those that went well."""
+    for name, success in (("a", True), ("b", True), ("c", False), ("d", None)):
+        ledger.record(answered(name, TODAY))
+        if success is not None:
+            ledger.record_outcome(Outcome(success=success, task_id=f"t-{name}", at=TODAY * DAY))
+    ledger.rollup()
+    t = schema.daily_tasks.c
+
+    assert rows(ledger, select(t.tasks, t.succeeded, t.failed, t.cost_usd, t.known_usd, t.succeeded_usd)) == [
+        (4, 2, 1, 1.0, 0.75, 0.5)
+    ]
+
+
 def test_of_the_calls_of_unknown_cost_those_are_told_apart_that_failed_before_they_used_a_token(ledger: Any) -> None:
     """They were hardly billed; what used tokens, or answered, was."""
     for usage, error, cost in (
