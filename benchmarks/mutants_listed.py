@@ -174,6 +174,42 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         "engine.eligibility",
+        "largest = max(route.context_window or 0 for route in found[0])",
+        "0  ->  (-1)",
+        "a route without a window would have been kept",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "largest = max(route.context_window or 0 for route in found[0])",
+        "0  ->  (1)",
+        "a route without a window would have been kept",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
+        "signals.images > 0  ->  (signals.images <= 0)",
+        "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
+        "signals.files > 0  ->  (signals.files <= 0)",
+        "only part of the key of a memo, where yes and no may change places",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "if len(self._memo) < 1024:",
+        "len(self._memo) < 1024  ->  (len(self._memo) <= 1024)",
+        "one more entry in a memo",
+    ),
+    Equivalent(
+        "engine.eligibility",
+        "if self._smallest is None or need <= self._smallest:",
+        "need <= self._smallest  ->  (need < self._smallest)",
+        "what just fits is looked at route by route then, with the same result",
+    ),
+    Equivalent(
+        "engine.eligibility",
         "media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)",
         "signals.audio > 0  ->  (signals.audio <= 0)",
         "only part of the key of a memo, where yes and no may change places",

@@ -57,6 +57,13 @@ def test_a_tier_of_the_users_own_begins_at_its_cheapest_route() -> None:
     assert found[1] == {"r0": "tier 'cheap' is below 'house'"}
 
 
+def test_a_tier_of_the_users_own_low_among_many_is_below_a_balanced_one() -> None:
+    """The second of four stands a third of the way up, a balanced one half of it."""
+    found = of_tiers("cheap", "house", "frontier", "frontier").eligible(Signals(), limits=RouteLimits(min_tier="balanced"))
+
+    assert names(found) == ["r2", "r3"]
+
+
 def test_the_only_route_of_a_tier_of_the_users_own_may_be_demanded_by_it() -> None:
     assert names(of_tiers("house").eligible(Signals(), limits=RouteLimits(min_tier="house"))) == ["r0"]
     assert names(of_tiers("house").eligible(Signals(), limits=RouteLimits(min_tier="balanced"))) == []
