@@ -16,7 +16,7 @@ from langroute.engine.eligibility import RouteLimits
 from langroute.engine.router import Router
 from langroute.engine.timeouts import Hedging, Timeouts
 from langroute.ledger.memory import MemoryLedger
-from langroute.policies import Fixed
+from langroute.policies import Fixed, Rule, Rules
 from langroute.routes.route import Route
 from langroute.steps.inspector import Inspector
 from langroute.testing import ScriptedModel
@@ -98,6 +98,15 @@ def test_an_inspector_of_ones_own_says_what_kind_of_step_it_is() -> None:
 
     assert Router(routes(), inspector=Own()).request([HumanMessage("Hi.")]).step.node == "own"
     assert Router(routes()).request([HumanMessage("Hi.")]).step.node is None
+
+
+def test_a_kind_of_step_that_no_step_can_have_is_refused_where_a_policy_names_it() -> None:
+    """A rule for it would never apply; an inspector of one's own may know it."""
+    policy = Rules([Rule("small", kind="haiku")], default="large")
+    with pytest.raises(ConfigurationError, match="haiku"):
+        Router(routes(), policy=policy)
+
+    assert Router(routes(), policy=policy, inspector=Inspector({"haiku": lambda step: True})).default == "large"
 
 
 class Hearing:
