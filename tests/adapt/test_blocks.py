@@ -89,6 +89,23 @@ def test_a_blank_text_beside_others_goes_where_it_is_refused(blank: str, written
                 assert found in ("rows", [{"type": "text", "text": "rows"}])
 
 
+def test_a_picture_with_a_blank_word_is_sent_without_the_word_where_it_is_refused() -> None:
+    image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    for api in APIS:
+        for blank in (" ", {"type": "text", "text": " "}):
+            (message,) = adapt([HumanMessage([blank, image])], target(api)).messages
+            assert len(message.content) == (2 if RULES[api].empty_messages else 1)
+            assert "iVBORw0KGgo=" in repr(message.content)
+
+
+def test_blocks_that_need_no_change_are_the_very_same_objects() -> None:
+    """Nothing is copied, so that what is known of a message is known of what is sent."""
+    words = [{"type": "text", "text": "rows"}]
+    for api in APIS:
+        for history in ([SystemMessage(words), HumanMessage(words)], [HumanMessage("Hi."), AIMessage("Ho."), HumanMessage(words)]):
+            assert all(new is old for new, old in zip(adapt(history, target(api)).messages, history, strict=True))
+
+
 DEVELOPER = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi."}]
 
 
