@@ -1,7 +1,7 @@
 """Mutation tests: change one thing in a module, run the tests that cover the changed line, and list the changes that no test notices.
 
     python benchmarks/mutants.py --modules policies.sticky,routes.pricing [--sample 40] [--seed 1] [--tests "tests/policies tests/routes"]
-    python benchmarks/mutants.py --listed --sample 300 --seed 12 [--modules policies]
+    python benchmarks/mutants.py --listed --sample 240 --seed 2030 [--modules policies]
 
 `--listed` takes the modules, the test files that have to notice changes in each of them (all their tests are tried, so none is traced), and the changes known to be equivalent from `mutants_listed.py`;
 `--modules` then leaves out the other modules of the same sample. A change belongs to the sample by its own text, so that the sample stays

@@ -182,7 +182,9 @@ def asked(block: Any, target: Target) -> Any:
         The same object where nothing changes; `None` where nothing is left.
     """
     if isinstance(block, str):
-        return {"type": "text", "text": block} if block else None
+        if not block:
+            return None
+        block = {"type": "text", "text": block}
     rules = target.rules
     if rules is None:
         return block

@@ -88,7 +88,7 @@ def _as_instruction(content: Any) -> Any:
 def _content(content: list[Any], target: Target) -> Any:
     """Return the blocks in a form the target reads; the same list where nothing changes."""
     new = [asked(block, target) for block in content]
-    if len(new) == len(content) and all(a is b for a, b in zip(new, content)):  # noqa: B905 - Python 3.10 is as fast without
+    if all(a is b for a, b in zip(new, content)):  # noqa: B905 - Python 3.10 is as fast without
         return content
     return [block for block in new if block is not None]
 
@@ -96,7 +96,7 @@ def _content(content: list[Any], target: Target) -> Any:
 def _fitting(content: Any, target: Target, rules: WireRules) -> Any:
     """Return a content as the target takes it; `None` where it says nothing and nobody may."""
     new = _content(content, target) if isinstance(content, list) else content
-    if new == [] or (not rules.empty_messages and not _says(new)):
+    if new == [] or (isinstance(new, str) and not rules.empty_messages and not new.strip()):
         return None
     return _with_text(new) if rules.text_with_files and isinstance(new, list) else new
 
@@ -107,12 +107,6 @@ def _with_text(content: list[Any]) -> list[Any]:
     if not files or any(isinstance(block, dict) and isinstance(block.get("text"), str) for block in content):
         return content
     return [{"type": "text", "text": EMPTY}, *content]
-
-
-def _says(content: Any) -> bool:
-    if isinstance(content, str):
-        return bool(content.strip())
-    return any(block.get("type") != "text" or block["text"].strip() for block in content if isinstance(block, dict))
 
 
 def turn(

@@ -369,11 +369,16 @@ def _last(plan: Plan, attempt: AttemptStream, chunk: Any, caught: Any) -> tuple[
     Raises:
         AnswerCutOffError: The answer ended without a finish reason.
     """
+    reply = attempt.reply(caught)
     try:
-        return None, None, plan.send(attempt.reply(caught))
+        return None, None, plan.send(reply)
     except StopIteration as stop:
         attempt.ended = True
         return carrying(chunk, _answered(stop.value)), stop.value.decision, None
+    except BaseException:
+        # The plan's own error, such as of a budget's store: it is no failure of the model that another route could mend.
+        attempt.ended = True
+        raise
 
 
 def message_id(message: Any) -> str | None:

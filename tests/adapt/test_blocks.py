@@ -78,13 +78,32 @@ def test_an_empty_list_is_sent_to_nobody(api: str, nothing: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " \n"])
-def test_a_blank_text_beside_others_goes_where_it_is_refused(blank: str) -> None:
-    content = [{"type": "text", "text": blank}, {"type": "text", "text": "rows"}]
+@pytest.mark.parametrize("written", [dict, str])
+def test_a_blank_text_beside_others_goes_where_it_is_refused(blank: str, written: type) -> None:
+    """As a block, and as the bare string that a list of blocks may have."""
+    content = [blank if written is str else {"type": "text", "text": blank}, {"type": "text", "text": "rows"}]
     for api in APIS:
         for history in (result(content), [HumanMessage(content)]):
             found = adapt(history, target(api)).messages[-1].content
             if not RULES[api].empty_messages:
                 assert found in ("rows", [{"type": "text", "text": "rows"}])
+
+
+def test_a_picture_with_a_blank_word_is_sent_without_the_word_where_it_is_refused() -> None:
+    image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    for api in APIS:
+        for blank in (" ", {"type": "text", "text": " "}):
+            (message,) = adapt([HumanMessage([blank, image])], target(api)).messages
+            assert len(message.content) == (2 if RULES[api].empty_messages else 1)
+            assert "iVBORw0KGgo=" in repr(message.content)
+
+
+def test_blocks_that_need_no_change_are_the_very_same_objects() -> None:
+    """Nothing is copied, so that what is known of a message is known of what is sent."""
+    words = [{"type": "text", "text": "rows"}]
+    for api in APIS:
+        for history in ([SystemMessage(words), HumanMessage(words)], [HumanMessage("Hi."), AIMessage("Ho."), HumanMessage(words)]):
+            assert all(new is old for new, old in zip(adapt(history, target(api)).messages, history, strict=True))
 
 
 DEVELOPER = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi."}]

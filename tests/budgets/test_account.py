@@ -238,6 +238,42 @@ async def test_among_stores_in_memory_one_that_waits_is_asked_off_the_event_loop
     assert threading.get_ident() not in waits.threads
 
 
+class AwaitedStore(AskedStore):
+    """Can be awaited, as those over a network can."""
+
+    awaited = True
+
+    def __init__(self) -> None:
+        super().__init__(local=False)
+        self.awaits: list[str] = []
+
+    async def abalances(self, keys: Any) -> list[Balance]:
+        self.awaits.append("balances")
+        return MemoryBudgets.balances(self, keys)
+
+    async def areserve(self, id: str, holds: Sequence[Hold], lease_seconds: float = LEASE_SECONDS) -> int | None:
+        self.awaits.append("reserve")
+        return MemoryBudgets.reserve(self, id, holds, lease_seconds)
+
+
+async def test_a_store_that_can_be_awaited_is_awaited_beside_stores_in_memory() -> None:
+    """No thread waits for it; unless another one of them can only be waited for."""
+    near, far, slow = MemoryBudgets(), AwaitedStore(), AskedStore(local=False)
+    budgets = [Budget(usd=1, per="all", store=near), Budget(usd=1, per="all", store=far)]
+    await ChatRouter(three(), policy=Fixed("cheap"), budget=budgets).ainvoke("Hello.")
+    await asyncio.to_thread(SETTLING.wait, far)
+
+    assert (far.awaits, far.asked) == (["balances", "reserve"], [])
+
+    budgets.append(Budget(usd=1, per="all", store=slow))
+    await ChatRouter(three(), policy=Fixed("cheap"), budget=budgets).ainvoke("Hello.")
+    for store in (far, slow):
+        await asyncio.to_thread(SETTLING.wait, store)
+
+    assert (len(far.awaits), len(far.asked), len(slow.asked)) == (2, 1, 1)
+    assert threading.get_ident() not in far.threads | slow.threads
+
+
 def test_budgets_of_one_store_are_reserved_together_in_their_order() -> None:
     """All or nothing, although a budget of another store stands between them."""
     mine, other = AskedStore(), AskedStore()
@@ -318,13 +354,38 @@ def test_of_several_budgets_the_shortest_wait_holds() -> None:
     assert len(store.asked) == 1
 
 
-def test_a_store_that_fails_to_release_does_not_hide_why_the_call_was_refused() -> None:
-    class Sticks(MemoryBudgets):
-        def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
-            raise OSError("disk full")
+class FailsToSettle(MemoryBudgets):
+    """As a full disk does."""
 
+    def settle(self, id: str | None, spent: Sequence[Hold]) -> None:
+        raise OSError("disk full")
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_where_one_store_fails_to_settle_another_keeps_nothing_reserved(first: bool) -> None:
+    """Whichever of them is told first."""
+    good = Budget(usd=1, per="all")
+    bad = Budget(usd=1, per="all", store=FailsToSettle())
+    model = ChatRouter(three(), policy=Fixed("cheap"), budget=[bad, good] if first else [good, bad])
+    key = good.key(Request("Hello."), None, "")
+
+    async def read() -> None:
+        async for _ in model.astream("Hello."):
+            pass
+
+    for call in (lambda: model.invoke("Hello."), lambda: list(model.stream("Hello."))):
+        with pytest.raises(OSError, match="disk full"):
+            call()
+        assert good.store.balances([key])[0].held == 0
+    for begin in (lambda: model.ainvoke("Hello."), read):
+        with pytest.raises(OSError, match="disk full"):
+            await begin()
+        assert good.store.balances([key])[0].held == 0
+
+
+def test_a_store_that_fails_to_release_does_not_hide_why_the_call_was_refused() -> None:
     narrow, store = crowded("held", wait_seconds=0)
-    wide = Budget(usd=1, per="all", store=Sticks())
+    wide = Budget(usd=1, per="all", store=FailsToSettle())
     model = ChatRouter({"cheap": three()["cheap"]}, budget=[wide, *narrow.router.budgets])
 
     with pytest.raises(BudgetExceededError, match="reserved of 0.01 USD"):

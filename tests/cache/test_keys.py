@@ -578,6 +578,18 @@ def test_what_a_model_says_of_itself_is_part_of_its_key() -> None:
     assert of(Point(1)) == of(Point(1)) != of(Point(2))
 
 
+def test_a_method_with_the_name_of_a_setting_is_no_setting() -> None:
+    """Shown as text it would say everything about the model, also what changes no answer."""
+
+    class Busy(ScriptedModel):
+        asked: int = 0
+
+        def reasoning(self) -> str:
+            return "Hm."
+
+    assert model_digest(Busy("a", asked=1), None, None) == model_digest(Busy("a", asked=2), None, None)
+
+
 @pytest.mark.parametrize(
     "extra", [{"parsed": {"n": 1}}, {"tool_calls": [{"id": "c1"}]}, {"__signatures__": {"c1": "x"}}, {"cache_control": {}}]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from langroute.cache.guard import SAME, judge
-from langroute.cache.wording import participle, stem, wording
+from langroute.cache.wording import LONGEST, participle, stem, wording
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,15 @@ def test_a_few_words_that_could_be_any_language_are_taken_for_english() -> None:
         ("I cannot log in in dec", "I can't log in in December"),
         ("The kid's bike", "the bicycle of the child"),
         ("Weather please", "weather?"),
+        ("What is this lid for, thanks", "What is this lid for?"),
+        ("How heavy is a rope of 3 meters?", "How heavy is a rope of 3 metre?"),
+        ("How many meters is it?", "How many metre is it?"),
+        ("What is the height in meters?", "What is the height in metre?"),
+        ("How heavy is 3.5 meters of rope?", "How heavy is 3.5 metre of rope?"),
+        ("What does `a_b` do?", "What does a_b do?"),
+        ("What is “big data”?", 'What is "big data"?'),
+        ("What is France's capital!", "What is the capital of France?"),
+        ("What is my dog's id!", "What is the id of my dog?"),
     ],
 )
 def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
@@ -95,6 +104,14 @@ def test_two_ways_to_ask_the_same(one: str, other: str) -> None:
         ("What is in `a b`?", "What is in a b?"),
         ("Mail ann@example.org", "Mail bob@example.org"),
         ("What does US say?", "What does us say?"),
+        ("Where can I buy a card for thanks!", "Where can I buy a card for!"),
+        ("What is 5!", "What is 5"),
+        ("Solve x5!", "Solve x5"),
+        ("Is a movie a film?", "Is a film a film?"),
+        ("Is boxing fun?", "Is box fun?"),
+        ("One 5 star hotel", "A 5 star hotel"),
+        ("7 dwarfs use meters", "7 dwarfs use meter"),
+        ("Why is clothing dear?", "Why is cloth dear?"),
     ],
 )
 def test_two_questions_that_only_look_alike(one: str, other: str) -> None:
@@ -241,6 +258,23 @@ def test_people_who_write_without_capitals_ask_the_same(one: str, other: str) ->
     assert judge(other, one) == SAME
 
 
+def test_what_somebody_is_doing_is_said_by_the_verb_also_at_the_beginning() -> None:
+    """And a noun that looks like it stays."""
+    assert wording("They are frying fish") == ("they", "fry", "fish")
+    assert wording("Frying is fun") == ("frying", "fun")
+
+
+def test_a_text_of_the_longest_kind_is_read_and_a_longer_one_is_a_word_of_its_own() -> None:
+    """Reading takes time for each character."""
+    longest = "How do I " + "walk, " * 331 + "walk?"
+    assert len(longest) == LONGEST
+
+    assert wording(longest) == wording(longest.upper())
+    assert len(wording(longest)) > 300
+    assert len(wording(longest + "?")) == 1
+    assert wording(longest + "?") != wording(longest + "!")
+
+
 @pytest.mark.parametrize(
     ("word", "stemmed"),
     [
@@ -250,6 +284,8 @@ def test_people_who_write_without_capitals_ask_the_same(one: str, other: str) ->
         ("adding", "add"),
         ("falling", "fall"),
         ("passing", "pass"),
+        ("buzzing", "buzz"),
+        ("whizzing", "whizz"),
         ("making", "make"),
         ("make", "make"),
         ("going", "going"),

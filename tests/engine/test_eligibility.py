@@ -12,6 +12,7 @@ from langroute.core.errors import InputError, NoEligibleRouteError, UnknownRoute
 from langroute.core.records import RouteInfo, Signals
 from langroute.engine.call_config import read_config
 from langroute.engine.eligibility import Eligibility, RouteLimits, tier_level
+from langroute.providers.wire import RULES
 
 
 def of_tiers(*tiers: str) -> Eligibility:
@@ -56,9 +57,22 @@ def test_a_tier_of_the_users_own_begins_at_its_cheapest_route() -> None:
     assert found[1] == {"r0": "tier 'cheap' is below 'house'"}
 
 
+def test_a_tier_of_the_users_own_low_among_many_is_below_a_balanced_one() -> None:
+    """The second of four stands a third of the way up, a balanced one half of it."""
+    found = of_tiers("cheap", "house", "frontier", "frontier").eligible(Signals(), limits=RouteLimits(min_tier="balanced"))
+
+    assert names(found) == ["r2", "r3"]
+
+
 def test_the_only_route_of_a_tier_of_the_users_own_may_be_demanded_by_it() -> None:
     assert names(of_tiers("house").eligible(Signals(), limits=RouteLimits(min_tier="house"))) == ["r0"]
     assert names(of_tiers("house").eligible(Signals(), limits=RouteLimits(min_tier="balanced"))) == []
+
+
+@pytest.mark.parametrize(("min_tier", "kept"), [("cheap", ["r0", "r1"]), ("balanced", ["r1"]), ("frontier", ["r1"])])
+def test_of_two_tiers_of_the_users_own_the_upper_one_is_the_strongest(min_tier: str, kept: list[str]) -> None:
+    """However few routes there are, they reach from the cheapest to the strongest."""
+    assert names(of_tiers("small", "big").eligible(Signals(), limits=RouteLimits(min_tier=min_tier))) == kept
 
 
 def test_a_tier_that_no_route_has_is_a_limit_and_one_that_nobody_knows_a_mistake() -> None:
@@ -107,6 +121,23 @@ def test_who_cannot_does_not_take_it_and_who_can_or_may_does(
 def test_structured_output_may_be_written_in_either_way(capabilities: dict[str, bool]) -> None:
     """By itself, or as the arguments of a tool."""
     assert names(Eligibility([RouteInfo("a", capabilities=capabilities)]).eligible(Signals(), structured=True)) == ["a"]
+
+
+def test_a_tool_of_a_provider_goes_to_a_route_that_runs_it_where_there_is_one() -> None:
+    """Where none does, the step is taken without the tool, and who cannot take it at all keeps that reason."""
+    routes = [RouteInfo("claude"), RouteInfo("gpt", rank=1), RouteInfo("mute", rank=2, capabilities={"tools": False})]
+    rules = {"claude": RULES["anthropic"], "gpt": RULES["openai-responses"]}
+
+    def found(*own_tools: str) -> Any:
+        return Eligibility(routes, rules).eligible(Signals(), tools=True, own_tools=own_tools)
+
+    assert names(found("web_search_20250305")) == ["claude"]
+    assert found("web_search_20250305")[1] == {
+        "gpt": "cannot run web_search_20250305, a tool of another provider",
+        "mute": "cannot call tools",
+    }
+    assert found("web_search_20250305", "image_generation", ".systemTool")[1] == {"mute": "cannot call tools"}
+    assert names(found()) == names(found("nova_grounding")) == ["claude", "gpt"]
 
 
 # Windows -------------------------------------------------------------------------------------------------------------

@@ -13,11 +13,15 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 from langroute import Budget, ChatRouter, Route
-from langroute.core.records import Decision, Outcome, Request, Selection
+from langroute.core.errors import NoEligibleRouteError
+from langroute.core.records import Decision, Outcome, Request, Selection, Step
+from langroute.core.subtask_pin import SubtaskPin, pinned
+from langroute.engine.call_config import Run, read_config
 from langroute.engine.drivers import drive
 from langroute.engine.effects import Reply, RouteCall
 from langroute.engine.router import Router, call_options
 from langroute.policies import Cascade, Fallback, Fixed
+from langroute.steps.inspector import Inspector
 from langroute.testing import ScriptedModel
 
 PRICE = {"input": 1.0, "output": 2.0}
@@ -225,6 +229,85 @@ async def test_a_policy_that_chooses_nothing_that_can_be_used_gets_the_default_r
 
     assert result.decision.route == "middle"
     assert len(result.decision.problems) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("awaited", [False, True])
+async def test_a_step_that_nobody_could_inspect_is_not_shown_to_the_policy(asynchronous: bool, awaited: bool) -> None:
+    """It would take unknown signals for known ones. The decision says what failed."""
+    asked: list[Request] = []
+
+    class Asked:
+        def select(self, request: Request, attempts: Any) -> Selection:
+            asked.append(request)
+            return Selection("small")
+
+    class Awaited(Asked):
+        async def aselect(self, request: Request, attempts: Any) -> Selection:
+            return self.select(request, attempts)
+
+    class Blind(Inspector):
+        def inspect(self, *args: Any, **kwargs: Any) -> Step:
+            raise ValueError("no light")
+
+    router = Router(routes(small="s", large="l"), policy=Awaited() if awaited else Asked(), inspector=Blind(), default="large")
+    with pytest.warns(UserWarning, match="no light"):
+        request = router.request([HumanMessage("Hi.")])
+    result = await router.achoose(request) if asynchronous else router.choose(request)
+
+    assert asked == []
+    assert (result.decision.route, result.decision.problems) == ("large", ("step inspection failed: ValueError: no light",))
+    assert result.decision.reason == "default route; step inspection failed: ValueError: no light"
+
+
+def test_a_subtasks_route_is_the_limit_of_the_calls_that_name_no_other() -> None:
+    """Where the router has it: a router inside may have others."""
+    router = Router(routes(small="s", large="l"), policy=Fixed("large"))
+
+    def kept(run: Run | None = None) -> list[str]:
+        return [route.name for route in router.request([HumanMessage("Hi.")], run=run).routes]
+
+    with pinned(SubtaskPin("small")):
+        assert kept() == kept(read_config({}, router.limits)) == ["small"]
+        assert kept(read_config({"metadata": {"langroute_route": "large"}}, router.limits)) == ["large"]
+    with pinned(SubtaskPin("elsewhere")):
+        assert kept() == ["small", "large"]
+    assert kept() == ["small", "large"]
+
+
+MEDIA = {
+    "image": {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"},
+    "audio": {"type": "audio", "base64": "UklGRg==", "mime_type": "audio/wav"},
+    "video": {"type": "video", "base64": "AAAA", "mime_type": "video/mp4"},
+    "file": {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf"},
+}
+BLIND = {"images": False, "audio": False, "video": False, "pdf": False}
+
+
+@pytest.mark.parametrize("kind", MEDIA)
+def test_media_that_no_route_reads_are_no_hindrance_where_the_agent_may_take_them_out(kind: str) -> None:
+    """Everything else that the call wants is one as before."""
+    able = {**BLIND, "structured_output": False, "tools": False}
+    router = Router(
+        {
+            "blind": Route(ScriptedModel("b"), price=PRICE, capabilities=able, context_window=20_000),
+            "schemas": Route(ScriptedModel("s"), price=PRICE, capabilities=BLIND, context_window=10_000),
+        }
+    )
+    messages = [HumanMessage([{"type": "text", "text": "What is it?"}, MEDIA[kind]])]
+
+    def kept(**asked: Any) -> list[str]:
+        return [route.name for route in router.request(messages, call_options(changes_inside=True, **asked)).routes]
+
+    assert kept() == ["blind", "schemas"]
+    assert kept(schema={"title": "It", "type": "object", "properties": {}}) == ["schemas"]
+    assert kept(max_tokens=15_000) == ["blind"]
+    with pytest.raises(NoEligibleRouteError, match="cannot (read images|hear audio|watch video|read files)"):
+        router.request(messages, call_options())
+    with pytest.raises(NoEligibleRouteError, match="cannot call tools"):
+        Router({"blind": router.routes["blind"]}).request(
+            messages, call_options([{"name": "look", "parameters": {}}], changes_inside=True)
+        )
 
 
 def test_the_kept_answer_is_the_one_that_the_decision_names() -> None:

@@ -15,9 +15,9 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from waiting import wait_until
 
-from langroute import ChatRouter
+from langroute import Budget, ChatRouter
 from langroute.core.errors import ConfigurationError, RouteFailedError, RouteTimeoutError
-from langroute.core.records import Price
+from langroute.core.records import Price, Request
 from langroute.engine.timeouts import Hedging, Timeouts
 from langroute.engine.token_gate import Stopped, TokenGate
 from langroute.policies.fallback import Fallback
@@ -67,11 +67,11 @@ class SlowModel(ScriptedModel):
             yield chunk
 
 
-def router(slow: Any, timeouts: Timeouts, *, retries: int = 0, quick: Any = None) -> ChatRouter:
+def router(slow: Any, timeouts: Timeouts, *, retries: int = 0, quick: Any = None, budget: Any = None) -> ChatRouter:
     price = Price(1.0, 2.0)
     routes = {"slow": Route(slow, price=price), "quick": Route(quick or ScriptedModel("The quick answer."), price=price)}
     policy = Fallback(Fixed("slow"), retries=retries, backoff_seconds=0.001)
-    return ChatRouter(routes, policy=policy, timeouts=timeouts)
+    return ChatRouter(routes, policy=policy, timeouts=timeouts, budget=budget)
 
 
 def attempts(model: ChatRouter) -> list[tuple[str, str | None]]:
@@ -405,6 +405,50 @@ async def test_a_streaming_node_announces_a_restart_too(asynchronous: bool) -> N
     restarts = [data for name, data in events if name == "langroute_restart"]
     assert restarts == [{"restart": True, "route": "quick", "decision_id": model.ledger.decisions[-1].id, "attempt": 1}]
     assert [name for name, _ in events] == ["langroute_restart", "langroute_decision"]
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_listener_that_fails_at_a_restart_leaves_nothing_reserved(how: str) -> None:
+    """The step ends then and there, however long somebody keeps the error. What the first route cost is recorded."""
+    pytest.importorskip("langgraph")
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    budget = Budget(usd=1, per="all")
+    slow, quick = SlowModel("one two three", breaks_after=2, max_tokens=9), ScriptedModel("Quick.", max_tokens=9)
+    model = router(slow, Timeouts(restart_stream=True), quick=quick, budget=budget)
+
+    class Broken(BaseCallbackHandler):
+        raise_error = True
+
+        def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+            raise RuntimeError(f"cannot show {data['route']}")
+
+    def answer(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [model.invoke(state["messages"]) if how == "invoke" else [*model.stream(state["messages"])][-1]]}
+
+    async def aanswer(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        if how == "ainvoke":
+            return {"messages": [await model.ainvoke(state["messages"])]}
+        return {"messages": [[chunk async for chunk in model.astream(state["messages"])][-1]]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("answer", aanswer if how.startswith("a") else answer)
+    graph.add_edge(START, "answer")
+    compiled, config = graph.compile(), {"callbacks": [Broken()]}
+
+    async def shown() -> list[Any]:
+        if not how.startswith("a"):
+            return list(compiled.stream({"messages": "Count."}, config, stream_mode="messages"))
+        return [part async for part in compiled.astream({"messages": "Count."}, config, stream_mode="messages")]
+
+    with pytest.raises(RuntimeError, match="cannot show quick") as kept:
+        await shown()
+
+    (balance,) = budget.store.balances([budget.key(Request("Count."), None, "")])
+    assert (balance.held, balance.spent > 0) == (0, True)
+    assert [route for route, _ in attempts(model)] == ["slow", "quick"]
+    assert quick.calls == []
+    del kept
 
 
 def test_an_unwatched_call_falls_back_though_its_model_streams() -> None:

@@ -100,6 +100,18 @@ def test_before_any_outcome_nothing_is_said() -> None:
     assert made().verdict() == CanaryVerdict(RUNNING, 0.0, -math.inf, math.inf, 0, 0)
 
 
+@pytest.mark.parametrize(("share", "difference"), [(0.0, -1.0), (1.0, 1.0)])
+def test_while_one_side_has_no_outcome_nothing_is_decided(share: float, difference: float) -> None:
+    """Its mean counts as zero, and the interval has no ends."""
+    canary = made(share=share)
+    for number in range(50):
+        told(canary, f"t{number}")
+        canary.on_outcome(Outcome(success=True, task_id=f"t{number}"))
+
+    old, new = (50, 0) if share == 0 else (0, 50)
+    assert canary.verdict() == CanaryVerdict(RUNNING, difference, -math.inf, math.inf, old, new)
+
+
 def test_the_share_is_a_share_of_tasks() -> None:
     canary = made(share=0.2)
 
@@ -268,8 +280,19 @@ def test_the_width_of_the_interval_is_the_sources() -> None:
 
     assert (old.mean, new.mean) == (0.8, 0.5)
     assert radius(old, new, 0.05) == pytest.approx(expected)
-    assert radius(Arm(1, 1.0, 1.0), new, 0.05) == radius(old, Arm(), 0.05) == math.inf
+    for too_few in (Arm(), Arm(1, 1.0, 1.0)):
+        assert radius(too_few, new, 0.05) == radius(old, too_few, 0.05) == math.inf
     assert radius(Arm(2, 1.0, 1.0), Arm(2, 1.0, 1.0), 0.05) < math.inf
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_however_many_outcomes_are_equal_the_next_may_be_another(score: float) -> None:
+    """The spread of one outcome is never nothing."""
+    spreads = [Arm(count, count * score, count * score).variance for count in (10, 10**4, 10**8, 10**12)]
+
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[0] == pytest.approx(2 / 14 * 12 / 14)
+    assert spreads[-1] == 1e-6
 
 
 def test_it_can_be_carried_to_another_process_with_what_it_counted() -> None:
@@ -300,6 +323,10 @@ def test_the_ends_of_what_is_allowed_are_allowed(right: dict[str, float]) -> Non
 def test_mistakes_are_said() -> None:
     with pytest.raises(ConfigurationError):
         made(share=2)
+    with pytest.raises(ConfigurationError, match=r"old is .*`select`"):
+        Canary("old", Fixed("new"))
+    with pytest.raises(ConfigurationError, match=r"new is .*`select`"):
+        Canary(Fixed("old"), ScriptedModel("new"))
 
 
 def outcomes_at_another(canaries: list[Canary], tasks: int, by: str) -> None:
@@ -326,6 +353,15 @@ def test_workers_judge_together_and_a_verdict_outlives_them(tmp_path: Path, by: 
     assert {told(later, f"later{number}") for number in range(50)} == {"old"}
     later.restart()
     assert workers[0].state == RUNNING
+
+
+def test_an_event_is_about_its_task_and_its_decision_and_nothing_else() -> None:
+    """Which is what a store reads and locks for it."""
+    fold = CanaryFold(0.02, 0.05)
+
+    assert tuple(fold.keys(("decided", "t1", "d1", True, "support"))) == ("t1", "d1")
+    assert tuple(fold.keys(("task", "t1", 1.0))) == ("t1",)
+    assert tuple(fold.keys(("decision", "d1", 1.0))) == ("d1",)
 
 
 def test_an_outcome_that_comes_before_its_decision_waits_for_it() -> None:

@@ -85,6 +85,23 @@ def test_the_first_day_whose_tasks_are_kept_is_kept_whole(ledger: Any) -> None:
     assert rows(ledger, summed) == [(TODAY - 61, 1), (TODAY - 60, 1), (TODAY - 59, 1)]
 
 
+@pytest.mark.parametrize("old", [1, 2, 5])
+def test_many_rows_go_in_small_steps_and_all_of_them_go(ledger: Any, old: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as one step takes, fewer and more; decisions, calls, tasks and outcomes."""
+    monkeypatch.setattr("langroute.ledger.rollup.MOST_AT_ONCE", 2)
+    for number in range(old):
+        ledger.record(answered(f"old-{number}", TODAY - 90))
+        ledger.record_outcome(Outcome(success=True, task_id=f"t-old-{number}", at=(TODAY - 90) * DAY))
+    ledger.record(answered("new", TODAY))
+    ledger.purge(now=TODAY * DAY)
+
+    for table in (schema.decisions, schema.details, schema.calls, schema.tasks):
+        assert len(rows(ledger, select(table))) == 1, table.name
+    assert rows(ledger, select(schema.outcomes)) == []
+    assert ledger.get("new") is not None
+    assert [n for (n,) in rows(ledger, select(schema.daily_tasks.c.succeeded).order_by(schema.daily_tasks.c.day))] == [old, 0]
+
+
 def test_an_outcome_of_a_day_whose_calls_are_gone_leaves_what_they_summed_to(ledger: Any) -> None:
     """What was purged is known by its sums alone; which days are whole is noted."""
     with ledger.reading() as connection:
@@ -166,6 +183,58 @@ def test_failed_decisions_are_counted_and_answered_ones_are_not(ledger: Any) -> 
     d = schema.daily_decisions.c
     found = rows(ledger, select(d.decisions, d.failed))
     assert (sum(decisions for decisions, _ in found), sum(failed for _, failed in found)) == (4, 1)
+
+
+def test_outcomes_are_summed_by_what_they_measure_and_who_told_them(ledger: Any) -> None:
+    """One that says neither yes nor no is no failure."""
+    told: dict[tuple[str, str], list[tuple[bool | None, float | None]]] = {
+        ("success", "user"): [(True, None), (False, None), (False, None)],
+        ("tone", "judge"): [(None, 0.5), (True, 0.75), (None, 0.0)],
+    }
+    for (key, source), outcomes in told.items():
+        for number, (success, score) in enumerate(outcomes):
+            ledger.record(answered(f"{key}{number}", TODAY))
+            ledger.record_outcome(
+                Outcome(success=success, score=score, task_id=f"t-{key}{number}", key=key, source=source, at=TODAY * DAY)
+            )
+    ledger.rollup()
+    o = schema.daily_outcomes.c
+    found = rows(ledger, select(o.key, o.source, o.outcomes, o.succeeded, o.failed, o.score, o.scores).order_by(o.key))
+
+    assert found == [("success", "user", 3, 1, 2, 0.0, 0), ("tone", "judge", 3, 1, 0, 1.25, 3)]
+
+
+def test_what_tasks_cost_is_summed_by_how_they_went(ledger: Any) -> None:
+    """All of them, those that are known to have gone well or badly, and those that went well."""
+    for name, success in (("a", True), ("b", True), ("c", False), ("d", None)):
+        ledger.record(answered(name, TODAY))
+        if success is not None:
+            ledger.record_outcome(Outcome(success=success, task_id=f"t-{name}", at=TODAY * DAY))
+    ledger.rollup()
+    t = schema.daily_tasks.c
+
+    assert rows(ledger, select(t.tasks, t.succeeded, t.failed, t.cost_usd, t.known_usd, t.succeeded_usd)) == [
+        (4, 2, 1, 1.0, 0.75, 0.5)
+    ]
+
+
+def test_of_the_calls_of_unknown_cost_those_are_told_apart_that_failed_before_they_used_a_token(ledger: Any) -> None:
+    """They were hardly billed; what used tokens, or answered, was."""
+    for usage, error, cost in (
+        (None, "RateLimitError", None),
+        (Usage(0, 0), "RateLimitError", None),
+        (Usage(100, 0), "ConnectionError", None),
+        (Usage(0, 10), "ConnectionError", None),
+        (None, "RateLimitError", 0.0),
+        (None, None, None),
+        (Usage(100, 10), None, 0.25),
+    ):
+        ledger.record_call(CallRecord("t1", at=TODAY * DAY, what="model", usage=usage, error_type=error, cost_usd=cost))
+    ledger.rollup()
+    c = schema.daily_calls.c
+    sums = rows(ledger, select(c.calls, c.errors, c.unknown_costs, c.unknown_failed))
+
+    assert [sum(counts) for counts in zip(*sums, strict=True)] == [7, 5, 5, 2]
 
 
 def test_a_check_of_unknown_cost_adds_nothing_to_a_routes_sum(ledger: Any) -> None:

@@ -101,6 +101,23 @@ def test_an_answer_that_does_not_say_when_or_how_dear_it_was_is_old_and_free(wit
     assert (found.at, found.tab.spent) == ((0.0, 0.25) if without == "started_at" else (1001.0, 0.0))
 
 
+def test_what_the_providers_hold_is_known_from_the_answers() -> None:
+    """Each route's provider keeps the prompts that it was sent, as long as it keeps any, and no other."""
+    messages = [HumanMessage("One."), answer("small", 1), result(1), answer("large", 2), result(2), answer("small", 3), result(3)]
+
+    def warm(at: float, without: str = "") -> list[int]:
+        told = [message for message in messages if message.content != without]
+        cache = PromptCacheState(lambda _: CacheRules(1, ttl_seconds=300, automatic=True), clock=lambda: at)
+        prompt = cache.prompt(told, (), 400)
+        recalled(Request(told, Step("act"), ROUTES), prompt, cache)
+        return [terms.warm for route in ROUTES if (terms := cache.terms(route, prompt)) is not None]
+
+    assert warm(1010.0) == [100, 100]
+    assert warm(1302.5) == [100, 0]
+    assert warm(1400.0) == [0, 0]
+    assert warm(1010.0, without="a2") == [100, 0]
+
+
 def test_an_answer_without_usage_has_no_output() -> None:
     """What the route alone would have cost is then its input."""
     alone = {}

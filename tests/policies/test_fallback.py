@@ -13,6 +13,7 @@ from langroute.core.records import Attempt, Decision, Failure, Request, RouteInf
 from langroute.policies.cascade import Cascade
 from langroute.policies.fallback import Fallback
 from langroute.policies.fixed import Fixed
+from langroute.state import MemoryState
 
 ROUTES = (RouteInfo("a", rank=0, context_window=1000), RouteInfo("b", rank=1, context_window=8000), RouteInfo("c", rank=2))
 REQUEST = Request("Hi.", routes=ROUTES)
@@ -376,6 +377,22 @@ def test_a_failure_without_its_error_is_the_inner_policys() -> None:
 
     assert policy(inner=Fixed("a")).select(REQUEST, [lost]) == Fixed("a").select(REQUEST, [lost])
     assert policy().select(REQUEST, [unclassified]) == Selection("b", "a failed: connection")
+
+
+def test_a_worker_that_called_nothing_yet_goes_around_what_another_found_resting() -> None:
+    """A rest is one of a provider's model: in a router that has another model under the same name nothing rests."""
+    store, clock = MemoryState(), Clock()
+    routes = (RouteInfo("a", provider="openai", model="gpt-5"), RouteInfo("b", rank=1, provider="openai", model="gpt-5-pro"))
+    one, two, third = (policy(clock, store=store) for _ in range(3))
+    request = Request("Hi.", routes=routes)
+    failure = failed("a", "overloaded", cool_down=True)
+    one.select(request, [failure])
+    one.on_decision(decided(failure))
+
+    assert two.select(request, []).route == "b"  # type: ignore[union-attr]
+    assert list(two.resting()) == ["a openai gpt-5"]
+    other = Request("Hi.", routes=(RouteInfo("a", provider="mistralai", model="mistral-large"), routes[1]))
+    assert third.select(other, []).route == "a"  # type: ignore[union-attr]
 
 
 def test_it_hears_of_what_it_learned_elsewhere_and_passes_it_on() -> None:

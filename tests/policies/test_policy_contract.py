@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 
-from langroute.core.records import KINDS, TIERS, Attempt, Decision, Price, Request, RouteInfo, Signals, Step
+from langroute.core.errors import ConfigurationError
+from langroute.core.records import KINDS, TIERS, Attempt, Decision, Outcome, Price, Request, RouteInfo, Selection, Signals, Step
+from langroute.ledger.memory import MemoryLedger
 from langroute.policies import (
     Autopilot,
     CacheAware,
+    Canary,
     Cascade,
     ConfidenceFloor,
     Escalate,
@@ -23,10 +26,12 @@ from langroute.policies import (
     LossPerDollar,
     PinThread,
     PlanExecute,
+    Shadow,
     Sticky,
     SubagentCap,
 )
 from langroute.policies.default import default_policy
+from langroute.testing import ScriptedModel
 
 POLICIES: dict[str, Callable[[], Any]] = {
     "Fixed": lambda: Fixed("cheap"),
@@ -123,3 +128,61 @@ def test_the_same_input_makes_the_same_decision_where_nothing_was_heard_in_betwe
     )
 
     assert len({policy.select(request, []) for _ in range(5)}) == 1
+
+
+# Policies around others -------------------------------------------------------------------------------------------------
+
+
+class Inner:
+    """A policy that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def select(self, request: Request, attempts: Any) -> Selection | None:
+        return None if attempts else Selection("cheap")
+
+    def use_ledger(self, ledger: Any) -> None:
+        self.heard.append(ledger)
+
+    def on_decision(self, decision: Decision) -> None:
+        self.heard.append(decision)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        self.heard.append(outcome)
+
+
+AROUND: dict[str, Callable[[Any], Any]] = {
+    "Sticky": Sticky,
+    "Fallback": Fallback,
+    "CacheAware": CacheAware,
+    "SubagentCap": SubagentCap,
+    "ConfidenceFloor": ConfidenceFloor,
+    "LossPerDollar": lambda policy: LossPerDollar(policy, tolerance=0.5),
+    "PinThread": PinThread,
+    "Shadow": lambda policy: Shadow(policy, ScriptedModel("x"), share=0.0),
+    "Canary, old": lambda policy: Canary(policy, Fixed("cheap")),
+    "Canary, new": lambda policy: Canary(Fixed("cheap"), policy),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_policy_inside_hears_all_that_it_would_hear_alone(name: str) -> None:
+    """The ledger of its router, decisions and outcomes; each of them once."""
+    inner, ledger = Inner(), MemoryLedger()
+    policy = AROUND[name](inner)
+    decision = Decision("d", Step("act", thread="t"), "cheap", (Attempt(Selection("cheap"), answer="x"),))
+    outcome = Outcome(success=True, decision_id="d")
+
+    policy.use_ledger(ledger)
+    policy.on_decision(decision)
+    policy.on_outcome(outcome)
+
+    assert inner.heard == [ledger, decision, outcome]
+
+
+@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("wrong", ["cheap", None, object()])
+def test_what_is_no_policy_is_refused_where_it_is_given(name: str, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        AROUND[name](wrong)

@@ -90,6 +90,21 @@ def test_the_messages_of_a_task_keep_its_route_and_those_of_another_task_do_not(
     assert chosen(foreign) == "small"
 
 
+@pytest.mark.parametrize("per", ["turn", "task", "thread", "agent"])
+def test_the_messages_of_another_agent_keep_no_route_but_a_tasks(per: str) -> None:
+    """A task is one thing, whoever works on it; a turn and a thread are an agent's own."""
+    step = Step("act", thread="t1", task="k1", agent="a", signals=Signals(turn=1, turn_steps=1))
+
+    def chosen(agent: str | None) -> str:
+        answer = carried("large", task_id="k1", step={"kind": "act", **({"agent": agent} if agent else {})})
+        selection = Sticky(Fixed("small"), per=per).select(Request([HumanMessage("Go on."), answer], step, ROUTES), ())
+        assert selection is not None
+        return selection.route
+
+    assert chosen("a") == "large"
+    assert chosen("b") == chosen(None) == ("large" if per == "task" else "small")
+
+
 # Told by hand ---------------------------------------------------------------------------------------------------------
 
 

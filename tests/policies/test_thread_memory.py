@@ -205,7 +205,17 @@ def test_the_callers_word_for_a_step_counts_before_the_turns_route() -> None:
 
 
 @pytest.mark.parametrize(
-    "memory", [["escalate", 99, 0, True, ""], ["escalate", -1, 0, True, ""], ["escalate", True, 0, 0, ""], ["escalate"], ["x"] * 9]
+    "memory",
+    [
+        ["escalate", 99, 0, True, ""],
+        ["escalate", -1, 0, True, ""],
+        ["escalate", 1, -1, True, ""],
+        ["escalate", 1, "0", True, ""],
+        ["escalate", 1, 0, True, None],
+        ["escalate", True, 0, 0, ""],
+        ["escalate"],
+        ["x"] * 9,
+    ],
 )
 def test_a_memory_that_does_not_fit_starts_anew(memory: list[Any]) -> None:
     told = {"langroute": {"route": "frontier", "step": {"kind": "act"}, "thread": {"memory": memory}}}

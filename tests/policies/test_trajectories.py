@@ -338,6 +338,30 @@ def test_after_a_rejected_answer_the_stronger_route_has_its_steps_too() -> None:
     assert found == ["middle", "large"]
 
 
+def test_a_rejected_answer_is_trouble_over_the_next_boundary() -> None:
+    """As a failed call of a tool is: only a turn without any comes down again."""
+    talk = Talk(Escalate(["small", "large"], verify=True))
+    assert talk.step(score=0.1) == "large"
+    talk.user()
+
+    assert talk.step() == "large"
+    talk.user()
+    assert talk.step(score=0.9) == "small"
+
+
+def test_what_was_rejected_on_the_top_changes_nothing() -> None:
+    """Another policy inside may have checked it; there is nowhere to go, and the reason to be there stays."""
+    policy = Escalate(["small", "large"], min_steps_between=0)
+    step = Step("act", thread="t", signals=Signals(turn=1, errors_in_row=2))
+    weak = Attempt(Selection("large"), answer="x", score=0.1)
+    policy.on_decision(Decision("d", step, "large", (weak, weak)))
+    policy.on_decision(Decision("d", Step("act", thread="t", signals=Signals(turn=1)), "large", (weak, weak)))
+
+    later = policy.select(Request("Go on.", Step("act", thread="t", signals=Signals(turn=1)), ROUTES), [])
+    assert later is not None
+    assert (later.route, later.reason) == ("large", "stays with large: tool calls fail")
+
+
 def test_where_it_is_stuck_on_the_top_it_stays_there() -> None:
     talk = Talk(Escalate(["small", "large"], min_steps_between=0))
 

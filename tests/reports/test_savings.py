@@ -206,6 +206,34 @@ class TestRoutesAlone:
         done(ledger, "c", 40, 4, tried("c", 0.01))
         assert savings(ledger).best_single == "a"
 
+    @pytest.mark.parametrize(("won", "best"), [(34, "b"), (32, "a")])
+    def test_a_route_that_may_succeed_as_often_is_the_one_to_beat_where_it_is_cheaper(
+        self, ledger: Any, won: int, best: str
+    ) -> None:
+        """Wilson's intervals at 95%: 40 of 40 is at least 91.2%, 34 of 40 is at most 92.9%, and 32 of 40 at most 89.5%."""
+        done(ledger, "a", 40, 40, tried("a", 1.0))
+        done(ledger, "b", 40, won, tried("b", 0.5))
+        assert savings(ledger).best_single == best
+
+    @pytest.mark.parametrize(("won", "best"), [(36, "b"), (34, "a")])
+    def test_over_several_kinds_of_tasks_more_is_certain(self, ledger: Any, won: int, best: str) -> None:
+        """Half of each kind: 40 of 40 twice is at least 93.8%; 36 of 40 twice is at most 94.6%, and 34 of 40 at most 90.6%."""
+        for kind in ("k1", "k2"):
+            done(ledger, f"a-{kind}-", 40, 40, tried("a", 1.0), kind=kind)
+            done(ledger, f"b-{kind}-", 40, won, tried("b", 0.5), kind=kind)
+        assert savings(ledger).best_single == best
+
+    def test_tasks_without_a_decision_take_no_place_of_the_latest_ones(self, ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only so many are looked at; outcomes that were told of other programs' tasks are none of them."""
+        monkeypatch.setattr("langroute.reports.savings.MOST_TASKS", 3)
+        done(ledger, "old", 1, 1, tried("b", 1.0))
+        ledger.flush()
+        done(ledger, "a", 3, 2, tried("a", 1.0))
+        ledger.flush()
+        for number in range(5):
+            ledger.record_outcome(Outcome(success=True, task_id=f"elsewhere-{number}", at=NOW))
+        assert [(one.route, one.success) for one in savings(ledger).singles] == [("a", Rate(2, 3))]
+
 
 class TestBaselinesOfDecisions:
     def test_they_are_those_that_the_windows_decisions_name(self, ledger: Any) -> None:

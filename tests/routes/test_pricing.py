@@ -274,6 +274,57 @@ def test_the_providers_own_record_fills_in_what_the_integration_leaves_out() -> 
     assert told({**own, "prompt_tokens": 90}) == Usage(100, 5)
     assert told({"prompt_tokens": 100, "completion_tokens": 9}) == Usage(100, 5)
     assert told(own, input_token_details={"cache_read": 40}) == Usage(100, 5, cache_read=40)
+    # All of the prompt may be cached, and no more of it than there is.
+    whole, more = ({**own, "prompt_tokens_details": {"cached_tokens": cached}} for cached in (100, 101))
+    assert (told(whole), told(more)) == (Usage(100, 5, cache_read=100), Usage(100, 5))
+
+
+def test_of_several_records_of_a_provider_the_first_counts() -> None:
+    """Integrations leave the provider's answer beside what they made of it; what is no record is passed over."""
+    own, other = {"input_tokens": 3, "output_tokens": 1}, {"prompt_tokens": 9, "completion_tokens": 9}
+    for response in (
+        {"usage": own, "token_usage": other, "usage_metadata": other},
+        {"usage": {}, "token_usage": own, "usage_metadata": other},
+        {"usage": "none", "token_usage": None, "usage_metadata": own},
+    ):
+        assert usage_of(AIMessage("x", response_metadata=response)) == Usage(3, 1)
+
+
+def test_media_together_are_no_more_than_the_tokens_that_there_are() -> None:
+    """Or a prompt would be billed twice where a provider's counts do not add up."""
+    raw = {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 50,
+        "totalTokenCount": 150,
+        "promptTokensDetails": [
+            {"modality": kind, "tokenCount": count} for kind, count in (("AUDIO", 70), ("IMAGE", 60), ("VIDEO", 9))
+        ],
+        "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 50}],
+    }
+    usage = usage_of(AIMessage("x", response_metadata={"usage_metadata": raw}))
+
+    assert usage is not None
+    assert dict(usage.extra_counts) == {"input_audio": 70, "input_image": 30, "output_audio": 50}
+
+
+@pytest.mark.parametrize(
+    ("audio", "cached", "left"),
+    [(40, 30, {"cache_read_audio": 30, "input_audio": 10}), (40, 40, {"cache_read_audio": 40}), (40, 50, {"cache_read_audio": 50})],
+)
+def test_sound_that_was_cached_is_not_billed_as_new_sound_too(audio: int, cached: int, left: dict[str, int]) -> None:
+    """Gemini says how much of the prompt was sound, and how much of what was cached."""
+    raw = {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 5,
+        "totalTokenCount": 105,
+        "cachedContentTokenCount": 60,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": audio}, {"modality": "TEXT", "tokenCount": 100 - audio}],
+        "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": cached}],
+    }
+    usage = usage_of(AIMessage("x", response_metadata={"usage_metadata": raw}))
+
+    assert usage is not None
+    assert dict(usage.extra_counts) == left
 
 
 def test_a_record_of_langchains_that_counts_neither_side_leaves_it_to_the_providers_own() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.task_context import Task
+from langroute.steps.history_reader import Messages
 from langroute.steps.inspector import Inspector, StepFacts, salvaged, tool_tokens
 
 TOOLS = ({"type": "function", "function": {"name": "search", "parameters": {}}},)
@@ -292,6 +293,40 @@ def test_without_a_thread_the_beginning_names_the_conversation() -> None:
 
     assert first.thread == later.thread != other.thread
     assert "Hello" not in str(first.thread)
+
+
+def test_a_conversation_that_nobody_opened_with_a_question_has_the_name_of_its_first_message() -> None:
+    """A greeting of the assistant's, until a user says something: then it is the question's."""
+    inspector = Inspector()
+    greeting, other = AIMessage("Hello, how can I help?"), AIMessage("Hello, who is it?")
+    first = inspector.inspect([SystemMessage("Be kind."), greeting])
+    same = inspector.inspect([SystemMessage("Be kind."), AIMessage("Hello, how can I help?"), AIMessage("Anybody?")])
+    asked = [inspector.inspect([one, HumanMessage("Where is my parcel?")]).thread for one in (greeting, other)]
+
+    assert first.thread == same.thread != inspector.inspect([SystemMessage("Be kind."), other]).thread
+    assert asked[0] == asked[1] != inspector.inspect([greeting]).thread
+
+
+@pytest.mark.parametrize("key", ["langgraph_checkpoint_ns", "checkpoint_ns"])
+def test_what_is_known_of_a_step_that_cannot_be_inspected_is_where_it_stands(key: str) -> None:
+    """As an inspection would say: node, sub-graph and thread."""
+    metadata = {"thread_id": "t1", "langgraph_node": "answer", key: "research:1|answer:2"}
+    salvage, whole = salvaged(ASKED, metadata=metadata), Inspector().inspect(ASKED, metadata=metadata)
+
+    assert (salvage.thread, salvage.node, salvage.depth) == (whole.thread, whole.node, whole.depth) == ("t1", "answer", 1)
+    assert salvage.agent == whole.agent
+    assert salvaged(ASKED, metadata={"thread_id": "t1"}).depth == 0
+
+
+def test_a_step_is_read_where_its_history_grew() -> None:
+    """What was said before is not read again; a history that begins otherwise is."""
+    inspector, before = Inspector(), Messages(CALLED[:-1])
+    inspector.inspect(before)
+    grown, other = Messages(CALLED), Messages([HumanMessage("Which trains leave?"), *CALLED[1:]])
+    steps = [inspector.inspect(messages) for messages in (grown, other)]
+
+    assert grown.history is before.history is not other.history
+    assert steps == [Inspector().inspect(messages) for messages in (CALLED, list(other))]
 
 
 def test_a_node_that_is_no_text_is_named_by_its_text() -> None:

@@ -38,7 +38,7 @@ from langroute.policies import Cascade, Fixed
 from langroute.testing import ScriptedModel
 from langroute.tracking.callbacks import OutcomeTracker, track
 from langroute.tracking.evaluators import Evaluator
-from langroute.tracking.run_tree import MOST_ROOTS
+from langroute.tracking.run_tree import MOST_ROOTS, RunTree
 from langroute.verifiers import Judge
 
 PRICES = {"scripted": {"input": 1.0, "output": 2.0}}
@@ -522,6 +522,17 @@ async def test_awaited_calls_are_heard_on_their_own_thread() -> None:
     await chain.ainvoke("Hi.", {"callbacks": [OutcomeTracker(Noting())]})
 
     assert heard == {threading.get_ident()}
+
+
+def test_a_run_whose_beginning_is_told_twice_is_one() -> None:
+    """As where a tracker is heard in two ways."""
+    tree, run, inner = RunTree("thread:{}".format), uuid4(), uuid4()
+    first = tree.start(run, None, {"thread_id": "a"}, None, "chain")
+    below = tree.start(inner, run, None, None, "model")
+
+    assert tree.start(run, None, {"thread_id": "b"}, None, "chain") is first is tree.run(run)
+    assert tree.start(inner, None, None, None, "model") is below
+    assert (first.root.task_id, below.task_id, below.root) == ("thread:a", "thread:a", first.root)
 
 
 def test_runs_that_never_end_are_given_up_oldest_first() -> None:

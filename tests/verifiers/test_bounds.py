@@ -191,7 +191,8 @@ def calling(name: str, args: Any = None, count: int = 1) -> AIMessage:
 
 def test_calls_beyond_the_bound_are_not_checked_and_those_before_are() -> None:
     request = Request("?", tools=({"name": "a", "parameters": {"required": ["x"]}},))
-    assert "more than 100 calls" in ToolCalls().verify(request, attempt(calling("a", {"x": 1}, 5000))).reason
+    many = ToolCalls().verify(request, attempt(calling("a", {"x": 1}, 5000)))
+    assert (many.score, many.reason) == (1.0, "not checked: more than 100 calls")
     assert ToolCalls().verify(request, attempt(calling("a", {"y": 1}, 5000))).score == 0.0
 
 
@@ -231,6 +232,7 @@ def test_a_schema_asks_no_server(asked: tuple[str, list[str]]) -> None:
     verdict = ToolCalls().verify(request, attempt(calling("a", {"x": 1})))
 
     assert paths == []
+    assert verdict.score == 1.0
     assert verdict.reason.startswith("not checked: a: its schema cannot be used")
 
 
