@@ -27,6 +27,9 @@ TABLE = "langroute_questions"
 MOST_DIMENSIONS = 4000
 """Longest half-precision vectors that HNSW takes."""
 
+PATIENCE_S = 2
+"""Seconds that the database may take to let a client in, and may leave it without a sign of life: a look-up waits for it."""
+
 TIDY_S = 600.0
 """Seconds between two removals of what expired."""
 
@@ -95,7 +98,7 @@ class PgVectorStore:
         if parsed.get_backend_name() != "postgresql":
             raise ConfigurationError(f"{shown(parsed)} is not PostgreSQL. Give a URL such as postgresql://host/database.")
         try:
-            self._engine: Engine = engine_of(parsed).execution_options(isolation_level="AUTOCOMMIT")
+            self._engine: Engine = engine_of(parsed, PATIENCE_S).execution_options(isolation_level="AUTOCOMMIT")
         except MissingExtraError as error:
             raise MissingExtraError("psycopg", "postgres", "Questions in PostgreSQL") from error
         # With a scope that few of many questions are in, the index is searched until enough of them are found.
