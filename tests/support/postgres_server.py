@@ -115,13 +115,20 @@ class OwnServer:
         standby_of: The server that it follows, as a standby that may be read.
         machine: The machine that it runs on (`namespaces.Machine`), in the place of this one.
         address: Where it listens.
+        programs: The folder of its programs, in the place of what is installed.
     """
 
     def __init__(
-        self, folder: Path | None = None, standby_of: OwnServer | None = None, *, machine: Any = None, address: str = "127.0.0.1"
+        self,
+        folder: Path | None = None,
+        standby_of: OwnServer | None = None,
+        *,
+        machine: Any = None,
+        address: str = "127.0.0.1",
+        programs: Path | None = None,
     ) -> None:
         self._primary, self._machine, self._address = standby_of, machine, address
-        programs = _programs()
+        programs = programs or _programs()
         if programs is None:
             pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
         pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
@@ -141,6 +148,11 @@ class OwnServer:
     def url(self) -> str:
         """The URL of its database."""
         return f"postgresql://langroute@{self._address}:{self._port}/postgres"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
 
     @property
     def local_url(self) -> str:

@@ -87,7 +87,11 @@ class Proxy:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._server))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server))
+            except OSError:
+                client.close()
+                continue
             self._pairs.append((client, server))
             deaf = threading.Event()
             for flow in ((client, server, deaf, True), (server, client, deaf, False)):
