@@ -127,7 +127,7 @@ class Funding:
             self.account.cancel(self.every, self._called, left, perf_counter() - self._since)
 
     def _asked(self, ask: Callable[[], Queries[Any]], otherwise: Any, problems: list[str], wait_s: float = 0.0) -> Asking:
-        if self._goes_on and any(_RESTS.get(budget.store, 0.0) > monotonic() for budget in self.account.budgets):
+        if self._goes_on and any(_RESTS.get(store, 0.0) > monotonic() for store in self._distant):
             self._off = True
             problems.append("budgets were not looked at: their store has just failed")
             return otherwise
@@ -141,11 +141,15 @@ class Funding:
                     raise
                 raise BudgetStoreError(f"The budgets' store failed: {type(error).__name__}: {error}") from error
             self._off = True
-            for budget in self.account.budgets:
-                if not budget.store.local:
-                    _RESTS[budget.store] = monotonic() + REST_S
+            for store in self._distant:
+                _RESTS[store] = monotonic() + REST_S
             problems.append(f"budgets were not looked at: {type(error).__name__}: {error}")
             return otherwise
+
+    @property
+    def _distant(self) -> Iterator[Any]:
+        """The stores that somebody has to wait for."""
+        return (budget.store for budget in self.account.budgets if not budget.store.local)
 
     @property
     def _goes_on(self) -> bool:
