@@ -159,10 +159,11 @@ def _is_plain(messages: Sequence[BaseMessage]) -> bool:
     last = messages[-1]
     if type(last) is not HumanMessage or (len(messages) == 2 and type(messages[0]) is not SystemMessage):
         return False
-    return all(
-        type(message.content) is str and message.content.strip() and message.name is None and not message.additional_kwargs
-        for message in messages
-    )
+    for message in messages:
+        content = message.content
+        if type(content) is not str or not content or content.isspace() or message.name is not None or message.additional_kwargs:
+            return False
+    return True
 
 
 def _for_a_stranger(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:

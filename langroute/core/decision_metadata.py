@@ -16,8 +16,8 @@ def to_metadata(decision: Decision) -> dict[str, Any]:
         >>> to_metadata(Decision("d1", Step(kind="title"), "small", ()))["step"]["kind"]
         'title'
     """
-    step, kept = decision.step, decision.kept
-    return {
+    step, attempts = decision.step, decision.attempts
+    told = {
         "decision_id": decision.id,
         "task_id": step.task,
         "started_at": round(decision.started_at, 3),
@@ -29,7 +29,7 @@ def to_metadata(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "policy_version": decision.policy_version,
         "cache": decision.cache,
-        "attempts": [_attempt(attempt) for attempt in decision.attempts],
+        "attempts": [_attempt(attempt) for attempt in attempts],
         "rejected": dict(decision.rejected),
         "problems": list(decision.problems),
         "cost_usd": decision.cost_usd,
@@ -38,9 +38,12 @@ def to_metadata(decision: Decision) -> dict[str, Any]:
         "saved_usd": decision.saved_usd,
         "switch_cost_usd": decision.switch_cost_usd,
         "overhead_ms": round(decision.overhead_s * 1e3, 4),
-        **(_cached(kept) if kept is not None and kept.cache_key is not None else {}),
-        **(_thread(decision) if decision.limited or decision.instead or decision.memory else {}),
     }
+    if (len(attempts) > 1 or (attempts and attempts[0].cache_key is not None)) and (kept := decision.kept) is not None:
+        told.update(_cached(kept))
+    if decision.limited or decision.instead or decision.memory:
+        told.update(_thread(decision))
+    return told
 
 
 def _thread(decision: Decision) -> dict[str, Any]:
@@ -56,7 +59,9 @@ def _thread(decision: Decision) -> dict[str, Any]:
 
 
 def _cached(kept: Attempt) -> dict[str, Any]:
-    """Return the cache key and, on a hit, the tokens and USD that the stored answer saved."""
+    """Return the cache key, if there is one, and, on a hit, the tokens and USD that the stored answer saved."""
+    if kept.cache_key is None:
+        return {}
     stored = kept.stored
     if stored is None:
         return {"cache_key": kept.cache_key}
@@ -69,15 +74,17 @@ def _cached(kept: Attempt) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "route": attempt.route,
+    told: dict[str, Any] = {
+        "route": attempt.selection.route,
         "reason": attempt.selection.reason,
         "cost_usd": attempt.cost_usd,
         "latency_s": round(attempt.latency_s, 6),
-        "verdict": verdict_of(attempt),
+        "verdict": "not checked" if attempt.score is None and attempt.ok else verdict_of(attempt),
         "score": attempt.score,
-        **({"edits": list(attempt.edits)} if attempt.edits else {}),
     }
+    if attempt.edits:
+        told["edits"] = list(attempt.edits)
+    return told
 
 
 def verdict_of(attempt: Attempt) -> str:

@@ -6,7 +6,7 @@ steps cost is heard here, so that an attempt at a subtask knows its cost though 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -110,9 +110,8 @@ def pinned(pin: SubtaskPin) -> Iterator[SubtaskPin]:
         _current.reset(token)
 
 
-def current_pin() -> SubtaskPin | None:
-    """Return the pin around this call, or `None`."""
-    return _current.get()
+current_pin: Callable[[], SubtaskPin | None] = _current.get
+"""Function that returns the pin around a call, or `None`; every step asks it twice."""
 
 
 def attempt_is_provisional() -> bool:

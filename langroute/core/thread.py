@@ -100,7 +100,7 @@ class Thread:
 
     def latest(self) -> Iterator[tuple[int, PastDecision]]:
         """Return the number of user turns since each decision, and the decision; the latest first."""
-        return self._latest() if _may_have_any(self.messages) else iter(())
+        return self._latest() if may_carry_decisions(self.messages) else iter(())
 
     def _latest(self) -> Iterator[tuple[int, PastDecision]]:
         ago = found = 0
@@ -115,7 +115,7 @@ class Thread:
 
     def earliest(self) -> Iterator[tuple[int, PastDecision]]:
         """Return the number of the user turn of each decision, 1 for the first, and the decision; the earliest first."""
-        return self._earliest() if _may_have_any(self.messages) else iter(())
+        return self._earliest() if may_carry_decisions(self.messages) else iter(())
 
     def _earliest(self) -> Iterator[tuple[int, PastDecision]]:
         turn = found = 0
@@ -174,8 +174,13 @@ def carries_decision(message: AIMessage) -> bool:
     return type(metadata) is dict and METADATA_KEY in metadata
 
 
-def _may_have_any(messages: Any) -> bool:
-    """Return whether decisions may be found: the reader of histories knows if no answer carries one."""
+def may_carry_decisions(messages: Any) -> bool:
+    """Return whether decisions may be found in messages: the reader of histories knows if no answer carries one.
+
+    Example:
+        >>> may_carry_decisions([HumanMessage("Hi.")])
+        True
+    """
     history = getattr(messages, "history", None)
     return history is None or bool(getattr(history, "decisions", True))
 

@@ -70,6 +70,7 @@ class Accounting:
         checks: Sequence[Any] = (),
     ) -> None:
         self.routes, self.baseline, self.ledger = routes, baseline, ledger
+        self._inside = frozenset(name for name, route in routes.items() if is_router(route.model))
         # Routers that are routes or judges here and keep their decisions in the same ledger.
         self._told_inside = frozenset(name for name, route in routes.items() if _records_in(route.model, ledger))
         self._checked_inside = frozenset(
@@ -89,11 +90,13 @@ class Accounting:
             usage = billed_usage(message, route, request) if message is not None else None
         except Exception:  # noqa: BLE001 - whatever an integration reports, its answer counts; its cost is then unknown
             usage = None
-        cached = _cached_by_langchain(message)
-        metadata = getattr(message, "response_metadata", None) or {}
-        served = metadata.get("model_name") or metadata.get("model")
+        told = getattr(message, "usage_metadata", None)
+        # LangChain's own cache repeats the tokens of the first call with a total cost of 0.
+        cached = told is not None and told.get("total_cost") == 0
+        metadata = getattr(message, "response_metadata", None)
+        served = (metadata.get("model_name") or metadata.get("model")) if metadata else None
         stored = reply.stored
-        why = finish_reason(metadata)
+        why = finish_reason(metadata) if metadata else None
         if error is None and message is not None and stored is None and not cached and broke_off(why, route.info.provider):
             error = AnswerCutOffError(route.name, why)
         if stored is not None and stored.route != selection.route:
@@ -152,7 +155,7 @@ class Accounting:
     ) -> float | None:
         if reply.stored is not None:
             return 0.0
-        if is_router(route.model) and reply.error is None:
+        if route.info.name in self._inside and reply.error is None:
             # A router as a route has worked out itself what its models cost.
             spent: float | None = (getattr(reply.message, "response_metadata", None) or {}).get(METADATA_KEY, {}).get("cost_usd")
             return spent
@@ -177,7 +180,7 @@ class Accounting:
     def _baseline_cost(self, kept: Attempt | None) -> float | None:
         if kept is None:
             return None
-        if kept.route == self.baseline and kept.stored is None:
+        if kept.selection.route == self.baseline and kept.stored is None:
             return kept.cost_usd
         price = self.routes[self.baseline].info.price
         if price is None or price.per_second:
@@ -217,36 +220,39 @@ class Accounting:
         last = kept or (attempts[-1] if attempts else None)
         if len(attempts) > 1 or kept is None or self._health.failing:
             self._health.note(attempts, answered=kept is not None)
+        route = kept.selection.route if kept is not None else None
+        # By place, in the order of the record's fields: thirty names would take longer to match than the fields to write.
         decision = Decision(
-            id=decision_id,
-            step=request.step,
-            route=kept.route if kept is not None else None,
-            attempts=tuple(attempts) if self._keeps_text else tuple([attempt.without_text() for attempt in attempts]),
-            reason=last.selection.reason if last is not None else "",
-            policy=self.policy_name,
-            policy_version=self.policy_version,
-            rejected=request.rejected,
-            cache=(kept.cache if kept is not None else None) or "miss",
-            tier=self.routes[kept.route].info.tier if kept is not None and kept.route in self.routes else None,
-            model=kept.model if kept is not None else None,
-            cost_usd=_spent(attempts),
-            baseline_cost_usd=self._baseline_cost(kept) if subtask is None else subtask.kept_usd,
-            baseline_route=self.baseline,
-            overhead_s=max(0.0, elapsed - waited),
-            problems=tuple(problems),
-            started_at=started_at,
-            run_id=_run_id(kept),
-            parent_run_id=run.parent_run_id if run is not None else None,
-            tags=request.tags,
-            metadata=request.metadata,
-            switch_cost_usd=last.selection.switch_cost_usd if last is not None else None,
+            decision_id,
+            request.step,
+            route,
+            tuple(attempts) if self._keeps_text else tuple([attempt.without_text() for attempt in attempts]),
+            last.selection.reason if last is not None else "",
+            self.policy_name,
+            self.policy_version,
+            request.rejected,
+            (kept.cache if kept is not None else None) or "miss",
+            self.routes[route].info.tier if route is not None and route in self.routes else None,
+            kept.model if kept is not None else None,
+            _spent(attempts),
+            self._baseline_cost(kept) if subtask is None else subtask.kept_usd,
+            self.baseline,
+            max(0.0, elapsed - waited),
+            tuple(problems),
+            started_at,
+            _run_id(kept),
+            None,
+            run.parent_run_id if run is not None else None,
+            request.tags,
+            request.metadata,
+            last.selection.switch_cost_usd if last is not None else None,
             # Keeping a whole history with each of its steps would store the same messages many times.
-            messages=tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
-            limited=request.limited,
-            instead=kept is not None and kept.selection.instead,
-            memory=_memory(attempts) if len(attempts) > 1 else last.selection.memory if last is not None else (),
-            subtask=subtask is not None,
-            inner_baseline_usd=None if subtask is None else subtask.every_usd,
+            tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
+            request.limited,
+            kept is not None and kept.selection.instead,
+            _memory(attempts) if len(attempts) > 1 else last.selection.memory if last is not None else (),
+            subtask is not None,
+            None if subtask is None else subtask.every_usd,
         )
         counted = self._counted_once(decision) if self._told_inside or self._checked_inside else decision
         if (pin := current_pin()) is not None:
@@ -319,11 +325,6 @@ def _spent(attempts: Sequence[Attempt]) -> float | None:
 
 def _records_in(model: Any, ledger: Any) -> bool:
     return is_router(model) and getattr(model, "ledger", None) is ledger
-
-
-def _cached_by_langchain(message: Any) -> bool:
-    """Return whether LangChain's own cache answered: it repeats the tokens of the first call with a total cost of 0."""
-    return (getattr(message, "usage_metadata", None) or {}).get("total_cost") == 0
 
 
 def _run_id(kept: Attempt | None) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 import langroute.policies as policies
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.core.records import RouteInfo
-from langroute.core.redis_url import is_redis_url
 from langroute.engine.cache_config import open_cache
 from langroute.engine.config_file import PolicyConfig, RouteConfig, RouterConfig, read_router_config
 from langroute.policies.default import NAMED
@@ -95,16 +94,11 @@ def budgets_of(config: RouterConfig, store: Any = None) -> tuple[Any, ...]:
 
 def budget_store(config: RouterConfig) -> Any:
     """Return the store that a file's budgets are counted in; `None` for this process's memory."""
-    where = config.budget_store
-    if where is None:
+    if config.budget_store is None:
         return None
-    if is_redis_url(where):
-        from langroute.budgets.redis import RedisBudgets
+    from langroute.budgets.opening import open_budgets
 
-        return RedisBudgets(where)
-    from langroute.budgets.sqlite import SqliteBudgets
-
-    return SqliteBudgets(where)
+    return open_budgets(config.budget_store)
 
 
 def cache_of_config(config: RouterConfig, environment: Mapping[str, str] | None = None) -> Any:

@@ -8,17 +8,15 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
-from langroute.budgets.queries import acarry_out, carry_out
 from langroute.core.control_flow import passes_through
 from langroute.core.decision_metadata import METADATA_KEY, to_metadata
 from langroute.core.records import Decision
-from langroute.engine.effects import AnswerCheck, Consult, Effect, Fund, Reply, RouteCall, Settle, Wait
+from langroute.engine.effects import AnswerCheck, Consult, Effect, Fund, Raced, Reply, RouteCall, Settle, Wait
 from langroute.engine.events import aannounce_restart, announce_restart
 from langroute.engine.step_execution import StepResult
 from langroute.engine.stream_attempt import AttemptStream, StepStream, carrying
-from langroute.engine.timeouts import Raced
 from langroute.verifiers import arun, run
 
 Plan = Generator[Effect, Any, StepResult]
@@ -295,6 +293,8 @@ def perform(effect: Effect) -> Any:
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
     if isinstance(effect, Fund):
+        from langroute.budgets.queries import carry_out
+
         if effect.wait_s:
             time.sleep(effect.wait_s)
         try:
@@ -318,6 +318,8 @@ async def aperform(effect: Effect) -> Any:
         except Exception as error:  # noqa: BLE001
             return _Raised(error)
     if isinstance(effect, Fund):
+        from langroute.budgets.queries import acarry_out, carry_out
+
         if effect.wait_s:
             await asyncio.sleep(effect.wait_s)
         try:
@@ -376,17 +378,24 @@ def _last(plan: Plan, attempt: AttemptStream, chunk: Any, caught: Any) -> tuple[
 
 def message_id(message: Any) -> str | None:
     """Return the id of an answer that is a message."""
-    return message.id if isinstance(message, BaseMessage) else None
+    # The base class is abstract: `isinstance` asks it with a call.
+    return message.id if type(message) is AIMessage or isinstance(message, BaseMessage) else None
 
 
 def marked(message: Any, result: StepResult) -> Any:
     """Return a message with the decision in its `response_metadata`."""
-    if isinstance(message, BaseMessage):
+    if type(message) is AIMessage or isinstance(message, BaseMessage):
         metadata = message.response_metadata
         if METADATA_KEY in metadata:
             # LangChain's cache, for example, returns the same object to every caller; their metadata must not change.
             message = message.model_copy()
-        message.response_metadata = {**metadata, METADATA_KEY: to_metadata(result.decision)}
+        metadata = {**metadata, METADATA_KEY: to_metadata(result.decision)}
+        if type(message) is AIMessage:
+            # What the assignment comes to, in a tenth of its time.
+            message.__dict__["response_metadata"] = metadata
+            message.model_fields_set.add("response_metadata")
+        else:
+            message.response_metadata = metadata
     return message
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langroute.budgets.queries import Queries
+from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.records import Attempt, Request, Selection, Stored
 from langroute.routes.route import BuiltRoute
+
+if TYPE_CHECKING:
+    from langroute.budgets.queries import Queries
 
 
 @dataclass(slots=True)
@@ -38,6 +41,9 @@ class RouteCall:
     heard: Any = None
     """The `AttemptStream` of a call that is streamed."""
 
+    told: Any = None
+    """The `HeardUsage` of a plain call that LangChain streams."""
+
     problem: str | None = None
     """Failure in adapting the history that was worked around."""
 
@@ -45,7 +51,7 @@ class RouteCall:
     """What was left out of the call, since the route cannot take it."""
 
 
-@dataclass(slots=True)
+@fast_dataclass
 class AnswerCheck:
     """Verify an attempt. Answered with the verdicts."""
 
@@ -56,7 +62,7 @@ class AnswerCheck:
     """The earlier attempts of the step."""
 
 
-@dataclass(slots=True)
+@fast_dataclass
 class Consult:
     """Call a policy that may do I/O. Answered with a `Selection` or `None`; its errors are thrown into the plan."""
 
@@ -65,14 +71,14 @@ class Consult:
     attempts: Sequence[Attempt]
 
 
-@dataclass(slots=True)
+@fast_dataclass
 class Wait:
     """Sleep. Answered with nothing."""
 
     seconds: float
 
 
-@dataclass(slots=True)
+@fast_dataclass
 class Settle:
     """Offer the answers to the response cache. Answered with nothing."""
 
@@ -116,7 +122,15 @@ class Reply:
     """Other calls that ran at the same time, each with its reply."""
 
 
-@dataclass(slots=True)
+class Raced(Exception):  # noqa: N818 - carries an error to the driver, is never seen outside
+    """Two hedged calls both failed."""
+
+    def __init__(self, error: BaseException, call: RouteCall, also: list[tuple[RouteCall, Reply]]) -> None:
+        super().__init__(str(error))
+        self.error, self.call, self.also = error, call, also
+
+
+@fast_dataclass
 class Fund:
     """Query the budgets' stores. Answered with the result; its errors are thrown into the plan."""
 

@@ -156,7 +156,7 @@ class Eligibility:
             `refusal` makes an error of the reasons.
         """
         media = (signals.images > 0, signals.audio > 0, signals.files > 0, signals.video > 0)
-        key = (tools, forced_tool, structured, media, limits, own_tools)
+        key = (tools, forced_tool, structured, media, None if limits is NO_LIMITS else limits, own_tools)
         found = self._memo.get(key)
         if found is None:
             self.check(limits)

@@ -28,7 +28,7 @@ def heard(config: Mapping[str, Any]) -> bool:
 
 def announce(decision: Decision, config: Any, message_id: str | None = None) -> None:
     """Send a `langroute_decision` event if a callback listens, and the record to whoever was shown chunks of the message."""
-    if heard(config):
+    if config.get("callbacks") and heard(config):
         dispatch_custom_event(EVENT, to_metadata(decision), config=config)
         show_record(decision, config, message_id)
 

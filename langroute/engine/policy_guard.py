@@ -44,6 +44,9 @@ class PolicyGuard:
             selection = self.policy.select(request, attempts)
         except Exception as error:  # noqa: BLE001 - whatever a policy raises, the call goes on
             return self.rescue(request, attempts, error, problems)
+        if not attempts and request.pinned is None and type(selection) is Selection and request.route(selection.route) is not None:
+            # Nearly every step.
+            return selection
         return self.allow(request, attempts, selection, problems)
 
     def rescue(self, request: Request, attempts: Sequence[Attempt], error: Exception, problems: list[str]) -> Selection | None:

@@ -28,7 +28,7 @@ from langroute.core.task_context import current_task
 from langroute.engine.accounting import Accounting
 from langroute.engine.call_config import Run
 from langroute.engine.effects import Effect
-from langroute.engine.eligibility import NO_LIMITS, Eligibility, RouteLimits
+from langroute.engine.eligibility import NO_LIMITS, Eligibility, RouteLimits, TooLong
 from langroute.engine.policy_guard import PolicyGuard
 from langroute.engine.router_parts import check_parts, resolved_policy
 from langroute.engine.step_execution import StepExecution, StepResult, new_id
@@ -240,10 +240,12 @@ class Router:
             return limits
         return replace(limits, route=pin.route)
 
-    def _without_media(
+    def _as_changed_inside(
         self, step: Step, asked: CallOptions, limits: RouteLimits, rejected: Mapping[str, str]
     ) -> tuple[tuple[RouteInfo, ...], Mapping[str, str]]:
         """Return what `eligible` says of a step whose media no route can read, where inner code may take them out before the call.
+
+        The same holds for a history that is certainly too long: inner code may cut it.
 
         Raises:
             NoEligibleRouteError: Nothing may take them out, or they are not the only reason.
@@ -254,6 +256,8 @@ class Router:
         needs: dict[str, Any] = {"tools": bool(asked.tools), "forced_tool": asked.forced, "own_tools": asked.own_tools}
         needs.update(structured=asked.schema is not None, max_tokens=asked.max_tokens)
         routes, left = self._eligibility.eligible(signals, limits=limits, **needs)
+        if not routes and isinstance(left, TooLong):
+            routes, left = self._eligibility.eligible(replace(signals, tokens=0), limits=limits, **needs)
         if not routes:
             raise self._eligibility.refusal(left)
         return routes, left
@@ -310,14 +314,14 @@ class Router:
         routes, rejected = self._eligibility.eligible(
             step.signals,
             tools=bool(asked.tools),
-            forced_tool=asked.forced,
+            forced_tool=asked.tool_choice is not None and asked.forced,
             structured=asked.schema is not None,
             max_tokens=asked.max_tokens,
             limits=limits,
             own_tools=asked.own_tools,
         )
         if not routes:
-            routes, rejected = self._without_media(step, asked, limits, rejected)
+            routes, rejected = self._as_changed_inside(step, asked, limits, rejected)
         default = self.default if self.default not in rejected else routes[-1].name
         return Request(
             messages,

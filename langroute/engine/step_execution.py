@@ -93,7 +93,7 @@ class StepExecution:
         if self.attempts:
             if self.is_over():
                 return None
-        elif (unseen := self._unseen()) is not None:
+        elif self.request.uninspected and (unseen := self._unseen()) is not None:
             return unseen
         known, guard = len(self.problems), self.router.guard
         selection = guard.select(self.request, self.attempts, self.problems)
@@ -208,6 +208,8 @@ class StepExecution:
             self.attempts.append(accounts.attempt(other.route, other.selection, lost, other.request))
             self.outputs.append(lost)
         answered = reply.call or call
+        if answered.told is not None:
+            answered.told.correct(reply.message)
         self._selected = answered.selection
         attempt = accounts.attempt(answered.route, answered.selection, reply, answered.request)
         self.attempts.append(attempt)
@@ -278,6 +280,10 @@ class StepExecution:
         if self.funding is not None:
             self.waited_s += self.funding.waited_s
         decision, attempts = self._record(), self.attempts
+        if len(attempts) == 1 and decision.route is not None:
+            # Nearly every step.
+            reply = self.outputs[0]
+            return StepResult(decision, reply.message, reply.parsed, reply.output, 0)
         kept = best_attempt(attempts)
         if kept is None:
             return StepResult(decision, error=self.refusal or route_failure(attempts))
@@ -290,19 +296,15 @@ class StepExecution:
     def _record(self) -> Decision:
         if current_task() is not self.task:
             with within(self.task):
-                decision = self._recorded()
-        else:
-            decision = self._recorded()
+                return self._record()
+        elapsed = perf_counter() - self.begun
+        decision = self.router.accounts.record_decision(
+            self.request, self.run, self.decision_id, self.attempts, self.problems, self.started_at, elapsed, self.waited_s
+        )
         last = self.attempts[-1] if self.attempts else None
         if len(self.attempts) > 1 or (last is not None and (not last.ok or last.selection.provisional)):
             note_made(self.decision_id)
         return decision
-
-    def _recorded(self) -> Decision:
-        elapsed = perf_counter() - self.begun
-        return self.router.accounts.record_decision(
-            self.request, self.run, self.decision_id, self.attempts, self.problems, self.started_at, elapsed, self.waited_s
-        )
 
 
 _IDS: list[str] = []

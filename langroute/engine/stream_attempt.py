@@ -9,15 +9,15 @@ from time import perf_counter
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
-from langchain_core.messages.ai import add_ai_message_chunks, add_usage
+from langchain_core.messages.ai import add_ai_message_chunks
 
 from langroute.core.decision_metadata import METADATA_KEY, to_metadata
 from langroute.core.stream_content import has_content
-from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.effects import Raced, Reply, RouteCall
 from langroute.engine.events import RESTART, restarted
 from langroute.engine.release import ReleaseRule
 from langroute.engine.step_execution import StepResult
-from langroute.engine.timeouts import Raced
+from langroute.providers.stream_usage import usage_with
 
 
 @dataclass(slots=True)
@@ -185,28 +185,3 @@ def merged(chunks: list[Any]) -> BaseMessage:
         if len(usages) > 1:
             whole = whole.model_copy(update={"usage_metadata": reduce(usage_with, usages)})
     return message_chunk_to_message(whole) if isinstance(whole, AIMessageChunk) else whole
-
-
-def usage_with(known: Any, later: Any) -> Any:
-    """Return the usage of a stream after another chunk that has some.
-
-    Servers that repeat the usage with every chunk, or tell it twice, count the whole prompt again; LangChain would add it up.
-
-    Example:
-        >>> first = {"input_tokens": 1000, "output_tokens": 1, "total_tokens": 1001}
-        >>> usage_with(first, {"input_tokens": 1000, "output_tokens": 4, "total_tokens": 1004})["total_tokens"]
-        1004
-        >>> usage_with(first, {"input_tokens": 0, "output_tokens": 4, "total_tokens": 4})["output_tokens"]
-        5
-    """
-    if later.get("input_tokens", 0) >= known.get("input_tokens", 0) > 0:
-        return later if later.get("output_tokens", 0) >= known.get("output_tokens", 0) else _largest(known, later)
-    return add_usage(known, later)
-
-
-def _largest(known: Any, later: Any) -> Any:
-    """Return a usage with the larger of each two counts."""
-    return {
-        name: _largest(known.get(name) or {}, value) if isinstance(value, dict) else max(known.get(name) or 0, value or 0)
-        for name, value in {**known, **later}.items()
-    }

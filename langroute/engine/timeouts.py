@@ -17,7 +17,7 @@ from typing import Any
 from langroute.core.errors import ConfigurationError, RaceLostError, RouteTimeoutError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.stream_content import has_content
-from langroute.engine.effects import Reply, RouteCall
+from langroute.engine.effects import Raced, Reply, RouteCall
 from langroute.engine.token_gate import Stopped, TokenGate
 
 _END = object()
@@ -228,14 +228,6 @@ def _with_others(failures: list[tuple[RouteCall, BaseException]], begun: float) 
     call, error = failures[-1]
     error = _told(call, error)
     return Raced(error, call, _failed(failures[:-1], begun)) if len(failures) > 1 else error
-
-
-class Raced(Exception):  # noqa: N818 - carries an error to the driver, is never seen outside
-    """Two hedged calls both failed."""
-
-    def __init__(self, error: BaseException, call: RouteCall, also: list[tuple[RouteCall, Reply]]) -> None:
-        super().__init__(str(error))
-        self.error, self.call, self.also = error, call, also
 
 
 class _Race:

@@ -81,13 +81,18 @@ class TokenGate(BaseCallbackHandler):
 
     def under(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config in which this gate is the first callback handler."""
-        callbacks = config.get("callbacks")
-        if callbacks is None or isinstance(callbacks, list):
-            return {**config, "callbacks": [self, *(callbacks or ())]}
-        copy = callbacks.copy()
-        copy.handlers = [self, *copy.handlers]
-        copy.inheritable_handlers = [self, *copy.inheritable_handlers]
-        return {**config, "callbacks": copy}
+        return first_of(config, self)
+
+
+def first_of(config: Mapping[str, Any], handler: BaseCallbackHandler) -> dict[str, Any]:
+    """Return a config in which a callback handler comes before all others."""
+    callbacks = config.get("callbacks")
+    if callbacks is None or isinstance(callbacks, list):
+        return {**config, "callbacks": [handler, *(callbacks or ())]}
+    copy = callbacks.copy()
+    copy.handlers = [handler, *copy.handlers]
+    copy.inheritable_handlers = [handler, *copy.inheritable_handlers]
+    return {**config, "callbacks": copy}
 
 
 def shows_tokens(config: Mapping[str, Any]) -> bool:

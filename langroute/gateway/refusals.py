@@ -67,6 +67,10 @@ def _telling(error: RouteFailedError) -> BaseException:
     return (waiting or told or errors or [error])[-1]
 
 
+_KEPT = ("retry-after", "retry-after-ms", "x-should-retry", "request-id", "x-request-id")
+"""Headers of an error that mean the same in every protocol: the clients' packages of OpenAI and of Anthropic read each of them."""
+
+
 def _passed_on(error: UpstreamError, protocol: WireProtocol) -> Refusal:
     """Return a provider's error as it came, or in the client's protocol where the provider speaks another one."""
     status = error.status_code or 502
@@ -76,7 +80,7 @@ def _passed_on(error: UpstreamError, protocol: WireProtocol) -> Refusal:
     if error.protocol in (None, protocol.name):
         return Refusal(status, error.raw, event, tuple(headers.items()))
     body = translated_error(status, error.raw, protocol, PROTOCOLS[error.protocol], error.provider)
-    kept = tuple((name, headers[name]) for name in ("retry-after", "request-id", "x-request-id") if name in headers)
+    kept = tuple((name, headers[name]) for name in _KEPT if name in headers)
     return Refusal(status, body, event, kept)
 
 

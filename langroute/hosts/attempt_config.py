@@ -8,8 +8,9 @@ from typing import Any
 from langchain_core.runnables.config import merge_configs
 
 from langroute.engine.effects import RouteCall
+from langroute.engine.heard_usage import HeardUsage, streams_itself
 from langroute.engine.release import may_be_rejected
-from langroute.engine.token_gate import TokenGate, shows_tokens
+from langroute.engine.token_gate import TokenGate, first_of, shows_tokens
 
 NOSTREAM = "nostream"
 """LangGraph's tag for runs whose tokens are not shown."""
@@ -30,8 +31,12 @@ def attempt_config(config: Mapping[str, Any], call: RouteCall, own: Mapping[str,
         # A run id belongs to one run: the first attempt gets it.
         del made["run_id"]
     held_back = may_be_rejected(call.selection)
-    if call.gate is None and not held_back and shows_tokens(made):
+    shown = bool(made.get("callbacks")) and shows_tokens(made)
+    if call.gate is None and not held_back and shown:
         call.gate = TokenGate(call.route.name)
+    if call.heard is None and (shown or streams_itself(call.route.model)):
+        call.told = HeardUsage()
+        made = first_of(made, call.told)
     if call.gate is not None:
         made = call.gate.under(made)
     name = call.route.info.name

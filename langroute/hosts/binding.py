@@ -7,8 +7,6 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.base import RunnableBinding
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langroute.adapt import named_choice, split_tools
 from langroute.engine.router import NO_OPTIONS, CallOptions, call_options
@@ -124,6 +122,9 @@ def tools_key(tools: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _told(tool: Any) -> Any:
+    # Whoever has a tool has loaded the package of tools; it takes longer to load than the router.
+    from langchain_core.tools import BaseTool
+
     if isinstance(tool, BaseTool):
         return id(tool), tool.name, tool.description, id(tool.args_schema), id(tool.extras)
     return repr(tool) if isinstance(tool, (dict, list, str, int, float, bool, type(None))) else id(tool)
@@ -142,6 +143,8 @@ def asked_in(kwargs: Mapping[str, Any], bound: BoundTools | None, schema: Any = 
 
 
 def _openai_form(tool: Any) -> dict[str, Any]:
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
     try:
         return convert_to_openai_tool(tool)
     except Exception:  # noqa: BLE001 - a provider's own tool: nothing of it can be checked, the provider will

@@ -36,7 +36,7 @@ class Models:
 
     def of(self, route: BuiltRoute, *, without_thinking: bool = False) -> Any:
         """Return the model to call for a route."""
-        key = (route.name, without_thinking)
+        key = (route.info.name, without_thinking)
         model = self._ready.get(key)
         if model is None:
             model = route.model
@@ -64,7 +64,7 @@ class Models:
 
     def target(self, route: BuiltRoute) -> Target:
         """Return the `Target` of a route for `adapt`."""
-        target = self._targets.get(route.name)
+        target = self._targets.get(route.info.name)
         if target is None:
             target = self._targets[route.name] = target_for(route.info, route.model, self._routes)
         return target
@@ -135,20 +135,24 @@ class ModelHost:
         """Return what to call, and its messages, config and arguments."""
         route = call.route
         kwargs: dict[str, Any] = {**route.kwargs, **self.kwargs} if route.kwargs else dict(self.kwargs)
-        target = self.models.target_of_call(route, kwargs, self.bound)
+        plain = self.bound is None and not kwargs
+        target = self.models.target(route) if plain else self.models.target_of_call(route, kwargs, self.bound)
         adapted = self.models.adapted(call, target)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
         if kwargs:
             kwargs = adapt_kwargs(kwargs, target)
-        model, kwargs = self._bind(call, model, target, kwargs, adapted.disable_thinking)
-        return model, self.models.spoken(adapted.messages, call), attempt_config(self.config, call, self.own), kwargs
+        if self.bound is not None:
+            model, kwargs = self._bind(self.bound, call, model, target, kwargs, adapted.disable_thinking)
+        messages = adapted.messages if self.models.style is None else self.models.spoken(adapted.messages, call)
+        return model, messages, attempt_config(self.config, call, self.own), kwargs
 
-    def _bind(self, call: RouteCall, model: Any, target: Target, kwargs: dict[str, Any], plain: bool) -> tuple[Any, dict[str, Any]]:
-        if self.bound is None:
-            return model, kwargs
+    @staticmethod
+    def _bind(
+        bound: BoundTools, call: RouteCall, model: Any, target: Target, kwargs: dict[str, Any], plain: bool
+    ) -> tuple[Any, dict[str, Any]]:
         key = f"{call.route.name}\0{target.form}\0plain" if plain else f"{call.route.name}\0{target.form}"
-        called, binding = self.bound.for_model(key, model, adapt_kwargs(self.bound.kwargs, target), target.rules)
-        if left := self.bound.left_out(target.rules):
+        called, binding = bound.for_model(key, model, adapt_kwargs(bound.kwargs, target), target.rules)
+        if left := bound.left_out(target.rules):
             call.left_out = told(call.route.name, left)
         return called, {**binding, **kwargs} if binding else kwargs
 

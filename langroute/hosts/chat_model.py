@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -24,13 +24,10 @@ from langroute.engine.events import aannounce, announce
 from langroute.engine.router import Router
 from langroute.hosts.binding import BOUND, BoundTools, asked_in
 from langroute.hosts.calling import GenerateHost, ModelHost, Models
-from langroute.hosts.configurable import ConfigurableRouter
-from langroute.hosts.explain import explain
 from langroute.hosts.from_config import FromConfig
 from langroute.hosts.generated import combined, configs_of
 from langroute.hosts.router_config import SETTINGS, BuiltRouter, field_values, invalid
 from langroute.hosts.shared_profile import ProviderOfAll, shared_profile
-from langroute.hosts.structured import RoutedStructured
 from langroute.routes.route import build_routes
 
 _setting = new_rlock()
@@ -415,11 +412,15 @@ class ChatRouter(FromConfig, BaseChatModel):
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Return a runnable that answers in a schema, by the method of the model that will be chosen."""
+        from langroute.hosts.structured import RoutedStructured
+
         # A model of one's own need not take `include_raw`: it is passed on where it says something.
         return RoutedStructured(router=self, schema_=schema, so_kwargs={"include_raw": True, **kwargs} if include_raw else kwargs)
 
     def configurable_fields(self, **kwargs: Any) -> Any:
         """Let a config change fields of the router at run time, also after tools were bound."""
+        from langroute.hosts.configurable import ConfigurableRouter
+
         plain: Any = super().configurable_fields(**kwargs)
         return ConfigurableRouter(default=plain.default, fields=plain.fields)
 
@@ -431,12 +432,18 @@ class ChatRouter(FromConfig, BaseChatModel):
         Args:
             what: A message that came from this router, a decision or its id; the latest decision where nothing is given.
         """
+        from langroute.hosts.explain import explain
+
         return explain(what, self.ledger)
 
 
+_MESSAGES = frozenset((HumanMessage, AIMessage, SystemMessage, ToolMessage))
+
+
 def _only_messages(input: list[Any]) -> bool:
-    """Return whether all items are messages and need no conversion. Each type is checked once, since a history has few."""
-    return all(issubclass(kind, BaseMessage) for kind in set(map(type, input)))
+    """Return whether all items are messages and need no conversion. Each type is checked once; `issubclass` asks an abstract class."""
+    kinds = set(map(type, input))
+    return kinds <= _MESSAGES or all(issubclass(kind, BaseMessage) for kind in kinds)
 
 
 def _with(kwargs: dict[str, Any], stop: list[str] | None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class _AgentHost:
 
 def _reply(response: Any) -> Reply:
     inner = getattr(response, "model_response", response)
-    if isinstance(inner, AIMessage):
+    if type(inner) is not ModelResponse and isinstance(inner, AIMessage):
         return Reply(inner, output=response)
     message = next((found for found in inner.result if isinstance(found, AIMessage)), None)
     return Reply(message, parsed=inner.structured_response, output=response)

@@ -111,7 +111,7 @@ class Wrapper(MayAwait):
     def on_decision(self, decision: Decision) -> None:
         """Pass a decision on to the inner policy."""
         hear = getattr(self.policy, "on_decision", None)
-        if callable(hear):
+        if hear is not None:
             hear(decision)
 
     def on_outcome(self, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Attempt, Request, Selection, Step
@@ -13,6 +13,7 @@ from langroute.policies.judgement import judgement_of
 from langroute.policies.sticky import Sticky
 
 if TYPE_CHECKING:
+    from langroute.core.records import RouteInfo
     from langroute.estimators.step_judge import Judgement
 
 STUCK_ERRORS = 2
@@ -34,6 +35,9 @@ HARD = 0.5
 MOST_STAKES = 0.3
 """Probability that a mistake is costly, from which no step goes down."""
 
+MOST_CHOSEN = 1024
+"""Most selections that are kept for messages that are sent again."""
+
 BOUNDED_KINDS = frozenset(("title", "summarize", "classify", "extract", "grade", "route", "rewrite", "translate"))
 """Kinds of calls beside the conversation; their answers are verified, and `policy="quality"` sends no others down."""
 
@@ -47,7 +51,7 @@ def is_stuck(request: Request) -> bool:
         True
     """
     signals = request.step.signals
-    return signals.failures_in_row >= STUCK_ERRORS or signals.repeats >= STUCK_REPEATS
+    return signals.repeats >= STUCK_REPEATS or (signals.errors_in_row >= STUCK_ERRORS and signals.failures_in_row >= STUCK_ERRORS)
 
 
 def is_small_talk(step: Step) -> bool:
@@ -87,6 +91,7 @@ class Judged(ShortRepr):
         if not 0 <= limit <= 1:
             raise ConfigurationError(f"limit is a probability from 0 to 1, not {limit!r}.")
         self.limit, self.side_only = limit, side_only
+        self._chosen: dict[int, tuple[Judgement, tuple[RouteInfo, ...], str | None, Selection]] = {}
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Select by what the step looks like; after a rejected answer, the next stronger route."""
@@ -103,7 +108,18 @@ class Judged(ShortRepr):
         if signals.images or signals.audio or signals.video or signals.files:
             return _selection(request, "balanced", "has media, which are not judged")
         found = judgement_of(request)
-        return self._judged(request, found)
+        # The judgement of messages that are sent again is the same object, and so are the routes.
+        known = self._chosen.get(id(found))
+        if known is not None and known[0] is found and known[1] is request.routes and known[2] == request.default:
+            return known[3]
+        selection = self._judged(request, found)
+        if len(self._chosen) >= MOST_CHOSEN:
+            self._chosen.clear()
+        self._chosen[id(found)] = (found, request.routes, request.default, selection)
+        return selection
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chosen": {}}
 
     def _judged(self, request: Request, found: Judgement) -> Selection:
         said = f"{found.kind}, {found.hard:.2f} that it needs a frontier model, stakes {_level(found.stakes)}"
@@ -125,7 +141,7 @@ class WholeTurns(Sticky):
 
     def before(self, request: Request, attempts: Sequence[Attempt]) -> tuple[bool, Selection | None]:
         """Return the turn's route, unless there is a stronger one and the step has become hard."""
-        known, found = super().before(request, attempts)
+        known, found = Sticky.before(self, request, attempts)
         if known and found is not None and request.routes[-1].name != found.route and _grown(request):
             return False, None
         return known, found

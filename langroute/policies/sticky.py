@@ -7,7 +7,7 @@ from typing import Any
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.records import Attempt, Decision, Request, Selection, Step
-from langroute.core.thread import PastDecision
+from langroute.core.thread import PastDecision, may_carry_decisions
 from langroute.policies.base import Wrapper, stops_at_answers
 from langroute.policies.thread_memory import ThreadMemory, thread_key
 
@@ -71,18 +71,16 @@ class Sticky(Wrapper):
         """Return what the route is remembered by, or `None` for a step that no route is kept for."""
         if step.kind in SIDE_KINDS:
             return None
+        thread = thread_key(step, past=past) if step.thread else None
+        if self.per == "turn":
+            # The nodes of a graph have prompts of their own, so there is no cache to keep between them. The turn's number alone does not
+            # identify it: a regenerated question, a parallel branch and a program that sends no history can have the same number.
+            return None if thread is None else (thread, step.agent, step.node, step.signals.turn, step.turn_hash)
         if self.per == "task":
             return (step.task,) if step.task else None
         if self.per == "agent" and step.task:
             return (step.task, step.agent) if step.agent else None
-        thread = thread_key(step, past=past)
-        if thread is None or not step.thread or (self.per == "agent" and not step.agent):
-            return None
-        if self.per == "turn":
-            # The nodes of a graph have prompts of their own, so there is no cache to keep between them. The turn's number alone does not
-            # identify it: a regenerated question, a parallel branch and a program that sends no history can have the same number.
-            return (thread, step.agent, step.node, step.signals.turn, step.turn_hash)
-        return (thread, step.agent)
+        return None if thread is None or (self.per == "agent" and not step.agent) else (thread, step.agent)
 
     def before(self, request: Request, attempts: Sequence[Attempt]) -> tuple[bool, Selection | None]:
         """Return the route of this turn, task, thread or agent, where there is one and it is eligible."""
@@ -100,7 +98,7 @@ class Sticky(Wrapper):
     def _past(self, request: Request) -> PastDecision | None:
         """Return the thread's latest decision that counts, as its messages carry it."""
         step, per = request.step, self.per
-        if per == "turn" and not step.signals.turn_steps:
+        if (per == "turn" and not step.signals.turn_steps) or not may_carry_decisions(request.messages):
             return None
         for ago, past in request.thread.latest():
             if per == "turn" and ago:

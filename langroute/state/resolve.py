@@ -5,13 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langroute.core.locks import new_lock
-from langroute.core.redis_url import is_redis_url
 from langroute.state.local import LocalState
-from langroute.state.memory import MemoryState
-from langroute.state.shared import SharedState
+
+if TYPE_CHECKING:
+    from langroute.state.memory import MemoryState
 
 _lock = new_lock()
 _of_ledger: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -30,12 +30,15 @@ def open_state(where: Any) -> Any:
         MissingExtraError: A package that it needs is not installed.
 
     Example:
+        >>> from langroute.state.memory import MemoryState
         >>> store = MemoryState()
         >>> open_state(store) is store
         True
     """
     if not isinstance(where, (str, Path)):
         return where
+    from langroute.core.redis_url import is_redis_url
+
     if is_redis_url(where):
         from langroute.state.redis import RedisState
 
@@ -53,7 +56,11 @@ def begin_state(space: str, fold: Any, store: Any = None) -> LocalState:
         fold: What events do to it.
         store: A `StateStore`, or the address of one.
     """
-    return LocalState(space, fold) if store is None else SharedState(open_state(store), space, fold)
+    if store is None:
+        return LocalState(space, fold)
+    from langroute.state.shared import SharedState
+
+    return SharedState(open_state(store), space, fold)
 
 
 def moved_to(ledger: Any, state: LocalState) -> LocalState:
@@ -63,6 +70,8 @@ def moved_to(ledger: Any, state: LocalState) -> LocalState:
     """
     if type(state) is not LocalState or not lasts(ledger):
         return state
+    from langroute.state.shared import SharedState
+
     shared = SharedState(state_of(ledger), state.space, state.fold)
     before = state.document()
     if before and not shared.now():
@@ -94,6 +103,8 @@ def state_of(ledger: Any) -> Any:
     """
     with _lock:
         if not lasts(ledger):
+            from langroute.state.memory import MemoryState
+
             return _of_process.setdefault("", _of_process.get("") or MemoryState())
         found = _of_ledger.get(ledger)
         if found is None:

@@ -36,6 +36,20 @@ _NOTHING = TextFacts(None, 0.0, None, False)
 
 _content = attrgetter("content")
 
+_ROLES: dict[type, str] = {HumanMessage: "human", AIMessage: "ai", ToolMessage: "tool", SystemMessage: "system"}
+"""Class of a message → its role. The classes are abstract, so that `isinstance` asks each of them with a call."""
+
+
+def _role(message: Any) -> str:
+    """Return the role of a message of another class; `other` for one that none of these extends.
+
+    Raises:
+        InputError: It is no message.
+    """
+    if not isinstance(message, BaseMessage):
+        raise InputError(f"A history is made of LangChain messages; there is a {type(message).__name__!r} object in it.")
+    return next((role for known, role in _ROLES.items() if isinstance(message, known)), "other")
+
 
 def _contents(messages: Sequence[Any]) -> list[int]:
     return list(map(id, map(_content, messages)))
@@ -53,6 +67,7 @@ class History:
         "beginning",
         "calls",
         "contents",
+        "count",
         "decisions",
         "edit_calls",
         "edited",
@@ -87,8 +102,11 @@ class History:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.count = 0
+        """Number of messages read so far."""
+
         self.ids: list[int] = []
-        """Ids of the messages read so far."""
+        """Ids of the messages, once `remember` was told them."""
 
         self.seen: list[ref[Any]] = []
         """Weak references to the messages, so that they are not kept alive."""
@@ -149,41 +167,44 @@ class History:
 
     def read(self, messages: Sequence[Any]) -> None:
         """Read the messages after those already read."""
-        new = messages[len(self.seen) :]
-        if not new:
-            return
-        for message in new:
+        for message in messages[self.count :] if self.count else messages:
             self._take(message)
             self.previous = type(message)
-            self.ids.append(id(message))
-            self.seen.append(ref(message, self._lost))
+            self.count += 1
+
+    def remember(self, messages: Sequence[Any]) -> None:
+        """Note which messages were read, so that `grows_to` knows them again; a history that is not kept needs no note."""
+        new = messages[len(self.ids) :]
+        if not new:
+            return
+        self.ids.extend(map(id, new))
+        self.seen.extend([ref(message, self._lost) for message in new])
         self.contents = [*self.contents, *_contents(new[-LATEST:])][-LATEST:]
 
     def _lost(self, _: Any) -> None:
         self.alive = False
 
     def _take(self, message: Any) -> None:
-        if not isinstance(message, BaseMessage):
-            raise InputError(f"A history is made of LangChain messages; there is a {type(message).__name__!r} object in it.")
+        kind = _ROLES.get(type(message)) or _role(message)
         content = message.content
         if type(content) is str:
             text, tokens = content, PER_MESSAGE + text_tokens(content)
         else:
             text, tokens = content_text(content), PER_MESSAGE + content_tokens(content, self)
         self.prefix, before = hash((self.prefix, message.type, text)), self.prefix
-        if isinstance(message, HumanMessage):
+        if kind == "human":
             self._human(text, tokens)
-        elif isinstance(message, AIMessage):
+        elif kind == "ai":
             tokens += self._answer(message)
             self.before_answer = before
             self.decisions += carries_decision(message)
-        elif isinstance(message, ToolMessage):
+        elif kind == "tool":
             self._result(message)
-        elif isinstance(message, SystemMessage):
+        elif kind == "system":
             self.has_system = True
             if not self.turn:
                 self.agents_text = text[:600]
-        if self.opening is None and self.beginning is None and not isinstance(message, SystemMessage):
+        if self.opening is None and self.beginning is None and kind != "system":
             self.beginning = self._hashed(f"{message.type}\0{text}")
         self.tokens += tokens
 
@@ -280,16 +301,16 @@ class History:
                 begins = begins and self.opening is not None
                 with suppress(Exception):
                     self.tokens += PER_MESSAGE + characters(message.__dict__) // 4
-            with suppress(Exception):
-                self.seen.append(ref(message))
+            self.count += 1
         return begins
 
     def signals(self, depth: int, tools_tokens: int) -> Signals:
         """Return the signals of the history."""
-        facts, (errors, told) = self.facts, self._row()
+        facts, pending = self.facts, self.pending
+        errors, told = self._row() if pending else (self.errors_in_row, self.errors_told)
         return Signals(
             self.tokens + tools_tokens,
-            len(self.seen),
+            self.count,
             self.images,
             self.audio,
             self.files,
@@ -300,9 +321,9 @@ class History:
             self.turn_tokens,
             self.turn_steps,
             self.tool_results,
-            self.round_error if self.pending else 0.0,
+            self.round_error if pending else 0.0,
             errors,
-            self.repeats if self.pending else 0,
+            self.repeats if pending else 0,
             self.edits,
             self.since_edit if self.edited else None,
             self.has_system,

@@ -18,7 +18,7 @@ class Messages(list[Any]):
     __slots__ = ("history", "problems")
 
     def __init__(self, messages: Iterable[Any]) -> None:
-        super().__init__(messages)
+        list.__init__(self, messages)
         self.history: History | None = None
         self.problems: list[tuple[str, str]] | None = None
         """Failures during inspection, each with the key under which it is warned about once."""
@@ -64,6 +64,7 @@ class HistoryReader:
         """Cache a history."""
         if len(messages) < 2 or not self.remembered:
             return
+        history.remember(messages)
         while len(self._known) >= self.remembered:
             # The oldest goes; another thread may have taken it meanwhile.
             self._known.pop(next(iter(self._known), 0), None)

@@ -183,9 +183,11 @@ class Inspector:
         in_loop = history.pending and getattr(messages[-1], "type", None) == "tool"
         if tools:
             return "observe" if in_loop else "act"
-        if history.turn_tokens < 4000 and history.facts.intent is None and (said := self._said_by(history.agents_text)) is not None:
+        if history.agents_text and history.turn_tokens < 4000 and history.facts.intent is None:
             # "You write titles for conversations": a model behind such a prompt does nothing else.
-            return said
+            said = _ROLES.get(self.job(history.agents_text) or "")
+            if said is not None:
+                return said
         if schema is not None:
             intent = history.facts.intent
             if intent in ("plan", "classify", "review", "summarize", "title"):
@@ -196,10 +198,6 @@ class Inspector:
         if history.facts.intent is not None:
             return history.facts.intent
         return "answer" if history.facts.asks else "chat"
-
-    def _said_by(self, prompt: str) -> str | None:
-        """Return the step kind of a system prompt that names one narrow job; `None` otherwise."""
-        return _ROLES.get(self.job(prompt) or "") if prompt else None
 
     def _told_by(self, node: str) -> str | None:
         if len(node) > LONGEST_NODE:

@@ -68,12 +68,12 @@ class CallRecorder:
         if answered or name in CANCELLED:
             self.record(run, run_id, response=response, error_type=name)
         else:
-            self.record(run, run_id, error_type=name, cost_usd=refused_cost(name), basis="refused")
+            self.record(run, run_id, error_type=name, cost_usd=_refused_cost(run, error), basis="refused")
 
     def record_retry(self, run: ObservedRun, error: BaseException | None) -> None:
         """Record the failed call of an integration that retries inside one run."""
         name = type(error).__name__ if error is not None else "Retry"
-        self.record(run, None, error_type=name, cost_usd=refused_cost(name), basis="refused")
+        self.record(run, None, error_type=name, cost_usd=_refused_cost(run, error), basis="refused")
         run.retry = True
 
     def record_left(self, run: ObservedRun, run_id: Any, error_type: str) -> None:
@@ -105,6 +105,11 @@ class CallRecorder:
             final: Also those of runs that were left a moment ago.
         """
         self._pending.flush(final=final)
+
+
+def _refused_cost(run: ObservedRun, error: BaseException | None) -> float | None:
+    """Return the cost of a failed call; a retry that does not say what failed is taken for one after a refusal."""
+    return 0.0 if error is None else refused_cost(error, run.metadata.get("ls_provider"))
 
 
 __all__ = ["CallRecorder"]

@@ -10,6 +10,7 @@ from langroute.core.records import Price, Usage
 from langroute.core.resolve_task import resolve_task
 from langroute.ledger.facts import CallRecord
 from langroute.providers.ends import broke_off, finish_reason
+from langroute.providers.failures import classify, maybe_billed
 from langroute.providers.usage import usage_from_provider, usage_of
 from langroute.routes.media_rates import hides_media
 from langroute.routes.pricing import cost, price_from, price_of
@@ -61,6 +62,8 @@ class CallReader:
         known = seen.metadata
         generation = generation_of(response)
         message = getattr(generation, "message", None)
+        if message is not None and seen.told is not None and (once := seen.told.told_once(message)) is not None:
+            message = message.model_copy(update={"usage_metadata": once})
         usage = _usage(message, response)
         metadata = getattr(message, "response_metadata", None) or {}
         served = as_text(metadata.get("model_name") or metadata.get("model"))
@@ -145,9 +148,21 @@ def generation_of(response: Any) -> Any:
     return generations[0][0] if generations and generations[0] else None
 
 
-def refused_cost(error_type: str) -> float | None:
-    """Return the cost of a failed call: 0 where the provider refused it, `None` where it is unknown, as after a timeout."""
-    return None if "timeout" in error_type.lower() else 0.0
+def refused_cost(error: BaseException, provider: str | None = None) -> float | None:
+    """Return the cost of a failed call, by the rule that a router's calls are billed by.
+
+    Args:
+        error: What the call raised.
+        provider: LangChain's `ls_provider`.
+
+    Returns:
+        0 where the provider refused it; `None` where it may have been billed, as after a timeout or a broken stream.
+
+    Example:
+        >>> refused_cost(ConnectionRefusedError()), refused_cost(TimeoutError())
+        (0.0, None)
+    """
+    return None if maybe_billed(classify(error, provider).kind, provider) else 0.0
 
 
 def _openai_form(tools: Any) -> tuple[Mapping[str, Any], ...]:

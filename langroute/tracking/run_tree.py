@@ -14,6 +14,7 @@ from langroute.core.locks import new_rlock
 from langroute.core.resolve_task import LABELS, label_of, resolve_task, task_id_of
 from langroute.core.task_context import current_task
 from langroute.ledger.facts import JUDGE_TAG, CallRecord
+from langroute.providers.stream_usage import StreamedUsage
 from langroute.tracking.evaluators import Evaluator
 from langroute.tracking.run_owners import OWNERS
 
@@ -75,6 +76,8 @@ class ObservedRun:
     messages: Sequence[Any] = ()
     prompts: Sequence[str] = ()
     tools: Sequence[Any] = ()
+    told: StreamedUsage | None = None
+    """Usage that the chunks of a streamed call told."""
 
 
 class RunTree:

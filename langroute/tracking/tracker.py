@@ -15,6 +15,7 @@ from langroute.core.records import Outcome
 from langroute.ledger.facts import TaskRecord, TaskTotals
 from langroute.ledger.memory import MemoryLedger
 from langroute.ledger.resolve import resolve_ledger
+from langroute.providers.stream_usage import StreamedUsage
 from langroute.steps.inspector import Inspector
 from langroute.tracking.call_recorder import CallRecorder
 from langroute.tracking.evaluators import Evaluator, Finished, Jury
@@ -208,11 +209,17 @@ class OutcomeTracker(BaseCallbackHandler):
         if self._calls.keeps_text:
             run.prompts = tuple(prompts)
 
-    def on_llm_new_token(self, token: Any, *, run_id: Any, **kwargs: Any) -> None:
-        """Note the time of the first token."""
+    def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **kwargs: Any) -> None:
+        """Note the time of the first token, and the usage that chunks tell."""
         run = self._tree.run(run_id)
-        if run is not None and run.first is None:
+        if run is None:
+            return
+        if run.first is None:
             run.first = perf_counter() - run.begun
+        if chunk is not None:
+            if run.told is None:
+                run.told = StreamedUsage()
+            run.told.hear(chunk)
 
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
         """Note the time of a stream's first part."""

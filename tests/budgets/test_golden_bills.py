@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from golden_bills import BILLS, HAS_TIERS, NOON, Bill
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langroute import Budget, ChatRouter, Route, task
@@ -70,3 +72,26 @@ def test_a_budget_that_is_wide_enough_lets_calls_through(bill: Bill) -> None:
     priced = pricing.price_of(bill.model, bill.provider or bill.profile) is not None
 
     assert calls_through(router, prompt_of(bill), 2) == (2 if priced else 0)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    bills=st.lists(st.sampled_from(BILLED), min_size=1, max_size=4),
+    share=st.floats(0.05, 4),
+    order=st.randoms(use_true_random=False),
+)
+def test_no_mix_of_bills_passes_the_limit(bills: list[Bill], share: float, order: Any) -> None:
+    """Several providers, whatever each one's bill looks like, spend from one budget, in any order."""
+    limit = share * sum(bill.true_usd for bill in bills)
+    budget = Budget(usd=limit, store=MemoryBudgets())
+    ways = [(bill, routed(bill, budget=budget), prompt_of(bill)) for bill in bills]
+    spent = 0.0
+    with task("golden"):
+        for bill, router, prompt in order.choices(ways, k=8):
+            try:
+                router.invoke(prompt)
+            except BudgetExceededError:
+                continue
+            spent += bill.true_usd
+
+    assert spent <= limit * (1 + 1e-12)

@@ -77,7 +77,7 @@ def test_it_is_billed_once_where_the_chunks_are_held_back() -> None:
 
 def test_what_gemini_subtracts_is_added() -> None:
     """Its package hands on differences: the second chunk has no input."""
-    from langroute.engine.stream_attempt import usage_with
+    from langroute.providers.stream_usage import usage_with
 
     first = {"input_tokens": 100, "output_tokens": 7, "total_tokens": 107}
     assert usage_with(first, {"input_tokens": 0, "output_tokens": 5, "total_tokens": 5})["output_tokens"] == 12

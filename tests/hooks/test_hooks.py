@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from langroute import ChatRouter
 from langroute.core.errors import MissingExtraError
@@ -116,6 +117,17 @@ def test_a_failed_attempt_says_which_error_it_was(otel: Any) -> None:
     assert attempt.attributes["error.type"] == "RateLimitError"
     assert {attempt.status.status_code.name, decision.status.status_code.name} == {"ERROR"}
     assert points(reader)["gen_ai.client.operation.duration"][0].attributes["error.type"] == "RateLimitError"
+
+
+def test_the_model_that_was_asked_and_the_one_that_served_are_told_apart(otel: Any) -> None:
+    exporter, reader, hook = otel
+    served = AIMessage("42", response_metadata={"model_name": "small-1-2026-08-07", "finish_reason": "stop"})
+    ChatRouter({"small": ScriptedModel(served, model="small-1")}, prices=PRICES, hooks=[hook]).invoke("What is 6 * 7?")
+    attempt = exporter.get_finished_spans()[0]
+    assert attempt.attributes["gen_ai.request.model"] == "small-1"
+    assert attempt.attributes["gen_ai.response.model"] == "small-1-2026-08-07"
+    (duration,) = points(reader)["gen_ai.client.operation.duration"]
+    assert duration.attributes["gen_ai.request.model"] == "small-1"
 
 
 def test_metrics_follow_the_conventions(otel: Any) -> None:

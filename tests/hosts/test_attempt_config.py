@@ -33,7 +33,8 @@ def test_only_tokens_that_may_be_shown_pass_a_gate_and_only_others_are_tagged(pr
     made = attempt_config({"callbacks": [listener], "tags": ["mine"]}, call, {})
     assert made["tags"] == ["mine", "langroute:small", *(["nostream"] if provisional else [])]
     assert (call.gate is not None) is (streams and not provisional)
-    assert made["callbacks"] == [*([call.gate] if call.gate else []), listener]
+    assert (call.told is not None) is streams, "what LangChain streams may tell its usage more than once"
+    assert made["callbacks"] == [*(one for one in (call.gate, call.told) if one is not None), listener]
 
 
 def test_the_callers_config_is_not_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,6 +129,19 @@ def test_the_caller_knows_better() -> None:
         return found.route
 
     assert (told("title"), told("plan")) == ("small", "large")
+
+
+def test_messages_that_are_sent_again_are_chosen_for_by_the_routes_of_that_call() -> None:
+    """What is kept of an earlier selection holds for the same routes and the same default alone, and not in a copy."""
+    policy, asked = Judged(), Request((HumanMessage("Review this contract for liabilities we must not sign."),), routes=THREE)
+    first = policy.select(asked, ())
+    assert first is not None
+    assert first.route == "large"
+    assert policy.select(asked, ()) is first
+    assert policy.select(replace(asked, routes=THREE[:2]), ()).route == "middle"  # type: ignore[union-attr]
+    assert policy.select(replace(asked, routes=TWO), ()).route == "large"  # type: ignore[union-attr]
+    assert policy.select(asked, ()).route == "large"  # type: ignore[union-attr]
+    assert pickle.loads(pickle.dumps(policy)).select(asked, ()) == first
 
 
 # Turns ---------------------------------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ class TestChargeback:
         assert "'=HYPERLINK(1)" in to_focus(ledger, WEEK)
         assert "\n'=HYPERLINK(1)" in to_csv(build_report(ledger, WEEK, by="team"))
 
-    @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+    @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
     def test_no_name_begins_like_a_formula(self, ledger: Any, first: str) -> None:
         """Spreadsheets skip white space at the beginning and run what comes after."""
         with task("t1", team=f"{first}=1+1", kind=f"{first}=1+1"):
@@ -221,6 +221,15 @@ class TestChargeback:
         for text in (to_focus(ledger, WEEK), to_csv(build_report(ledger, WEEK, by="team"))):
             for row in csv.reader(io.StringIO(text, newline="")):
                 assert [one for one in row if one.startswith(first + "=")] == []
+
+    @pytest.mark.parametrize("between", ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"])
+    def test_no_line_break_within_a_name_begins_a_formula(self, ledger: Any, between: str) -> None:
+        """Whoever takes the break for the end of a row finds no formula behind it."""
+        with task("t1", team=f"search{between}=1+1", kind=f"docs{between}@SUM(1)"):
+            ledger.record(decided("d1", tried("small", 0.1)))
+        for text in (to_focus(ledger, WEEK), to_csv(build_report(ledger, WEEK, by="team"))):
+            cells = [cell for line in text.splitlines() for cell in next(csv.reader([line]), [])]
+            assert [cell for cell in cells if cell[:1] in ("=", "@")] == []
 
     def test_a_call_without_labels_counts_under_its_task(self, ledger: Any) -> None:
         """A thread that did not carry the task's labels along still spends its team's money."""

@@ -216,6 +216,8 @@ BILLS = (
         "num_search_queries": 2, "cost": {"request_cost": 0.005, "total_cost": 0.0061},
     }}),
     Bill("perplexity", "plain", "sonar", 0.013100, 1_000, 100),
+    # Fireworks: gpt-oss-120b 0.15 / 0.6, read 0.015: 200 x 0.15 + 800 x 0.015 + 100 x 0.6 = 30 + 12 + 60.
+    Bill("fireworks", "cached", "accounts/fireworks/models/gpt-oss-120b", 0.000102, 1_000, 100, details={"cache_read": 800}),
     # Not listed: unknown, never free, and a cost of 0 says nothing.
     Bill("fireworks", "unlisted", "a-model-of-nobody", None, 1_000, 100),
     Bill("dashscope", "unlisted", "a-model-of-nobody", None, 1_000, 100),

@@ -175,7 +175,9 @@ def best_attempt(attempts: Sequence[Attempt]) -> Attempt | None:
         'large'
     """
     if len(attempts) == 1:
-        return attempts[0] if attempts[0].ok else None
+        # Asked three times in nearly every step.
+        only = attempts[0]
+        return only if only.error_type is None and only.error is None else None
     good = [attempt for attempt in attempts if attempt.ok]
     if not good:
         return None
