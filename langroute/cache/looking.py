@@ -114,7 +114,9 @@ class Looks(Invalidation):
 
     def _semantic(self, ticket: Lookup) -> Hit | None:
         try:
-            return self._meant(ticket, self.semantic.find(ticket, self.value, self.store, self.keys, self._clock()))
+            found = self.semantic.find(ticket, self.value, self.store, self.keys, self._clock())
+            self._answered(ticket)
+            return self._meant(ticket, found)
         except Exception as error:  # noqa: BLE001 - an embedding service that is down costs no answer, and no exact hit either
             self._tended_semantic.failed(error)
             return None
@@ -122,10 +124,16 @@ class Looks(Invalidation):
     async def _asemantic(self, ticket: Lookup) -> Hit | None:
         try:
             found = await self.semantic.afind(ticket, self.avalue, self.value, self.store, self.keys, self._clock())
+            self._answered(ticket)
             return self._meant(ticket, found)
         except Exception as error:  # noqa: BLE001
             self._tended_semantic.failed(error)
             return None
+
+    def _answered(self, ticket: Lookup) -> None:
+        """Ask the semantic cache as ever from now on, where it was asked: not every request is a question for it."""
+        if ticket.question is not None and ticket.question.vector is not None:
+            self._tended_semantic.worked()
 
     def _meant(self, ticket: Lookup, found: CacheEntry | None) -> Hit | None:
         return Hit(found, "semantic_hit") if found is not None and self._good(ticket, found, exact=False) else None

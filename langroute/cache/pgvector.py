@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,12 +20,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from langroute.cache.question_index import Question
 from langroute.core.errors import CacheError, ConfigurationError, MissingExtraError
 from langroute.core.locks import at_fork, new_lock
+from langroute.core.worker_pool import within
 from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
 
 TABLE = "langroute_questions"
 
 MOST_DIMENSIONS = 4000
 """Longest half-precision vectors that HNSW takes."""
+
+PATIENCE_S = 2
+"""Seconds that the database may take to let a client in, and may leave it without a sign of life: a look-up waits for it."""
+
+LOOK_S = 5.0
+"""Longest wait for a look-up or an addition, which may make an index first."""
 
 TIDY_S = 600.0
 """Seconds between two removals of what expired."""
@@ -95,7 +102,7 @@ class PgVectorStore:
         if parsed.get_backend_name() != "postgresql":
             raise ConfigurationError(f"{shown(parsed)} is not PostgreSQL. Give a URL such as postgresql://host/database.")
         try:
-            self._engine: Engine = engine_of(parsed).execution_options(isolation_level="AUTOCOMMIT")
+            self._engine: Engine = engine_of(parsed, PATIENCE_S).execution_options(isolation_level="AUTOCOMMIT")
         except MissingExtraError as error:
             raise MissingExtraError("psycopg", "postgres", "Questions in PostgreSQL") from error
         # With a scope that few of many questions are in, the index is searched until enough of them are found.
@@ -136,8 +143,14 @@ class PgVectorStore:
             "count": self._count,
             "least": min_similarity,
         }
-        with self._connected(size) as connection:
-            rows = connection.execute(text(_NEAR.format(size=size)), asked).all()
+        rows: list[Any] = []
+
+        def look() -> None:
+            with self._connected(size) as connection:
+                rows.extend(connection.execute(text(_NEAR.format(size=size)), asked))
+
+        # A server that hangs would be waited for without end.
+        within(LOOK_S, look)
         return [(str(key), float(likeness)) for key, likeness in rows]
 
     async def anear(self, question: Question, min_similarity: float) -> list[tuple[str, float]]:
@@ -156,6 +169,9 @@ class PgVectorStore:
             "vector": _written(question.vector),
             "expires": expires,
         }
+        within(LOOK_S, lambda: self._added(size, row))
+
+    def _added(self, size: int, row: Mapping[str, Any]) -> None:
         now = self._clock()
         with self._connected(size) as connection:
             connection.execute(text(_ADD), row)

@@ -85,8 +85,7 @@ class ResilientStore:
         except Exception as error:  # noqa: BLE001 - every store has errors of its own, and none of them is the caller's
             self.failed(error, writes=writes)
             return otherwise
-        if self._rests_until:
-            self._worked(writes=writes)
+        self.worked(writes=writes)
         return value
 
     async def aask(self, work: Awaitable[Any], *, otherwise: Any, writes: bool = False) -> Any:
@@ -96,12 +95,12 @@ class ResilientStore:
         except Exception as error:  # noqa: BLE001
             self.failed(error, writes=writes)
             return otherwise
-        if self._rests_until:
-            self._worked(writes=writes)
+        self.worked(writes=writes)
         return value
 
-    def _worked(self, *, writes: bool) -> None:
-        if writes or not self._writes_only:
+    def worked(self, *, writes: bool = False) -> None:
+        """Use a store that works as ever again."""
+        if self._rests_until and (writes or not self._writes_only):
             self._rest = self._rests_until = 0.0
             self._writes_only = self._tried = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import Callable
@@ -54,6 +55,28 @@ class Workers:
             future = self._pool.submit(function, *arguments)
             self._waiting.append(future)
             return future
+
+    async def awithin(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the pool, wait for it off the event loop, and return what it returns.
+
+        One that hangs keeps a thread, and nobody who waits for another thread of the process.
+
+        Raises:
+            TimeoutError: It takes longer than that, with its wait for a thread.
+
+        Example:
+            >>> asyncio.run(Workers("example").awithin(10.0, sum, [1, 2]))
+            3
+        """
+        future = self.submit(function, *arguments)
+        if future is None:
+            raise TimeoutError("There is no thread for it.")
+        awaited = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait((awaited,), timeout=seconds)
+        if not done:
+            awaited.cancel()
+            raise TimeoutError(f"There was no answer within {seconds:g} s.")
+        return future.result()
 
     def pending(self) -> list[Future[Any]]:
         """Return the jobs that are not done."""
@@ -148,4 +171,33 @@ class RepeatedWork:
         return self._idle.wait(timeout_s)
 
 
-__all__ = ["RepeatedWork", "Workers"]
+def within(seconds: float, work: Callable[[], object]) -> None:
+    """Do some work in a thread of its own, for as long as that takes, and wait for it no longer than a time.
+
+    Raises:
+        TimeoutError: It is not done yet. The end of the program does not wait for it either.
+
+    Example:
+        >>> done = []
+        >>> within(10.0, lambda: done.append(1))
+        >>> done
+        [1]
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="langroute-within", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"There was no answer within {seconds:g} s.")
+    if failed:
+        raise failed[0]
+
+
+__all__ = ["RepeatedWork", "Workers", "within"]

@@ -6,10 +6,12 @@ the store waits for a disk or a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from langroute.budgets.account import Account
 from langroute.budgets.budget import Budget
@@ -22,6 +24,11 @@ from langroute.engine.effects import Fund
 
 _PAUSE = 0.02
 
+REST_S = 2.0
+"""How long a store that failed is not asked by calls that go on without it: each of them would wait for it anew."""
+
+_RESTS: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+"""Until when a store is not asked."""
 
 Asking = Generator[Fund, Any, Any]
 
@@ -48,6 +55,7 @@ class Funding:
         self._called: Any = None
         self._since = 0.0
         self._off = False
+        """Whether a store was away and calls go on without asking it."""
 
     def afford(self, problems: list[str]) -> Asking:
         """Return the request with only the routes that can still be paid for; there may be none."""
@@ -92,13 +100,22 @@ class Funding:
     def settle(self, attempt: Attempt, request: Request) -> None:
         """Charge the cost of a call."""
         self._called = None
-        if not self._off:
+        with self._as_far_as_there_is_a_store():
             self.account.settle(attempt, request, self.routes.get(attempt.route))
 
     def settle_checks(self, verdicts: Sequence[Verdict]) -> None:
         """Charge the cost of checks."""
-        if not self._off:
+        with self._as_far_as_there_is_a_store():
             self.account.settle_checks(verdicts)
+
+    @contextmanager
+    def _as_far_as_there_is_a_store(self) -> Iterator[None]:
+        """Where calls go on without budgets, what they cost is charged when the store is back; one in this process may fail at once."""
+        try:
+            yield
+        except Exception as error:
+            if not self._off or passes_through(error):
+                raise
 
     def cancel(self, left: Attempt | None = None) -> None:
         """Settle an aborted step: charge what the open call can have cost and release the rest.
@@ -110,18 +127,34 @@ class Funding:
             self.account.cancel(self.every, self._called, left, perf_counter() - self._since)
 
     def _asked(self, ask: Callable[[], Queries[Any]], otherwise: Any, problems: list[str], wait_s: float = 0.0) -> Asking:
+        if self._goes_on and any(_RESTS.get(store, 0.0) > monotonic() for store in self._distant):
+            self._off = True
+            problems.append("budgets were not looked at: their store has just failed")
+            return otherwise
         try:
             return (yield Fund(ask, self.account.local, self.account.awaited, wait_s))
         except Exception as error:
             if passes_through(error):
                 raise
-            if any(budget.if_unavailable == "stop" for budget in self.account.budgets):
+            if not self._goes_on:
                 if isinstance(error, BudgetStoreError):
                     raise
                 raise BudgetStoreError(f"The budgets' store failed: {type(error).__name__}: {error}") from error
             self._off = True
+            for store in self._distant:
+                _RESTS[store] = monotonic() + REST_S
             problems.append(f"budgets were not looked at: {type(error).__name__}: {error}")
             return otherwise
+
+    @property
+    def _distant(self) -> Iterator[Any]:
+        """The stores that somebody has to wait for."""
+        return (budget.store for budget in self.account.budgets if not budget.store.local)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether calls go on without budgets that cannot be looked at."""
+        return all(budget.if_unavailable == "go_on" for budget in self.account.budgets)
 
 
 def _worst_check(verifier: Any, request: Request, attempt: Attempt) -> float | None:

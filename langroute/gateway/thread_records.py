@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 
 from langroute.core.decision_metadata import METADATA_KEY, to_metadata
 from langroute.core.records import Decision
+from langroute.core.worker_pool import Workers
 from langroute.state.store import MOST_TEXT, Change
 
 SPACE = "gateway-threads"
@@ -28,6 +29,15 @@ MOST_DECISIONS = 16
 
 GATHER_SECONDS = 0.05
 """How long records wait for others to be written with, where no other worker reads them: each write locks the database."""
+
+READ_S = 1.0
+"""Longest time that a step waits for what other workers remember."""
+
+REST_S = 5.0
+"""How long a store that did not answer is not asked."""
+
+READERS = 4
+"""Threads that read at once. A store that hangs keeps these, and none that others need."""
 
 
 @dataclass(slots=True)
@@ -108,6 +118,7 @@ class ThreadRecords:
         self._known: OrderedDict[str, tuple[float, ThreadRecord]] = OrderedDict()
         self._unwritten: dict[str, ThreadRecord] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._readers, self._away_until = Workers("langroute-threads", READERS), 0.0
 
     async def of(self, key: str, *, begun: bool) -> ThreadRecord:
         """Return the record of a conversation.
@@ -119,13 +130,20 @@ class ThreadRecords:
         found = self._known.get(key)
         record = found[1] if found is not None and found[0] > monotonic() else None
         if self.store is not None and begun and (record is None or self._shared):
-            try:
-                entry = (await asyncio.to_thread(self.store.read, SPACE, [key]))[0]
-            except Exception:  # noqa: BLE001 - without the store a conversation is answered as one that is new here
-                entry = None
+            entry = await self._read(key)
             if entry is not None and entry.value:
                 record = ThreadRecord.of_text(entry.value)
         return record if record is not None else ThreadRecord()
+
+    async def _read(self, key: str) -> Any:
+        """Return what the store has; `None` where it is away: a conversation is then answered by what this worker remembers of it."""
+        if monotonic() < self._away_until:
+            return None
+        try:
+            return (await self._readers.awithin(READ_S, self.store.read, SPACE, [key]))[0]
+        except Exception:  # noqa: BLE001 - whatever a store raises, the conversation is answered
+            self._away_until = monotonic() + REST_S
+            return None
 
     def keep(self, key: str, record: ThreadRecord) -> None:
         """Remember a record, and write it to the store behind the client's back."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from langroute.core.errors import DataError, MissingExtraError
+from langroute.core.object_stores import reach
 from langroute.core.urls import shown_url
 
 DAYS = "day=*/*.parquet"
@@ -77,8 +78,10 @@ def rows_at_url(url: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     number = 0
     with _connected() as connection:
-        batches = _asked(connection, "SELECT * FROM read_parquet(?, hive_partitioning = false)", url).to_arrow_reader(_AT_ONCE)
-        for batch in batches:
+        found = _asked(connection, "SELECT * FROM read_parquet(?, hive_partitioning = false)", url)
+        # DuckDB 1.4 has it under another name.
+        batches = found.to_arrow_reader if hasattr(found, "to_arrow_reader") else found.fetch_record_batch
+        for batch in batches(_AT_ONCE):
             for row in batch.to_pylist():
                 number += 1
                 yield number, {name: value for name, value in row.items() if value is not None}
@@ -103,6 +106,7 @@ def _asked(connection: Any, query: str, url: str) -> Any:
 
     try:
         connection.execute("SET enable_progress_bar = false")
+        reach(connection, url)
         return connection.execute(query, [url])
     except duckdb.Error as error:
         raise DataError(f"{shown_url(url)}: cannot be read: {str(error).splitlines()[0]}") from error

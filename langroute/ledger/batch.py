@@ -42,6 +42,9 @@ class QueuedRecord:
     tries: int = 0
     """Number of attempts to write it."""
 
+    sent_in: int | None = None
+    """The transaction whose commit was sent and not answered (`commits`)."""
+
 
 @dataclass(slots=True)
 class TouchedTask:

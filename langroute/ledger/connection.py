@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -15,8 +15,12 @@ from langroute.core.sqlite import Quiet, leave, make_private, tune
 from langroute.core.urls import holds_password, shown_url
 from langroute.ledger import schema
 
-CONNECT_TIMEOUT_S = 10
-"""Default connect timeout for PostgreSQL, unless the URL sets one (`?connect_timeout=3`): libpq's own default is minutes."""
+PATIENCE_S = 10
+"""Seconds that a PostgreSQL may take to let a client in, and may leave it without a sign of life, unless the URL says otherwise
+(`?connect_timeout=3`, `&tcp_user_timeout=…`, `&keepalives_idle=…`). The system's own limits are 2 minutes, 15 minutes and 2 hours."""
+
+IDLE_LIMIT = "20s"
+"""How long PostgreSQL keeps a transaction whose client says nothing: one that is cut off would keep its locks, and everybody else waiting."""
 
 SQLITE_WAIT_S = 60.0
 """How long a transaction waits for another process that writes to the same file, unless it says otherwise."""
@@ -71,8 +75,12 @@ def shown(url: URL) -> str:
     return shown_url(url.render_as_string(hide_password=False))
 
 
-def engine_of(url: URL) -> Engine:
+def engine_of(url: URL, patience_s: int | None = None) -> Engine:
     """Create the SQLAlchemy engine of a ledger's database; a missing SQLite file is created.
+
+    Args:
+        url: Where it is.
+        patience_s: In the place of `PATIENCE_S`.
 
     Raises:
         LedgerError: The file cannot be opened.
@@ -80,15 +88,41 @@ def engine_of(url: URL) -> Engine:
     """
     if url.get_backend_name() == "postgresql":
         try:
-            if "connect_timeout" not in url.query:
-                url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
+            limits = {name: value for name, value in _limits(patience_s or PATIENCE_S).items() if name not in url.query}
             url, connect = _driver_options(url)
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=connect)
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={**limits, **connect})
         except ImportError as error:
             raise MissingExtraError("psycopg", "postgres", "A ledger in PostgreSQL") from error
         except ArgumentError as error:
             raise ConfigurationError(f"The ledger at {shown(url)} cannot be opened: {error}") from error
     return _sqlite_engine(url)
+
+
+def _limits(patience_s: int) -> dict[str, int]:
+    """Return the options of libpq after which a connection counts as dead, whether something was sent or an answer is waited for."""
+    import psycopg
+
+    pause = max(1, patience_s // 5)
+    told = {"connect_timeout": patience_s, "keepalives_idle": pause, "keepalives_interval": pause, "keepalives_count": 4}
+    if psycopg.pq.version() >= _KNOWS_USER_TIMEOUT:
+        told["tcp_user_timeout"] = patience_s * 1000
+    return told
+
+
+_KNOWS_USER_TIMEOUT = 120_000
+"""The first libpq with that option; an older one refuses what it does not know."""
+
+
+def begin_writing(connection: Connection) -> None:
+    """Prepare a transaction that writes. What is set holds for it alone, so that a pooler does no harm."""
+    if connection.dialect.name == "postgresql":
+        # A plan that was kept from when a table was new and empty reads all of it.
+        connection.execute(_PREPARED, {"limit": IDLE_LIMIT})
+
+
+_PREPARED = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('idle_in_transaction_session_timeout', :limit, true)"
+)
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import sum as SqlSum  # noqa: N812
 
 from langroute.core.errors import LedgerError, MissingExtraError
+from langroute.core.object_stores import reach
 from langroute.core.urls import shown_url
 from langroute.ledger import schema
 from langroute.ledger.lake_layout import DAYS, MARK, RECORD, VERSION, WORDS, duckdb_type
@@ -82,7 +83,7 @@ class Lake:
     def __init__(self, where: str | Path, *, memory: str = MEMORY, spill: Path | None = None) -> None:
         self._spill = Path(tempfile.mkdtemp(prefix="langroute-lake-", dir=spill))
         try:
-            self.engine = _engine(memory, self._spill)
+            self.engine = _engine(memory, self._spill, str(where))
             with self.engine.connect() as connection:
                 connection.exec_driver_sql(_EXACT)
                 self.roots = _roots(connection, str(where).rstrip("/"))
@@ -136,7 +137,7 @@ def is_lake(where: str) -> bool:
     return Path(where).is_dir() or (not Path(where).exists() and any(sign in where for sign in "*?["))
 
 
-def _engine(memory: str, spill: Path) -> Engine:
+def _engine(memory: str, spill: Path, where: str) -> Engine:
     try:
         import duckdb_engine  # noqa: F401
     except ImportError as error:
@@ -147,6 +148,7 @@ def _engine(memory: str, spill: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.execute("SET enable_progress_bar = false")
+        reach(connection, where)
 
     return engine
 

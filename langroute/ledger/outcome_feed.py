@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from langroute.core.locks import at_fork, new_lock
 from langroute.core.records import Outcome
 from langroute.ledger import schema
+from langroute.ledger.connection import begin_writing
 from langroute.ledger.listening import tell
 from langroute.ledger.outcome_rows import outcome_of
 
@@ -185,6 +186,7 @@ class OutcomeFeed:
             return
         meta, self._note_at = schema.meta, time.monotonic() + RETRY_S
         with ledger.engine.connect().execution_options(langroute_write=True) as connection, connection.begin():
+            begin_writing(connection)
             known = connection.execute(select(meta.c.value).where(meta.c.key == _HEARD)).scalar() or "0"
             if not known.isdecimal() or int(known) < heard:
                 connection.execute(update(meta).where(meta.c.key == _HEARD).values(value=str(heard)))

@@ -20,6 +20,9 @@ from langroute.ledger.delivery import Delivery
 FLUSH_TIMEOUT_S = 60.0
 """Default timeout of `flush` and `close` while the program runs."""
 
+LONGEST_PAUSE_S = 5.0
+"""Longest pause before a database that was away is asked again; each of them asks once."""
+
 MOST_SAID = 100
 """Most distinct reasons for dropped records that cause a warning; further ones are not reported."""
 
@@ -174,7 +177,7 @@ class RecordQueue:
                 self._idle()
             else:
                 # The database is unreachable: the records stay in the queue and are retried.
-                pause = min(30.0, max(0.1, pause * 2))
+                pause = min(LONGEST_PAUSE_S, max(0.1, pause * 2))
                 self._full.wait(pause)
                 self._some.set()
             if (self._closed or self._at_once) and not self._queue:

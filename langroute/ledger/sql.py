@@ -27,7 +27,8 @@ from langroute.ledger import schema
 from langroute.ledger.batch import Claim, QueuedRecord
 from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
-from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
+from langroute.ledger.commits import not_committed, transaction_of
+from langroute.ledger.connection import begin_in_child, begin_writing, engine_of, said_by, shown, url_of
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.listening import tell
 from langroute.ledger.maintenance import Maintenance
@@ -245,16 +246,19 @@ class SqlLedger:
         return True
 
     def _write(self, entries: Sequence[QueuedRecord]) -> None:
-        if not entries:
+        if not (entries := not_committed(self.engine, entries)):
             return
-        feed, heard = self.feed, self._writer.outcomes
+        feed, heard, sent = self.feed, self._writer.outcomes, None
         try:
             with self._writing() as connection:
                 heard.heard = []
                 self._writer.write(connection, entries)
                 if feed is not None:
                     feed.wrote(heard.heard)
+                sent = transaction_of(connection)
         except BaseException:
+            for entry in entries:
+                entry.sent_in = sent
             self._writer.rolled_back()
             if feed is not None:
                 feed.took_back(heard.heard)
@@ -264,9 +268,7 @@ class SqlLedger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self.engine.connect().execution_options(langroute_write=True) as connection, connection.begin():
-            if connection.dialect.name == "postgresql":
-                # A plan that was kept from when a table was new and empty reads all of it; a pooler allows no setting of the session.
-                connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+            begin_writing(connection)
             yield connection
 
     # Flushing and closing --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, exc, text
 from sqlalchemy.exc import DBAPIError
 
-from langroute.core.errors import LangrouteError
+from langroute.core.errors import LangrouteError, LedgerError
 
 AWAY = "away"
 """The database is unreachable: all queued records stay queued."""
@@ -76,6 +76,10 @@ lock is never about one record. A missing table (`no such table`) also counts as
 _GONE = ("no such table", "no such column")
 
 
+class UnknownCommitError(LedgerError):
+    """The server is still at work on a transaction whose commit was sent (`commits`)."""
+
+
 def verdict_on(error: BaseException, answers: Callable[[], bool]) -> str:
     """Classify an error while writing as `AWAY`, `BUSY` or `RECORD`.
 
@@ -83,8 +87,8 @@ def verdict_on(error: BaseException, answers: Callable[[], bool]) -> str:
         error: The exception.
         answers: Return whether the database is reachable; called only where the error does not tell.
     """
-    if isinstance(error, exc.TimeoutError):
-        # The connection pool was exhausted.
+    if isinstance(error, (exc.TimeoutError, UnknownCommitError)):
+        # The connection pool was exhausted; or the server is not done with what it was sent before.
         return AWAY
     if not isinstance(error, DBAPIError):
         # Raised before the database was reached: by a value that cannot be bound, or by a method of some object.
@@ -94,7 +98,10 @@ def verdict_on(error: BaseException, answers: Callable[[], bool]) -> str:
     told = _by_table(error.orig)
     if told is not None:
         return told
-    return RECORD if answers() else AWAY
+    if not answers():
+        return AWAY
+    # Without a code it is no answer of the server: the way to it is free again.
+    return BUSY if isinstance(error, exc.OperationalError) and type(error.orig).__module__.startswith("psycopg") else RECORD
 
 
 def _by_table(said: Any) -> str | None:
@@ -138,4 +145,15 @@ def reason_of(error: BaseException) -> str:
     return name
 
 
-__all__ = ["AWAY", "BUSY", "RECORD", "RESULT_CODES", "SQLSTATES", "is_readonly", "may_only_read", "reason_of", "verdict_on"]
+__all__ = [
+    "AWAY",
+    "BUSY",
+    "RECORD",
+    "RESULT_CODES",
+    "SQLSTATES",
+    "UnknownCommitError",
+    "is_readonly",
+    "may_only_read",
+    "reason_of",
+    "verdict_on",
+]

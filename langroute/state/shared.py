@@ -17,7 +17,7 @@ from langroute.core.degradation import Degradations
 from langroute.core.errors import DegradedWarning, StateError
 from langroute.core.locks import at_fork, new_lock
 from langroute.core.process_end import at_end
-from langroute.core.worker_pool import RepeatedWork
+from langroute.core.worker_pool import RepeatedWork, within
 from langroute.state.local import Event, Fold, LocalState, digest
 from langroute.state.store import Change, StateEntry
 
@@ -41,6 +41,9 @@ GATHER_S = 0.05
 
 RETRY_S = 5.0
 """Seconds before a store that was away is asked again."""
+
+LOOK_S = 2.0
+"""Longest wait for an entry beside the document."""
 
 END_S = 5.0
 """Seconds that the end of the program waits for a store that does not answer."""
@@ -122,8 +125,11 @@ class SharedState(LocalState):
     def look(self, key: str) -> Mapping[str, Any]:
         """Return an entry beside the document, waiting for the store; empty where there is none or the store is away."""
         found: list[Any] = []
-        if monotonic() >= self._away_until:
+        if self.store.local:
             self._bypassing(lambda: found.append(_loaded(self.store.read(self.space, [key])[0])))
+        elif monotonic() >= self._away_until:
+            # A database may hang for longer than a call may wait.
+            self._bypassing(lambda: within(LOOK_S, lambda: found.append(_loaded(self.store.read(self.space, [key])[0]))))
         return found[0] if found else {}
 
     def replace(self, document: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from langroute.core.errors import StateError
 from langroute.core.locks import at_fork, give_way
-from langroute.ledger.connection import begin_in_child, engine_of, said_by, shown, url_of
+from langroute.ledger.connection import begin_in_child, begin_writing, engine_of, said_by, shown, url_of
 from langroute.ledger.schema import beside
 from langroute.ledger.schema import state as STATE  # noqa: N812 - a constant there too
 from langroute.state.store import Change, StateEntry
@@ -126,6 +126,8 @@ class SqlState:
     def _begun(self, *, writes: bool) -> Iterator[Connection]:
         options = {"langroute_write": writes, "langroute_wait_s": WAIT_S}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            if writes:
+                begin_writing(connection)
             yield connection
 
     def _make(self) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bouncer import Bouncer
 from click.testing import CliRunner
 from postgres_server import OwnServer
+from small_disk import mounted
 from sqlalchemy import text
+from tcp_proxy import Proxy
 from waiting import wait_until
 
 from langroute.cli.report import report
@@ -27,6 +27,10 @@ from langroute.ledger import open_ledger
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::langroute.core.errors.DegradedWarning")]
 
 TASKS, STEPS = 60, 5
+
+SPARE = pytest.mark.skipif(
+    not os.environ.get("LANGROUTE_TEST_FAILOVERS"), reason="takes some seconds; LANGROUTE_TEST_FAILOVERS=1 runs it"
+)
 
 
 @pytest.fixture
@@ -63,9 +67,9 @@ def work(ledgers: list[Any], begun: threading.Event, pause_s: float) -> int:
     return len(ledgers) * TASKS * STEPS
 
 
-def hurt(server: OwnServer, how: Callable[[], None]) -> None:
-    """Hurt the server in the middle of the work, then look at the books."""
-    ledgers = [open_ledger(server.url, flush_interval_s=0.01, batch=50) for _ in range(2)]
+def hurt(server: OwnServer, how: Callable[[], None], url: str | None = None) -> None:
+    """Hurt the server, or what is at another URL before it, in the middle of the work, then look at the books."""
+    ledgers = [open_ledger(url or server.url, flush_interval_s=0.01, batch=50) for _ in range(2)]
     begun = threading.Event()
 
     def then() -> None:
@@ -134,36 +138,89 @@ def test_the_server_stops_for_a_while(server: OwnServer) -> None:
     hurt(server, stopped)
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A file system of its own, as far as this user may mount one."""
-    folder = Path("/tmp") / f"langroute-disk-{os.getpid()}"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    done = subprocess.run([mount or "false", "-t", "tmpfs", "-o", "size=120m", "tmpfs", folder], capture_output=True, check=False)
-    if done.returncode:
-        folder.rmdir()
-        pytest.skip("this user may mount no small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-        folder.rmdir()
-
-
-def test_the_disk_is_full_for_a_while(small_disk: Path) -> None:
-    with OwnServer(small_disk) as server:
-        ballast = small_disk / "ballast"
+def test_the_disk_is_full_for_a_while() -> None:
+    with mounted(120) as disk, OwnServer(disk.folder) as server:
 
         def full() -> None:
-            with suppress(OSError), ballast.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 65_536)
+            disk.fill()
             time.sleep(1.0)
-            ballast.unlink()
+            disk.free()
             server.start_if_down()
 
         hurt(server, full)
+
+
+def test_answers_are_slow(server: OwnServer) -> None:
+    with Proxy(server.port) as wire:
+
+        def slow() -> None:
+            wire.delay_s = 0.1
+            time.sleep(1.0)
+            wire.delay_s = 0.0
+
+        hurt(server, slow, server.url.replace(f":{server.port}/", f":{wire.port}/"))
+
+
+@pytest.fixture
+def pooler(server: OwnServer) -> Iterator[Bouncer]:
+    pooler = Bouncer(server.url)
+    yield pooler
+    pooler.close()
+
+
+def pooler_killed(server: OwnServer, pooler: Bouncer) -> None:
+    pooler.kill()
+    time.sleep(0.3)
+    pooler.start()
+
+
+def pooler_stopped(server: OwnServer, pooler: Bouncer) -> None:
+    pooler.send(signal.SIGSTOP)
+    time.sleep(1.0)
+    pooler.send(signal.SIGCONT)
+
+
+def killed_behind(server: OwnServer, pooler: Bouncer) -> None:
+    server.kill()
+    server.start()
+
+
+def slow_behind(server: OwnServer, pooler: Bouncer) -> None:
+    """Statements of everybody wait for a lock that somebody keeps."""
+    for _ in range(3):
+        server.ask("BEGIN; LOCK TABLE tasks; SELECT pg_sleep(0.3); COMMIT")
+
+
+@pytest.mark.parametrize(
+    "how", [pooler_killed, *(pytest.param(one, marks=SPARE) for one in (pooler_stopped, killed_behind, slow_behind))]
+)
+def test_behind_a_pooler(how: Callable[..., None], server: OwnServer, pooler: Bouncer) -> None:
+    """PgBouncer in transaction mode is hurt itself, or what is behind it."""
+    hurt(server, lambda: how(server, pooler), f"{pooler.url}/postgres?prepare_threshold=none")
+
+
+@SPARE
+def test_a_full_disk_behind_a_pooler() -> None:
+    with mounted(120) as disk, OwnServer(disk.folder) as server:
+        pooler = Bouncer(server.url)
+
+        def full() -> None:
+            disk.fill()
+            time.sleep(1.0)
+            disk.free()
+            server.start_if_down()
+
+        hurt(server, full, f"{pooler.url}/postgres?prepare_threshold=none")
+        pooler.close()
+
+
+def reported(url: str, since: str = "7d") -> int:
+    """The calls in a report."""
+    done = CliRunner().invoke(report, ["--ledger", url, "--since", since, "--format", "csv"])
+    assert done.exit_code == 0, done.output
+    header, *lines = done.stdout.strip().splitlines()
+    calls = header.split(",").index("calls")
+    return sum(int(line.split(",")[calls]) for line in lines[:1])
 
 
 def test_a_standby_makes_reports(server: OwnServer) -> None:
@@ -177,8 +234,48 @@ def test_a_standby_makes_reports(server: OwnServer) -> None:
             with open_ledger(standby.url) as replica:
                 wait_until(lambda: replica.get("d2") is not None)
             for since in ("7d", "30h"):
-                done = CliRunner().invoke(report, ["--ledger", standby.url, "--since", since, "--format", "csv"])
-                assert done.exit_code == 0, done.output
-                header, *lines = done.stdout.strip().splitlines()
-                calls = header.split(",").index("calls")
-                assert sum(int(line.split(",")[calls]) for line in lines[:1]) == 2
+                assert reported(standby.url, since) == 2
+
+
+@SPARE
+def test_a_standby_that_is_hurt(server: OwnServer) -> None:
+    """Slow, killed, stopped: reports come late or not at all, nobody who writes waits for it, and afterwards it has everything."""
+    with open_ledger(server.url) as ledger:
+        for name in ("d1", "d2"):
+            ledger.record(answered(name))
+        ledger.flush()
+        with OwnServer(standby_of=server) as standby:
+            wait_until(lambda: reported(standby.url) == 2)
+            with Proxy(standby.port, delay_s=0.02) as slow:
+                assert reported(standby.url.replace(f":{standby.port}/", f":{slow.port}/")) == 2
+            standby.kill()
+            ledger.record(answered("d3"))
+            ledger.flush()
+            done = CliRunner().invoke(report, ["--ledger", standby.url])
+            assert "Connection refused" in str(done.exception)
+            standby.start()
+            wait_until(lambda: reported(standby.url) == 3)
+            standby.signal_all(signal.SIGSTOP)
+            ledger.record(answered("d4"))
+            # Nobody who writes waits for it.
+            ledger.flush()
+            standby.signal_all(signal.SIGCONT)
+            wait_until(lambda: reported(standby.url) == 4)
+
+
+@SPARE
+def test_a_standby_whose_disk_is_full(server: OwnServer) -> None:
+    """It is behind, or gives up; nobody who writes waits for it, and afterwards it has everything."""
+    with open_ledger(server.url) as ledger, mounted(120) as disk:
+        ledger.record(answered("d1"))
+        ledger.flush()
+        with OwnServer(disk.folder, standby_of=server) as standby:
+            disk.fill()
+            for number in range(2, 400):
+                ledger.record(answered(f"d{number}"))
+            server.ask("SELECT pg_switch_wal()")
+            ledger.flush()
+            time.sleep(1.0)
+            disk.free()
+            standby.start_if_down()
+            wait_until(lambda: reported(standby.url) == 399, 60)

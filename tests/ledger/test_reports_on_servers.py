@@ -107,7 +107,7 @@ def test_a_report_makes_no_ledger_in_a_database_without_one(postgres: str) -> No
 def test_a_server_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops what comes is no refusal; a program must not wait for minutes to find that out."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
-    monkeypatch.setattr("langroute.ledger.connection.CONNECT_TIMEOUT_S", 2)
+    monkeypatch.setattr("langroute.ledger.connection.PATIENCE_S", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         begun = time.monotonic()

@@ -138,6 +138,8 @@ def test_too_many_connections_and_no_server_are_away(postgres: str, postgres_ser
         return True
 
     assert verdict_on(failure_of(gone.connect), answers) == AWAY
+    # It was away, and is back before anybody asks: no record is at fault.
+    assert verdict_on(failure_of(gone.connect), lambda: True) == BUSY
 
 
 # SQLite --------------------------------------------------------------------------------------------------------------

