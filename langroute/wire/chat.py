@@ -13,12 +13,13 @@ from langroute.core.errors import MissingExtraError
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.chat_usage import usage_edits
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
 from langroute.wire.openai_errors import error_of
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import WireRequest, without_marks
+from langroute.wire.request import WireRequest
 from langroute.wire.spans import BROKEN, encoded, value_of
 from langroute.wire.sse import Event, written
 

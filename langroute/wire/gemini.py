@@ -16,10 +16,11 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence, word
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.gemini_edits import edits_for
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import MAX_MODEL, WireRequest, without_marks
+from langroute.wire.request import MAX_MODEL, WireRequest
 from langroute.wire.spans import encoded
 from langroute.wire.sse import Event, written
 

@@ -234,6 +234,10 @@ class WireProtocol(ABC):
     def entry(self, entry: Any) -> list[Any]:
         """Return the messages that an entry of the history is."""
 
+    def is_answer(self, entry: Any) -> bool:
+        """Return whether an entry of the history is something that a model wrote."""
+        return isinstance(entry, dict) and entry.get("role") in ("assistant", "model")
+
     @abstractmethod
     def beginning_of(self, request: WireRequest) -> list[bytes]:
         """Return what a conversation keeps: system prompt, tools and first user message, without marks of the prompt cache."""
