@@ -32,6 +32,10 @@ _SECRETS = frozenset({"key", "access_token"})
 """Parameters of the address that are credentials: the client's are for the gateway."""
 
 
+PING = b"\n\n"
+"""Blank lines. Google's SDK for JavaScript reads nothing behind a comment, so that Gemini CLI asked again, and ran both answers' calls."""
+
+
 class GeminiProtocol(WireProtocol):
     """Google's Gemini protocol."""
 
@@ -120,6 +124,10 @@ class GeminiProtocol(WireProtocol):
     @override
     def error_body(self, status: int, kind: str, message: str) -> bytes:
         return encoded({"error": self._said(status, kind, message)})
+
+    @override
+    def ping(self) -> bytes:
+        return PING
 
     @override
     def error_event(self, kind: str, message: str) -> bytes:
