@@ -105,6 +105,22 @@ def test_reasoning_that_was_heard_whole_begins_no_step() -> None:
     assert key("responses", said) != key("responses", [*said, reasoning, {**said[2], "output": "failed"}])
 
 
+def test_words_that_a_client_puts_behind_a_broken_answer_begin_no_step() -> None:
+    """As Gemini CLI 0.61.0 does where it heard thoughts alone."""
+    ran = {"role": "user", "parts": [{"functionResponse": {"name": "run", "response": {"output": "ok"}}}]}
+    said = [
+        {"role": "user", "parts": [{"text": "Go."}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "run", "args": {}}}]},
+        ran,
+    ]
+    filler = {"role": "model", "parts": [{"text": "[Tool execution completed.]"}]}
+    words = (
+        "[System: You previously generated thoughts but failed to provide a final user-facing response. Please call a tool now.]"
+    )
+    assert key("gemini", said) == key("gemini", [*said, filler, {"role": "user", "parts": [{"text": words}]}])
+    assert key("gemini", said) != key("gemini", [*said, filler, {"role": "user", "parts": [{"text": "Go on."}]}])
+
+
 def test_a_history_in_which_nobody_speaks_is_known_by_all_of_it() -> None:
     """Some write in tags all that they ask; what nobody here understands may be anybody's."""
     first, second = ({"role": "user", "content": f"<task>{place}</task>"} for place in (1, 2))
