@@ -144,8 +144,12 @@ class ChatProtocol(WireProtocol):
         return encoded(error_of(self.words, status, kind, message))
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
-        return written(encoded(error_of(self.words, 500, kind, message)))
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
+        said = error_of(self.words, status or 500, kind, message)
+        if status is not None and (status >= 500 or status == 429):
+            # As OpenRouter writes it. A client that retries by statuses, such as Cline, finds one nowhere else in a stream.
+            said["error"]["code"] = status
+        return written(encoded(said))
 
     @override
     def max_tokens_of(self, request: WireRequest) -> int | None:

@@ -130,7 +130,7 @@ class GeminiProtocol(WireProtocol):
         return PING
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         return written(encoded({"error": self._said(500, kind, message)}))
 
     def _said(self, status: int, kind: str, message: str) -> dict[str, Any]:

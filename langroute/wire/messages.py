@@ -118,7 +118,7 @@ class MessagesProtocol(WireProtocol):
         return encoded({"type": "error", "error": said})
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         return written(
             encoded({"type": "error", "error": {"type": self.words.server_error, "message": message, "code": kind}}), "error"
         )

@@ -125,7 +125,7 @@ class ResponsesProtocol(WireProtocol):
         return encoded(error_of(self.words, status, kind, message))
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         said = {"type": "error", "code": kind, "message": message, "param": None, "sequence_number": 0}
         return written(encoded(said), "error")
 
