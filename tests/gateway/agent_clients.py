@@ -1,11 +1,6 @@
-r"""Ten coding agents as they are installed: how each is started, where it is pointed at the gateway, and at which faults it stops by itself.
+"""Ten coding agents as they are installed: how each is started, where it is pointed at the gateway, and at which faults it stops by itself.
 
-They are looked for in `$LANGROUTE_AGENTS`, a folder with npm's `node_modules` and two virtual environments:
-
-    npm install --ignore-scripts @anthropic-ai/claude-code-linux-x64 @openai/codex opencode-linux-x64 \
-        @google/gemini-cli @mariozechner/pi-coding-agent @qwen-code/qwen-code @cline/cli-linux-x64
-    python -m venv venv && venv/bin/pip install aider-chat mini-swe-agent
-    python -m venv venv-dcode && venv-dcode/bin/pip install deepagents-code
+They are looked for in `$LANGROUTE_AGENTS`, a folder with npm's `node_modules` and two virtual environments, made by `install_agents.py`.
 """
 
 from __future__ import annotations
