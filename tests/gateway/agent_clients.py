@@ -36,7 +36,7 @@ class Client:
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of its home."""
 
-    believes: str = "gpt-5.5"
+    believes: str = "gpt-4.1"
     """The model that it writes for, where it is told no name of the gateway."""
 
     across: tuple[str, ...] = ()
@@ -124,6 +124,7 @@ CLIENTS = {
         {".codex/config.toml": CODEX},
         across=("chat", "messages"),
         stops=frozenset({"context"}),
+        believes="gpt-5.5",
     ),
     "opencode": Client(
         f"{MODULES}/opencode-linux-x64/bin/opencode",
@@ -194,5 +195,6 @@ CLIENTS = {
             "LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1",
         },
         stops=frozenset({"402", "error", "drop", "eof"}),
+        believes="gpt-5.5",
     ),
 }  # fmt: skip

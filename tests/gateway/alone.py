@@ -47,7 +47,7 @@ BREAKS = frozenset({"error", "drop", "eof"})
 
 MODELS = {
     "messages": ("anthropic", "claude-opus-4-8", "claude-haiku-4-5"),
-    "chat": ("openai", "gpt-5.5", "gpt-4.1-mini"),
+    "chat": ("openai", "gpt-4.1", "gpt-5.4-mini"),
     "responses": ("openai", "gpt-5.5", "gpt-4.1-mini"),
     "gemini": ("google_genai", "gemini-3-pro-preview", "gemini-2.5-flash"),
 }
