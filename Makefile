@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_ARGS ?= -n auto --dist loadfile
+AGENTS ?= claude,codex,opencode,gemini,pi,qwen,cline,aider,mini,deepagents
+AGENT_ARGS ?=
 
-.PHONY: demo demo-quick test matrix foreign lint types docs check clean
+.PHONY: demo demo-quick test agents matrix foreign lint types docs check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +36,11 @@ demo-quick: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# Coding agents as they are installed, through the gateway, in a namespace without a network (as root, on Linux).
+agents: $(VENV)/.test
+	$(PYTHON) tests/gateway/install_agents.py build/agents --only $(AGENTS)
+	LANGROUTE_AGENTS=$(CURDIR)/build/agents $(BIN)/python -m pytest tests/gateway/test_real_clients.py $(AGENT_ARGS)
 
 matrix:
 	$(PYTHON) tests/run_matrix.py

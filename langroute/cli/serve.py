@@ -207,6 +207,8 @@ def client_lines(url: str, token: str) -> list[tuple[str, str]]:
         ("aider", f"OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={token} aider --model openai/langroute/auto"),
         ("mini", f"OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={token} mini -m openai/langroute/auto"),
         ("qwen-code", f"OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={token} OPENAI_MODEL=langroute/auto qwen"),
+        ("Cline", f"cline auth -p openai-compatible -k {token} -m langroute/auto -b {url}/v1 && cline"),
+        ("deepagents", f"OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={token} deepagents-code -M openai:langroute/auto"),
         ("Gemini CLI", f"GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY={token} gemini -m langroute/auto"),
         ("other", f"OpenAI {url}/v1 or Anthropic {url}, key {token}, model langroute/auto"),
     ]

@@ -52,7 +52,7 @@ def refusal_of(error: BaseException, protocol: WireProtocol) -> Refusal:
         status, body = protocol.budget_exceeded(message)
     else:
         body = protocol.error_body(status, kind, message)
-    return Refusal(status, body, protocol.error_event(kind, message), headers)
+    return Refusal(status, body, protocol.error_event(kind, message, status), headers)
 
 
 def _telling(error: RouteFailedError) -> BaseException:
@@ -76,7 +76,7 @@ def _passed_on(error: UpstreamError, protocol: WireProtocol) -> Refusal:
     status = error.status_code or 502
     headers = protocol.answer_headers(error.headers)
     kind, message = _said(error)
-    event = protocol.error_event(kind, message)
+    event = protocol.error_event(kind, message, status)
     if error.protocol in (None, protocol.name):
         return Refusal(status, error.raw, event, tuple(headers.items()))
     body = translated_error(status, error.raw, protocol, PROTOCOLS[error.protocol], error.provider)

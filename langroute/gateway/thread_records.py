@@ -77,6 +77,10 @@ class ThreadRecord:
         kept: dict[str, Any] = {name: told[name] for name in ("decision_id", "route", "step", "task_id", "thread") if name in told}
         before = [one for one in self.decisions if one[0] < place]
         self.decisions = [*before[-MOST_DECISIONS + 1 :], (place, kept)]
+        self.wrote(model, digests)
+
+    def wrote(self, model: str, digests: Sequence[str]) -> None:
+        """Remember which model wrote signed or encrypted reasoning."""
         for digest in digests[:MOST_DIGESTS]:
             self.reasoning.pop(digest, None)
             self.reasoning[digest] = model

@@ -398,7 +398,7 @@ class WireHost:
             held = b"".join(answer.held)
             if self.outlet.started:
                 # A client that asked for a stream and has had pings; its provider answered with a body all the same.
-                await self.outlet.finish(self.protocol.error_event("bad_gateway", "The provider answered without a stream."))
+                await self.outlet.finish(self.protocol.error_event("bad_gateway", "The provider answered without a stream.", 502))
                 return
             await self.outlet.begin(answer.status, {**answer.headers, "content-length": str(len(held))})
             await self.outlet.finish(held)

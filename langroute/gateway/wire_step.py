@@ -205,6 +205,7 @@ class WireStep:
             result = await drive_wire(step.plan, host if step.session is None else step.session.go_on(host), step.effect)
         except BrokenStepError as broken:
             self.resends.put(self._key(), OpenStep(broken.plan, step.router, session=step.session), broken)
+            self._remember_broken(key, host)
             await self.broke(outlet, broken.reply.error)
             return None
         if result.error is not None:
@@ -224,6 +225,13 @@ class WireStep:
         written = () if answer.reader is None else answer.reader.reasoning
         self.record.note(self.request.messages(), result.decision, host.routes[route].model.model, written)
         self.threads.keep(key, self.record)
+
+    def _remember_broken(self, key: str, host: WireHost) -> None:
+        """Remember whose the signed thoughts of a broken answer are: a client may send them back with its resend, which goes elsewhere."""
+        answer = host.answer
+        if answer is not None and answer.reader is not None and answer.reader.reasoning and answer.route in host.routes:
+            self.record.wrote(host.routes[answer.route].model.model, answer.reader.reasoning)
+            self.threads.keep(key, self.record)
 
     async def broke(self, outlet: Outlet, error: BaseException | None) -> None:
         """End a stream of which a part was sent: by an error of the protocol, never tidily."""

@@ -13,12 +13,13 @@ from langroute.core.errors import MissingExtraError
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.chat_usage import usage_edits
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
 from langroute.wire.openai_errors import error_of
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import WireRequest, without_marks
+from langroute.wire.request import WireRequest
 from langroute.wire.spans import BROKEN, encoded, value_of
 from langroute.wire.sse import Event, written
 
@@ -143,8 +144,12 @@ class ChatProtocol(WireProtocol):
         return encoded(error_of(self.words, status, kind, message))
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
-        return written(encoded(error_of(self.words, 500, kind, message)))
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
+        said = error_of(self.words, status or 500, kind, message)
+        if status is not None and (status >= 500 or status == 429):
+            # As OpenRouter writes it. A client that retries by statuses, such as Cline, finds one nowhere else in a stream.
+            said["error"]["code"] = status
+        return written(encoded(said))
 
     @override
     def max_tokens_of(self, request: WireRequest) -> int | None:

@@ -16,10 +16,11 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence, word
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.gemini_edits import edits_for
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import MAX_MODEL, WireRequest, without_marks
+from langroute.wire.request import MAX_MODEL, WireRequest
 from langroute.wire.spans import encoded
 from langroute.wire.sse import Event, written
 
@@ -29,6 +30,10 @@ PLAIN, STREAM, COUNT = "generateContent", "streamGenerateContent", "countTokens"
 _ADDRESS = re.compile(r"(?:models/)?(?P<model>[^:?]+):(?P<method>[A-Za-z]+)")
 _SECRETS = frozenset({"key", "access_token"})
 """Parameters of the address that are credentials: the client's are for the gateway."""
+
+
+PING = b"\n\n"
+"""Blank lines. Google's SDK for JavaScript reads nothing behind a comment, so that Gemini CLI asked again, and ran both answers' calls."""
 
 
 class GeminiProtocol(WireProtocol):
@@ -121,7 +126,11 @@ class GeminiProtocol(WireProtocol):
         return encoded({"error": self._said(status, kind, message)})
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def ping(self) -> bytes:
+        return PING
+
+    @override
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         return written(encoded({"error": self._said(500, kind, message)}))
 
     def _said(self, status: int, kind: str, message: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Histories of requests as LangChain messages, for inspection alone: bounded, and what cannot be understood is text.
 
-What a client wrote itself into a user message, a text that stands as a whole in a tag such as `<system-reminder>`, is a system message
-here: it begins no turn of the user.
+What a client wrote itself into a user message, a text that stands as a whole in a tag such as `<system-reminder>` or in brackets as
+`[System: …]` (Gemini CLI), is a system message here: it begins no turn of the user.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from langroute.wire.answers import mapping, sequence
 MAX_ARGUMENTS = 200_000
 """Longest arguments of a tool call, in characters, that are parsed."""
 
+_IN_BRACKETS = re.compile(r"\s*\[System: [^\[\]]*\]\s*\Z")
 _IN_A_TAG = re.compile(r"\s*<([A-Za-z][\w-]*)(?:\s[^<>]*)?>.*</\1>\s*\Z", re.DOTALL)
 
 
 def is_machine_text(text: str) -> bool:
-    """Return whether a text stands as a whole in one tag: a client wrote it, not a person.
+    """Return whether a text stands as a whole in one tag, or in brackets as the system's: a client wrote it, not a person.
 
     Example:
         >>> is_machine_text("<system-reminder>Be brief.</system-reminder>"), is_machine_text("Fix <b>this</b>.")
         (True, False)
+        >>> is_machine_text("[System: Please provide an answer.]"), is_machine_text("[System: one] says two.")
+        (True, False)
     """
-    return text[:40].lstrip().startswith("<") and _IN_A_TAG.match(text) is not None
+    first = text[:40].lstrip()[:1]
+    return (first == "<" and _IN_A_TAG.match(text) is not None) or (first == "[" and _IN_BRACKETS.match(text) is not None)
 
 
 _MODELS = {kind: kind(content="", **more).__dict__ for kind, more in (

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from langroute.core.locks import new_lock
 from langroute.wire import histories
-from langroute.wire.request import MAX_ENTRIES, WireRequest, without_marks
+from langroute.wire.cache_marks import without_marks
+from langroute.wire.request import MAX_ENTRIES, WireRequest
 from langroute.wire.spans import value_of
 
 MAX_BYTES = 64 * 2**20

@@ -12,10 +12,11 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.messages_edits import edits_for
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import WireRequest, without_marks
+from langroute.wire.request import WireRequest
 from langroute.wire.spans import encoded
 from langroute.wire.sse import Event, written
 
@@ -117,7 +118,7 @@ class MessagesProtocol(WireProtocol):
         return encoded({"type": "error", "error": said})
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         return written(
             encoded({"type": "error", "error": {"type": self.words.server_error, "message": message, "code": kind}}), "error"
         )

@@ -174,8 +174,14 @@ class WireProtocol(ABC):
         """
 
     @abstractmethod
-    def error_event(self, kind: str, message: str) -> bytes:
-        """Return what ends a stream that broke: an error of the protocol, after which the connection is closed."""
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
+        """Return what ends a stream that broke: an error of the protocol, after which the connection is closed.
+
+        Args:
+            kind: A word for it.
+            message: What happened.
+            status: HTTP status that it would have had before the stream began; `None` where that is unknown.
+        """
 
     def budget_exceeded(self, message: str) -> tuple[int, bytes]:
         """Return status and body for a budget that is used up: what makes coding agents stop at once and show the message."""
@@ -233,6 +239,10 @@ class WireProtocol(ABC):
     @abstractmethod
     def entry(self, entry: Any) -> list[Any]:
         """Return the messages that an entry of the history is."""
+
+    def is_answer(self, entry: Any) -> bool:
+        """Return whether an entry of the history is something that a model wrote."""
+        return isinstance(entry, dict) and entry.get("role") in ("assistant", "model")
 
     @abstractmethod
     def beginning_of(self, request: WireRequest) -> list[bytes]:

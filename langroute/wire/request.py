@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from langroute.wire.cache_marks import without_marks
+from langroute.wire.resend_key import resend_key_of
 from langroute.wire.sessions import Session, session_of
 from langroute.wire.side_calls import side_call_of
 from langroute.wire.spans import Member, NotJsonError, Span, items, members, value_of
@@ -22,12 +23,7 @@ MAX_MODEL = 300
 MAX_ENTRIES = 20_000
 """Most entries of a history that are read; of a longer one the last."""
 
-MARKS = (b'"cache_control"', b'"prompt_cache_breakpoint"')
-"""Marks of the prompt cache, which move from step to step and say nothing of what is asked."""
-
-_MARK = re.compile(rb"\s*:\s*\{[^{}]*\}")
 _A_TOOL = re.compile(rb'\[\s*\{\s*"')
-_COMMA = re.compile(rb"\s*,\s*")
 
 
 class WireRequest:
@@ -182,42 +178,8 @@ class WireRequest:
 
     @cached_property
     def resend_key(self) -> str:
-        """Key that is the same for a resend of the same step, whether as a stream or not."""
-        digest = blake2b(self.thread.encode("utf-8", "replace"), digest_size=16)
-        for name in self.protocol.history_fields:
-            digest.update(b"\0" + without_marks(self.raw(name)))
-        return digest.hexdigest()
+        """Key that is the same for a resend of the same step: as a stream or not, with what was heard of its answer or without."""
+        return resend_key_of(self)
 
 
-def without_marks(raw: bytes) -> bytes:
-    """Return the bytes of a value without marks of the prompt cache.
-
-    Example:
-        >>> without_marks(b'{"text":"a","cache_control":{"type":"ephemeral"}}')
-        b'{"text":"a"}'
-    """
-    for name in MARKS:
-        if name in raw:
-            raw = _without(raw, name)
-    return raw
-
-
-def _without(raw: bytes, name: bytes) -> bytes:
-    parts, place, at = [], 0, raw.find(name)
-    while at >= 0:
-        mark = _MARK.match(raw, at + len(name))
-        # Behind a backslash it is the end of a text, not a name.
-        if mark is not None and raw[at - 1 : at] != b"\\":
-            head = raw[place:at].rstrip()
-            stop = mark.end()
-            if head.endswith(b","):
-                head = head[:-1]
-            elif (comma := _COMMA.match(raw, stop)) is not None:
-                stop = comma.end()
-            parts.append(head)
-            place = stop
-        at = raw.find(name, at + len(name))
-    return b"".join((*parts, raw[place:]))
-
-
-__all__ = ["WireRequest", "without_marks"]
+__all__ = ["WireRequest"]

@@ -12,11 +12,12 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence, word
+from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
 from langroute.wire.openai_errors import error_of
 from langroute.wire.protocol import WireProtocol
-from langroute.wire.request import WireRequest, without_marks
+from langroute.wire.request import WireRequest
 from langroute.wire.spans import encoded, value_of
 from langroute.wire.sse import Event, written
 
@@ -124,7 +125,7 @@ class ResponsesProtocol(WireProtocol):
         return encoded(error_of(self.words, status, kind, message))
 
     @override
-    def error_event(self, kind: str, message: str) -> bytes:
+    def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         said = {"type": "error", "code": kind, "message": message, "param": None, "sequence_number": 0}
         return written(encoded(said), "error")
 
@@ -172,6 +173,12 @@ class ResponsesProtocol(WireProtocol):
         if role in ("system", "developer"):
             return [histories.system(histories.joined(histories.blocks(parts)))]
         return [histories.answer(parts, [])] if role == "assistant" else histories.human(parts)
+
+    @override
+    def is_answer(self, entry: Any) -> bool:
+        kind = word(mapping(entry).get("type"))
+        # Calls of the provider's own tools, too, such as `web_search_call`.
+        return super().is_answer(entry) or kind == "reasoning" or kind.endswith("_call")
 
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:

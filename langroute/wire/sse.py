@@ -124,6 +124,6 @@ def written(data: bytes, name: str = "") -> bytes:
 
 
 COMMENT = b": ping\n\n"
-"""A comment, which every client ignores: it keeps a connection alive."""
+"""A comment, which clients of OpenAI's protocols ignore: it keeps a connection alive."""
 
 __all__ = ["COMMENT", "Event", "EventReader", "written"]

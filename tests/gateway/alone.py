@@ -1,191 +1,164 @@
-"""Runs a coding agent, the gateway and the scripted provider in a network namespace that has loopback alone."""
+"""Runs a coding agent, `langroute serve` and the scripted provider in a network namespace that has loopback alone."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import provider as scripted
-from gateways import Running
-from provider import CHAT, GEMINI, MESSAGES, RESPONSES, Fault, Provider
+import httpx
+from model_rules import refusal
+from provider import GEMINI, MESSAGES, Fault, Provider, Seen, waited
+from scripted_task import Task
 
-COMMANDS = (
-    "printf 'def add(a, b):\\n    return a + b\\n' > calc.py && printf 'from calc import add\\nassert add(2, 3) == 5\\n' > test_calc.py",
-    "python3 test_calc.py",
-)
-AIDER = "calc.py\n```python\ndef add(a, b):\n    return a + b\n```\n\ntest_calc.py\n```python\nfrom calc import add\nassert add(2, 3) == 5\n```\n"
-SHELLS = (
-    "Bash",
-    "bash",
-    "exec_command",
-    "shell",
-    "shell_command",
-    "run_shell_command",
-    "execute",
-    "run_commands",
-    "execute_command",
-)
+from langroute.gateway.clients import token_digest
+from langroute.ledger import open_ledger
 
+TOO_LONG = {
+    "type": "error",
+    "error": {"type": "invalid_request_error", "code": "context_length_exceeded", "message": "prompt is too long: 300000 tokens > 200000 maximum"},
+}  # fmt: skip
+UNPAID = {
+    "type": "error",
+    "error": {"type": "billing_error", "code": "insufficient_quota", "message": "Your credit balance is too low."},
+}
+BUSY = {"type": "error", "error": {"type": "overloaded_error", "code": "overloaded", "message": "Overloaded"}}
+LIMITED = {"type": "error", "error": {"type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "Slow down."}}
 
-def results(path: str, body: dict[str, Any]) -> int:
-    """Number of tool results in a request."""
-    if path == RESPONSES:
-        return sum(str(item.get("type", "")).endswith("_call_output") for item in body.get("input", []) if isinstance(item, dict))
-    if path == GEMINI:
-        return sum("functionResponse" in part for entry in body["contents"] for part in entry["parts"])
-    if path == CHAT:
-        return sum(message.get("role") == "tool" for message in body["messages"])
-    blocks = [block for message in body["messages"] if isinstance(message["content"], list) for block in message["content"]]
-    return sum(block.get("type") == "tool_result" for block in blocks)
+FAULTS: dict[str, dict[str, Any]] = {
+    "429": {"status": 429, "headers": {"retry-after": "1"}, "body": LIMITED},
+    "503": {"status": 503, "body": BUSY},
+    "529": {"status": 529, "body": BUSY},
+    "error": {"how": "error"},
+    "drop": {"how": "drop"},
+    "eof": {"how": "eof"},
+    "context": {"status": 400, "body": TOO_LONG},
+    "402": {"status": 402, "body": UNPAID},
+    "stall": {"how": "stall", "seconds": 4.0},
+}
+"""What may happen in the middle of a task."""
 
+REFUSALS = frozenset(name for name, fault in FAULTS.items() if "status" in fault)
+BREAKS = frozenset({"error", "drop", "eof"})
 
-def shell(path: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Name and schema of the tool that runs commands."""
-    tools = [one for tool in body.get("tools") or [] for one in tool.get("functionDeclarations", [tool])]
-    for tool in tools:
-        function = tool.get("function", tool)
-        if function.get("name") in SHELLS:
-            schemas = (function.get(name) for name in ("parameters", "input_schema", "parametersJsonSchema"))
-            return function["name"], next(filter(None, schemas), {})
-    return None
+MODELS = {
+    "messages": ("anthropic", "claude-opus-4-8", "claude-haiku-4-5"),
+    "chat": ("openai", "gpt-4.1", "gpt-5.4-mini"),
+    "responses": ("openai", "gpt-5.5", "gpt-4.1-mini"),
+    "gemini": ("google_genai", "gemini-3-pro-preview", "gemini-2.5-flash"),
+}
+"""Protocol → the maker, the model that clients write for, and another one."""
 
-
-def arguments(schema: dict[str, Any], command: str) -> dict[str, Any]:
-    """Arguments of the tool for a command."""
-    given: dict[str, Any] = {}
-    for name, one in schema.get("properties", {}).items():
-        if name in ("command", "cmd", "commands"):
-            listed = [command] if name == "commands" else ["bash", "-lc", command]
-            given[name] = listed if one.get("type") == "array" else command
-        elif name in schema.get("required", ()):
-            given[name] = {"string": "run it", "number": 10, "integer": 10, "boolean": False}.get(one.get("type"), "x")
-    return given
+NAMES = {MESSAGES: "messages", GEMINI: "gemini", "/v1/chat/completions": "chat", "/v1/responses": "responses"}
 
 
-def tool_answer(path: str, model: str, name: str, given: dict[str, Any], number: int) -> list[tuple[str, Any]]:
-    """The events of an answer that calls a tool."""
-    text = json.dumps(given)
-    events = scripted.plain_events(path, model, [], 1000)
-    if path == GEMINI:
-        call = scripted.gemini_chunk(model, [{"functionCall": {"name": name, "args": given}, "thoughtSignature": f"c2ln{number}"}])
-        thought = scripted.gemini_chunk(model, [{"text": "Hm.", "thought": True}])
-        return [*[("", thought)] * 4, ("", call), *events]
-    if path == MESSAGES:
-        block = {"type": "tool_use", "id": f"toolu_{number:04d}", "name": name, "input": {}}
-        call = [
-            ("content_block_start", {"type": "content_block_start", "index": 0, "content_block": block}),
-            *(
-                (
-                    "content_block_delta",
-                    {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": part}},
-                )
-                for part in (text[:10], text[10:])
-            ),
-            ("content_block_stop", {"type": "content_block_stop", "index": 0}),
-        ]
-        end = {"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None}, "usage": {"output_tokens": 20}}
-        return [events[0], events[1], *call, ("message_delta", end), events[-1]]
-    if path == RESPONSES:
-        item = {
-            "id": f"fc_{number}",
-            "type": "function_call",
-            "call_id": f"call_{number}",
-            "name": name,
-            "arguments": text,
-            "status": "completed",
-        }
-        done = events[-1][1]
-        done["response"]["output"] = [item]
-        return [
-            events[0],
-            ("response.output_item.added", {"type": "response.output_item.added", "output_index": 0, "item": {**item, "arguments": ""}}),
-            *(
-                ("response.function_call_arguments.delta", {"type": "response.function_call_arguments.delta", "item_id": item["id"], "output_index": 0, "delta": part})
-                for part in (text[:10], text[10:])
-            ),
-            ("response.output_item.done", {"type": "response.output_item.done", "output_index": 0, "item": item}),
-            (events[-1][0], done),
-        ]  # fmt: skip
-    base = events[0][1]
-    call = {"index": 0, "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": text[:10]}}
-    rest = {"index": 0, "function": {"arguments": text[10:]}}
-    told = lambda delta, end=None: ("", {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})  # noqa: E731
-    return [events[0], told({"tool_calls": [call]}), told({"tool_calls": [rest]}), told({}, "tool_calls"), *events[-2:]]
+def config(mode: str, path: str, url: str, folder: Path, fault: str | None) -> str:
+    """The gateway's file: one route of the client's protocol (`same`), another model beside it (`other`), or a route of another protocol (its name)."""
+    spoken = NAMES[path] if mode in ("same", "other") else mode
+    maker, believed, another = MODELS[spoken]
+    translate = "" if mode in ("same", "other") else "translate = true\n"
+    models = {"another": another, "believed": believed} if mode == "other" else {"believed": believed}
+    routes = "".join(
+        f'[routes.{name}]\nprovider = "{maker}"\nmodel = "{model}"\nkey_env = "KEY"\nbase_url = "{url}"\nprotocols = ["{spoken}"]\n'
+        f"price = {{ input = 10, output = 20 }}\n{translate}"
+        for name, model in models.items()
+    )
+    # A refusal is seen by the client, or by the next route. Where routes are translated to, the gateway tries again by itself.
+    retries = "max_retries = 0\n" if fault in REFUSALS and not translate else ""
+    return (
+        f'policy = {{ name = "fixed", route = "{next(iter(models))}" }}\n{retries}ledger = "{folder / "ledger.db"}"\n{routes}'
+        f'[models]\n"*" = "langroute/auto"\n[clients.agent]\ntoken_sha256 = "{token_digest("lr-test")}"\n'
+        "[serve]\nport = 8900\nresend_seconds = 30\nping_seconds = 1\ndrain_seconds = 5\n"
+    )
 
 
-def scripted_answer(order: dict[str, Any]) -> Any:
-    """What the provider says to each request of the task."""
-    numbers = iter(range(1, 1000))
+def _answers() -> bool:
+    try:
+        return httpx.get("http://127.0.0.1:8900/readyz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
 
-    def events(path: str, model: str, body: dict[str, Any]) -> list[tuple[str, Any]]:
-        found = shell(path, body)
-        if order["name"] == "aider":
-            said = "Add calc." if not body.get("stream") else AIDER
-            return scripted.plain_events(path, model, [said], 1000)
-        if found is None:
-            return scripted.plain_events(path, model, ["Add calculator"], 1000)
-        done = results(path, body)
-        if order["name"] == "mini" and done >= len(COMMANDS):
-            command = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
-        elif done >= len(COMMANDS):
-            return scripted.plain_events(path, model, ["Done: the test passes."], 1000)
-        else:
-            command = COMMANDS[done]
-        return tool_answer(path, model, found[0], arguments(found[1], command), next(numbers))
 
-    return events
+def run_client(order: dict[str, Any], folder: Path) -> int:
+    """Run the agent; return what it ended with."""
+    home = folder / "home"
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb", "NO_COLOR": "1", "CI": "1", "LANG": "C.UTF-8",
+        **order["environment"],
+    }  # fmt: skip
+    # To a file: what an agent leaves running would hold a pipe open.
+    with (folder / "said").open("wb") as said:
+        done = subprocess.run(
+            order["command"], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            timeout=150, check=False,
+        )  # fmt: skip
+    return done.returncode
+
+
+def provider_of(order: dict[str, Any], folder: Path) -> Provider:
+    """The provider, which refuses what its models do not take."""
+    provider = Provider()
+    task = Task(folder / "work", writes_itself=order["writes_itself"], finishes=order["finishes"])
+    provider.script, provider.pause = task.events, 0.02
+    provider.refuses = lambda seen: refusal(seen.path, seen.body["model"], seen.body, seen.headers)
+    if order["fault"]:
+        task.fault = Fault(**FAULTS[order["fault"]], after=4, when=task.in_the_middle)
+        provider.faults = [task.fault]
+    return provider
+
+
+def told_of(seen: Seen) -> dict[str, Any]:
+    """What came of a request, without what it said."""
+    fault = seen.fault
+    body = (fault.body or {}).get("error", {}) if fault is not None and fault.status == 400 else {}
+    return {
+        "path": seen.path, "model": seen.body.get("model"), "ended": seen.ended, "stream": bool(seen.body.get("stream")),
+        "status": 0 if fault is None else fault.status or 0,
+        "how": None if fault is None else fault.how, "refused": None if fault is None or fault.when is not None else body.get("message"),
+    }  # fmt: skip
 
 
 def main() -> None:
     """Run what the order says."""
-    order = json.loads(Path(sys.argv[1]).read_text())
+    folder = Path(sys.argv[1])
+    order = json.loads((folder / "order.json").read_text())
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    provider = Provider()
-    provider.script = scripted_answer(order)
-    route = (
-        f'[routes.only]\nprovider = "anthropic"\nmodel = "only-1"\nkey_env = "KEY"\nbase_url = "{provider.url}"\n'
-        'protocols = ["chat", "responses", "messages", "gemini"]\nprice = { input = 10, output = 20 }\n'
-    )
-    gateway = Running(f"{route}[serve]\nport = 8900\nresend_seconds = 10\n", token="lr-test")
-    if order["fault"]:
-        provider.faults, provider.pause = [Fault(how=order["fault"], after=4, tools=True)], 0.02
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": order["home"],
-        "TERM": "dumb",
-        "NO_COLOR": "1",
-        "CI": "1",
-        "LANG": "C.UTF-8",
-        **order["environment"],
-    }
-    done = subprocess.run(
-        order["client"],
-        cwd=order["work"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    gateway.end()
-    time.sleep(0.1)
-    decisions = gateway.decisions
-    costs = [decision.cost_usd for decision in decisions]
+    provider = provider_of(order, folder)
+    file = folder / "langroute.toml"
+    file.write_text(config(order["mode"], order["path"], provider.url, folder, order["fault"]))
+    program = [sys.executable, "-c", "from langroute.cli import main; main()", "serve", "--config", str(file)]
+    with (folder / "gateway").open("wb") as said:
+        gateway = subprocess.Popen(
+            program, env={**os.environ, "KEY": "sk-x", "LANGROUTE_TOKEN": "lr-own"}, stdout=said, stderr=said
+        )
+    waited(lambda: _answers() or gateway.poll() is not None, 60)
+    assert gateway.poll() is None, (folder / "gateway").read_text()
+    code = run_client(order, folder)
+    gateway.send_signal(signal.SIGTERM)
+    gateway.wait(30)
+    with open_ledger(folder / "ledger.db") as books:
+        decisions = books.recent(1000)
     told = {
-        "code": done.returncode,
-        "calls": sum(seen.path == order["path"] for seen in provider.seen),
-        "answered": sum(seen.ended == "whole" for seen in provider.seen),
-        "steps": len(decisions),
-        "cost": None if None in costs else sum(costs),
-        "said": done.stdout[-500:] + done.stderr[-500:],
+        "code": code,
+        "calls": [told_of(seen) for seen in provider.seen if not seen.address.endswith("count_tokens")],
+        "steps": [
+            {
+                "route": decision.route,
+                "attempts": [
+                    {"route": one.route, "error": one.error_type, "cost": one.cost_usd, "edits": list(one.edits or ())}
+                    for one in decision.attempts
+                ],
+            }
+            for decision in reversed(decisions)
+        ],
+        "said": (folder / "said").read_text(errors="replace")[-700:],
+        "gateway": (folder / "gateway").read_text(errors="replace")[-700:],
     }
-    Path(order["told"]).write_text(json.dumps(told))
+    (folder / "told.json").write_text(json.dumps(told, indent=1))
     # Threads of servers do not hold up the end.
     os._exit(0)
 

@@ -1,7 +1,8 @@
-"""The prompt caches of providers: exact prefixes, by marks for Anthropic's Messages, by themselves for OpenAI's protocols.
+"""The prompt caches of providers: exact prefixes, by marks for Anthropic's Messages, by themselves for OpenAI's and Google's protocols.
 
-Sources: https://platform.claude.com/docs/en/build-with-claude/prompt-caching and https://platform.openai.com/docs/guides/prompt-caching (rules
-alone: what is a prefix, what a mark writes, how far back it looks, the least length and the steps in which it grows).
+Sources: https://platform.claude.com/docs/en/build-with-claude/prompt-caching, https://platform.openai.com/docs/guides/prompt-caching and
+https://ai.google.dev/gemini-api/docs/caching (rules alone: what is a prefix, what a mark writes, how far back it looks, the least length and
+the steps in which it grows; Google does not say its steps).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from provider import CHAT, MESSAGES, RESPONSES, plain, plain_events
+from provider import CHAT, GEMINI, MESSAGES, RESPONSES, gemini_chunk, plain, plain_events
 from raw_provider import Said
 from wire_shapes import compact
 
@@ -19,7 +20,13 @@ BACK = 20
 """Blocks before a mark in which an entry is looked for."""
 
 STEP = 128
-"""Tokens by which a prefix that is cached by itself grows; the least is eight of them."""
+"""Tokens by which a prefix that is cached by itself grows."""
+
+LEAST = 1024
+"""The shortest one of OpenAI's."""
+
+LEAST_OF_GOOGLE = (("gemini-2.5", 2048), ("gemini", 4096))
+"""Beginning of a model's name → its shortest one."""
 
 A_TOKEN = 4
 """Bytes of one."""
@@ -48,6 +55,8 @@ class Cache:
     def read(self, path: str, body: bytes) -> Read:
         """Take a prompt, and return what of it was cached."""
         given = json.loads(body)
+        if path.startswith(GEMINI):
+            path, given = GEMINI, {**given, "model": path.removeprefix(f"{GEMINI}/").partition(":")[0]}
         found = self._marked(given) if path == MESSAGES else self._automatic(path, given)
         self.log.append(found)
         return found
@@ -81,8 +90,8 @@ class Cache:
         return Read(given["model"], read, sizes[marks[-1]] if marks else 0, size)
 
     def _automatic(self, path: str, given: dict[str, Any]) -> Read:
-        parts = [given.get("tools") or [], given.get("instructions") or ""]
-        parts += given["messages"] if path == CHAT else given["input"]
+        parts = [given.get("tools") or [], given.get("instructions") or given.get("systemInstruction") or ""]
+        parts += given[{CHAT: "messages", RESPONSES: "input", GEMINI: "contents"}[path]]
         text = b"\n".join(map(compact, parts))
         # Requests of one key are served where its cache is.
         last = f"{given['model']}\0{given.get('prompt_cache_key')}".encode()
@@ -92,12 +101,15 @@ class Cache:
             chain.append(last)
         known = next((place for place, one in enumerate(chain) if one not in self._kept), len(chain))
         self._kept.update(chain)
-        read, kept = (count * STEP if count >= 8 else 0 for count in (known, len(chain)))
+        least = next((tokens for name, tokens in LEAST_OF_GOOGLE if given["model"].startswith(name)), LEAST)
+        read, kept = (count * STEP if count * STEP >= least else 0 for count in (known, len(chain)))
         return Read(given["model"], read, kept, len(text) // A_TOKEN)
 
     def answer(self, path: str, body: bytes) -> Said:
         """Answer a request as its provider does, with what was cached in the usage."""
         found = self.read(path, body)
+        if path.startswith(GEMINI):
+            return self._of_google(found)
         given = json.loads(body)
         if path == MESSAGES:
             usage: dict[str, Any] = {
@@ -126,3 +138,11 @@ class Cache:
             f"event: {name}\ndata: {one}\n\n" if name else f"data: {one}\n\n" for (name, _), one in zip(events, text, strict=True)
         ]
         return Said(["".join(lines).encode()], headers=[("content-type", "text/event-stream")], tokens=tokens)
+
+    def _of_google(self, found: Read) -> Said:
+        chunks = [data for _, data in plain_events(GEMINI, found.model, ["Let me", " look."], found.total)]
+        chunks[-1]["usageMetadata"]["cachedContentTokenCount"] = found.read
+        if self.sealed:
+            chunks.insert(1, gemini_chunk(found.model, [{"text": "", "thoughtSignature": self.sealed}]))
+        lines = b"".join(b"data: %s\n\n" % compact(one) for one in chunks)
+        return Said([lines], headers=[("content-type", "text/event-stream")], tokens=(found.total, 20))

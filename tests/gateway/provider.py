@@ -27,6 +27,8 @@ class Seen:
     """The path as it was called; `path` is that of the protocol."""
     ended: str = "open"
     """`open`, `whole`, `cut` (by us) or `left` (by the client)."""
+    fault: Fault | None = None
+    """What was done instead of an answer, or within it."""
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Fault:
     """What to do instead of an answer, or within one.
 
     `status`: answer with it. `after`: events after which `how` happens: `error` (an event), `drop` (a reset), `eof` (a tidy end) or `stall`.
+    An answer that is no stream is an error's body, half of one, or late.
     """
 
     status: int | None = None
@@ -46,6 +49,8 @@ class Fault:
     """Only for requests that ask for this model."""
     tools: bool = False
     """Only for requests with tools."""
+    when: Callable[[Seen], bool] | None = None
+    """Only for requests of which this is true."""
 
 
 CHAT, RESPONSES, MESSAGES, GEMINI = "/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1beta/models"
@@ -160,6 +165,8 @@ def whole(path: str, events: list[tuple[str, Any]]) -> dict[str, Any]:
         for one in told:
             if one["type"] == "content_block_start":
                 blocks[one["index"]] = dict(one["content_block"])
+            elif one["type"] == "content_block_delta" and "signature" in one["delta"]:
+                blocks[one["index"]]["signature"] = one["delta"]["signature"]
             elif one["type"] == "content_block_delta":
                 block, delta = blocks[one["index"]], one["delta"]
                 block["text" if "text" in delta else "json"] = block.get("text" if "text" in delta else "json", "") + (
@@ -218,6 +225,8 @@ class Provider:
         """Returns the events of an answer, in the place of the words."""
         self.pause = 0.0
         """Seconds between two events."""
+        self.refuses: Callable[[Seen], str | None] | None = None
+        """Returns why a request is refused, if it is."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -266,9 +275,17 @@ class Provider:
 
     def _fault(self, seen: Seen) -> Fault | None:
         for place, fault in enumerate(self.faults):
-            if fault.model in (None, seen.body.get("model")) and (seen.body.get("tools") or not fault.tools):
+            meant = fault.model in (None, seen.body.get("model")) and (seen.body.get("tools") or not fault.tools)
+            if meant and (fault.when is None or fault.when(seen)):
                 return self.faults.pop(place)
         return None
+
+    def _refused(self, seen: Seen) -> Fault | None:
+        reason = None if self.refuses is None else self.refuses(seen)
+        if reason is None:
+            return None
+        error = {"type": "invalid_request_error", "message": reason}
+        return Fault(status=400, body={"type": "error", "error": error})
 
     async def _count(self, request: web.Request) -> web.Response:
         await self._noted(request)
@@ -287,7 +304,7 @@ class Provider:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         seen = await self._noted(request)
-        fault = self._fault(seen)
+        fault = seen.fault = self._fault(seen) or self._refused(seen)
         try:
             return await self._told(request, seen, fault)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -304,6 +321,8 @@ class Provider:
         if not seen.body.get("stream"):
             if fault is not None and fault.how == "stall":
                 await asyncio.sleep(fault.seconds)
+            if fault is not None and fault.how in ("error", "drop", "eof"):
+                return await self._broken_plain(request, seen, fault.how)
             seen.ended = "whole"
             return web.json_response(self._plain(seen))
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "x-request-id": "req_1", "request-id": "req_1"})
@@ -326,6 +345,21 @@ class Provider:
                 await asyncio.sleep(self.pause)
         seen.ended = "whole"
         await response.write_eof()
+        return response
+
+    async def _broken_plain(self, request: web.Request, seen: Seen, how: str) -> web.StreamResponse:
+        """An error in an answer's place, half an answer before a reset, or half of one that ends as if it were whole."""
+        seen.ended = "cut"
+        if how == "error":
+            return web.json_response(ERROR_EVENTS[seen.path][1])
+        response = web.StreamResponse(headers={"content-type": "application/json"})
+        await response.prepare(request)
+        told = json.dumps(self._plain(seen)).encode()
+        await response.write(told[: len(told) // 2])
+        if how == "drop":
+            request.transport.abort()
+        else:
+            await response.write_eof()
         return response
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from provider import CHAT, MESSAGES, RESPONSES
+from provider import CHAT, GEMINI, MESSAGES, RESPONSES
 from wire_shapes import compact
 
 TURN = 7
@@ -290,12 +290,48 @@ def mini(steps: int) -> Iterator[Sent]:
     return _chat(steps, system=120, head={"parallel_tool_calls": True})
 
 
+# Google's protocol --------------------------------------------------------------------------------------------------------
+
+
+def gemini(steps: int) -> Iterator[Sent]:
+    """Gemini CLI: signed calls in the history, and a session that nothing names; the model stands in the address."""
+    declared = {"name": "run_shell_command", "description": _prose("Runs it", 100), "parametersJsonSchema": _schema("it")}
+    head = {
+        "systemInstruction": {"role": "user", "parts": [{"text": _prose("You are an agent", 900)}]},
+        "tools": [{"functionDeclarations": [declared]}],
+        "generationConfig": {"temperature": 1, "topP": 0.95, "topK": 64, "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "HIGH"}},
+    }  # fmt: skip
+    context = {"text": "<session_context>\nThe date.\n</session_context>"}
+    history: list[dict[str, Any]] = []
+    for step in range(steps):
+        fresh = step % TURN == 0
+        if fresh:
+            if step:
+                history = [*history, {"role": "model", "parts": [{"text": f"Done {step}."}]}]
+            asked = {"text": _asks(step // TURN)}
+            history = [*history, {"role": "user", "parts": [asked] if step else [context, asked]}]
+        yield Sent("user" if fresh else "step", GEMINI, {}, {"contents": history, **head}, f"c2VhbGVk{step}")
+        call = {"id": f"c{step}", "name": "run_shell_command", "args": {"command": f"ls {step}"}}
+        result = {"id": f"c{step}", "name": "run_shell_command", "response": {"output": _result(step)}}
+        history = [
+            *history,
+            {"role": "model", "parts": [{"functionCall": call, "thoughtSignature": f"c2VhbGVk{step}"}]},
+            {"role": "user", "parts": [{"functionResponse": result}]},
+        ]
+
+
 CLIENTS: dict[str, Callable[[int], Iterator[Sent]]] = {
-    one.__name__: one for one in (claude_code, opencode_anthropic, codex, deepagents, opencode, pi, qwen, cline, aider, mini)
+    one.__name__: one
+    for one in (claude_code, opencode_anthropic, codex, deepagents, opencode, pi, qwen, cline, aider, mini, gemini)
 }
 """Name of a client → its session of a number of steps."""
 
 
 def body_of(sent: Sent, model: str | None = None) -> bytes:
     """A request's bytes, for the client's own model or another."""
-    return compact(sent.body if model is None else {**sent.body, "model": model})
+    return compact(sent.body if model is None or sent.path == GEMINI else {**sent.body, "model": model})
+
+
+def address_of(sent: Sent, model: str | None = None) -> str:
+    """Where a request is sent to, without a query."""
+    return f"{GEMINI}/{model or 'gemini-3-pro'}:streamGenerateContent" if sent.path == GEMINI else sent.path

@@ -64,7 +64,8 @@ def test_a_stream_that_breaks_ends_as_an_error_of_the_protocol(
     events = list(events_of(answer.content))
     name, data = events[-1]
     if path == CHAT:
-        assert "error" in json.loads(data)
+        # A number, by which clients that retry by statuses know that they may; the provider's own error is passed on.
+        assert json.loads(data)["error"]["code"] == (529 if how == "error" else 502)
     else:
         assert name == "error"
         assert json.loads(data)["type"] == "error"

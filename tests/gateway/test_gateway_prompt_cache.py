@@ -13,13 +13,20 @@ from typing import Any, NamedTuple
 import pytest
 from cache_simulator import Cache, Read
 from gateways import TOKEN
-from provider import MESSAGES
+from provider import CHAT, GEMINI, MESSAGES, RESPONSES
 from raw_provider import RawProvider
 from requests_of_agents import JSON
-from sessions_of_agents import CLIENTS, TURN, Sent, body_of
+from sessions_of_agents import CLIENTS, TURN, Sent, address_of, body_of
 
 STEPS = int(os.environ.get("LANGROUTE_STEPS", "0"))
-FAMILY = {True: ("anthropic", "claude-haiku-4-5", "claude-opus-4-8"), False: ("openai", "gpt-5.4-mini", "gpt-5.5")}
+OPENAI = ("openai", "gpt-5.4-mini", "gpt-5.5")
+FAMILY = {
+    MESSAGES: ("messages", "anthropic", "claude-haiku-4-5", "claude-opus-4-8"),
+    GEMINI: ("gemini", "google_genai", "gemini-2.5-flash", "gemini-3-pro"),
+    CHAT: ("chat", *OPENAI),
+    RESPONSES: ("responses", *OPENAI),
+}
+"""Path of a client's protocol → its name, and two models of the maker that the client writes for."""
 
 OF_PROMPTS = (
     "system-to-user",
@@ -42,8 +49,8 @@ def provider_of_caches() -> Iterator[tuple[RawProvider, Cache]]:
 
 def config(provider: RawProvider, session: list[Sent], more: str = "", protocols: str | None = None) -> str:
     """Two models of the maker that the client writes for."""
-    maker, *models = FAMILY[session[-1].path == MESSAGES]
-    spoken = protocols or {"/v1/messages": '"messages"', "/v1/responses": '"responses"'}.get(session[-1].path, '"chat"')
+    name, maker, *models = FAMILY[session[-1].path]
+    spoken = protocols or f'"{name}"'
     routes = "".join(
         f'[routes.{name}]\nprovider = "{maker}"\nmodel = "{model}"\nkey_env = "KEY"\nbase_url = "{provider.url}"\nprotocols = [{spoken}]\n{more}'
         f'tier = "{tier}"\nprice = {{ input = {price}, output = {5 * price}, cache_read = {price / 10}, cache_write = {price * 1.25} }}\n'
@@ -69,7 +76,10 @@ def through(running: Any, cache: Cache, session: list[Sent], name: Callable[[int
     for place, sent in enumerate(session):
         cache.sealed = sent.sealed
         headers = {**JSON, "authorization": f"Bearer {TOKEN}", **sent.headers}
-        connection.request("POST", sent.path, body_of(sent, name(place, sent)), headers)
+        asked = name(place, sent)
+        connection.request(
+            "POST", address_of(sent, asked) + ("?alt=sse" if sent.path == GEMINI else ""), body_of(sent, asked), headers
+        )
         answer = connection.getresponse()
         told = answer.read()
         assert answer.status == 200, told[:300]
@@ -84,7 +94,7 @@ def through(running: Any, cache: Cache, session: list[Sent], name: Callable[[int
 def directly(steps: list[Step]) -> list[Step]:
     """What the cache makes of the same requests without a gateway, by a client that asks for the models that were chosen."""
     cache = Cache()
-    return [one._replace(read=cache.read(one.sent.path, body_of(one.sent, one.read.model))) for one in steps]
+    return [one._replace(read=cache.read(address_of(one.sent, one.read.model), body_of(one.sent, one.read.model))) for one in steps]
 
 
 def followers(steps: list[Step]) -> Iterator[tuple[int, Step, Step]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,22 @@ def test_signatures_of_another_models_thoughts_are_replaced_as_google_says(provi
                 assert part["thoughtSignature"] == signature, model
     finally:
         provider.script = None
+
+
+def test_pings_are_nothing_to_googles_own_reader(provider: Provider, gateway: Callable[..., Any]) -> None:
+    """Google's SDK for JavaScript takes events from the front of what came, and knows no comments."""
+    running = gateway(text=CONFIG.format(url=provider.url).replace("port = 0", "port = 0\nping_seconds = 0.1"))
+    provider.faults = [Fault(how="stall", after=2, seconds=1.0)]
+    whole = answer_bytes(provider, GEMINI, "gemini-3-pro")
+    with running.client() as client:
+        answer = post(client, STREAM, asked())
+    assert len(answer.content) > len(whole)
+    rest, events = answer.text, []
+    while found := re.match(r"\s*data: (.*)(?:\n\n|\r\r|\r\n\r\n)", rest):
+        events.append(json.loads(found[1]))
+        rest = rest[found.end() :]
+    assert not rest.strip()
+    assert events == [data for _, data in plain_events(GEMINI, "gemini-3-pro", provider.words, provider.prompt)]
 
 
 def test_an_address_that_is_none_says_how_one_is_written(provider: Provider, running: Any) -> None:

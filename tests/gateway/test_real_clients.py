@@ -1,12 +1,7 @@
-r"""Coding agents as they are installed finish a task through the gateway, in a network namespace that has loopback alone.
+"""Coding agents as they are installed finish a task through `langroute serve`, in a network namespace that has loopback alone.
 
-They are looked for in `$LANGROUTE_AGENTS`, a folder with npm's `node_modules` and a virtual environment `venv`:
-
-    npm install --ignore-scripts @anthropic-ai/claude-code-linux-x64 @openai/codex @openai/codex-linux-x64 opencode-linux-x64 \
-        @google/gemini-cli @mariozechner/pi-coding-agent @qwen-code/qwen-code cline @cline/cli-linux-x64
-    python -m venv venv && venv/bin/pip install aider-chat mini-swe-agent
-
-What they send is not kept.
+Where they are looked for stands in `agent_clients.py`. `LANGROUTE_AGENTS=DIR pytest tests/gateway/test_real_clients.py -k "opencode and drop"`
+runs some of it; what was seen of each is added to the file `$LANGROUTE_AGENTS_SEEN`, if there is one. What the agents send is not kept.
 """
 
 from __future__ import annotations
@@ -17,113 +12,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from provider import CHAT, GEMINI, MESSAGES, RESPONSES
+from agent_clients import CLIENTS, Client
+from alone import BREAKS, FAULTS, REFUSALS
+from provider import USAGE_OUT
+from scripted_task import CALC, RAN
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 HERE = Path(__file__).resolve().parent
-TASK = "Create calc.py with a function add, and test_calc.py; run the test, and say done."
-MODULES = "node_modules"
-OPENCODE = {
-    "autoupdate": False,
-    "share": "disabled",
-    "model": "lr/langroute/auto",
-    "permission": {"*": "allow"},
-    "provider": {
-        "lr": {
-            "npm": "@ai-sdk/openai-compatible",
-            "options": {"baseURL": "http://127.0.0.1:8900/v1", "apiKey": "lr-test"},
-            "models": {"langroute/auto": {"name": "auto", "tool_call": True}},
-        }
-    },
-}
-GEMINI_CLI = {
-    "telemetry": {"enabled": False},
-    "privacy": {"usageStatisticsEnabled": False},
-    "general": {"disableAutoUpdate": True},
-    "security": {"auth": {"selectedType": "gemini-api-key"}},
-}
-PI = {
-    "providers": {
-        "lr": {
-            "baseUrl": "http://127.0.0.1:8900/v1",
-            "api": "openai-completions",
-            "apiKey": "lr-test",
-            "models": [{"id": "langroute/auto", "name": "auto", "contextWindow": 200000, "maxTokens": 8000}],
-        }
-    }
-}
-CODEX = (
-    'model = "langroute/auto"\nmodel_provider = "lr"\ncheck_for_update_on_startup = false\n[model_providers.lr]\nname = "lr"\n'
-    'base_url = "http://127.0.0.1:8900/v1"\nenv_key = "LR_KEY"\nwire_api = "responses"\n[analytics]\nenabled = false\n'
-)
+COST = (1000 * 10 + USAGE_OUT * 20) / 1e6
 
-CLIENTS = {
-    "claude": (
-        f"{MODULES}/@anthropic-ai/claude-code-linux-x64/claude",
-        ["-p", "--permission-mode", "bypassPermissions", TASK],
-        {
-            "ANTHROPIC_BASE_URL": "http://127.0.0.1:8900", "ANTHROPIC_AUTH_TOKEN": "lr-test", "DISABLE_TELEMETRY": "1",
-            "DISABLE_ERROR_REPORTING": "1", "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1",
-        },
-        {},
-        MESSAGES,
-    ),
-    "codex": (
-        f"{MODULES}/.bin/codex",
-        ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK],
-        {"LR_KEY": "lr-test"},
-        {".codex/config.toml": CODEX},
-        RESPONSES,
-    ),
-    "opencode": (
-        f"{MODULES}/opencode-linux-x64/bin/opencode",
-        ["run", TASK],
-        {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"},
-        {".config/opencode/opencode.json": json.dumps(OPENCODE)},
-        CHAT,
-    ),
-    "gemini": (
-        f"{MODULES}/.bin/gemini",
-        ["-y", "-m", "langroute/auto", "-p", TASK],
-        {"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:8900", "GEMINI_API_KEY": "lr-test", "GEMINI_CLI_TRUST_WORKSPACE": "true"},
-        {".gemini/settings.json": json.dumps(GEMINI_CLI)},
-        GEMINI,
-    ),
-    "pi": (
-        f"{MODULES}/.bin/pi",
-        ["--provider", "lr", "--model", "langroute/auto", "-p", TASK],
-        {"PI_OFFLINE": "1"},
-        {".pi/agent/models.json": json.dumps(PI)},
-        CHAT,
-    ),
-    "qwen": (
-        f"{MODULES}/.bin/qwen",
-        ["-y", "-p", TASK],
-        {"OPENAI_BASE_URL": "http://127.0.0.1:8900/v1", "OPENAI_API_KEY": "lr-test", "OPENAI_MODEL": "langroute/auto"},
-        {},
-        CHAT,
-    ),
-    "aider": (
-        "venv/bin/aider",
-        ["--model", "openai/langroute/auto", "--yes-always", "--edit-format", "whole", "--message", TASK],
-        {"OPENAI_API_BASE": "http://127.0.0.1:8900/v1", "OPENAI_API_KEY": "lr-test", "AIDER_ANALYTICS": "false"},
-        {},
-        CHAT,
-    ),
-    "mini": (
-        "venv/bin/mini",
-        ["-y", "--exit-immediately", "-m", "openai/langroute/auto", "-t", TASK],
-        {
-            "OPENAI_API_BASE": "http://127.0.0.1:8900/v1", "OPENAI_API_KEY": "lr-test", "MSWEA_COST_TRACKING": "ignore_errors",
-            "MSWEA_CONFIGURED": "true",
-        },
-        {},
-        CHAT,
-    ),
-}  # fmt: skip
+WAYS = [(name, mode) for name, client in CLIENTS.items() for mode in ("same", "other", *client.across)]
+"""Clients, each with the routes that answer it: of its protocol, another model's, of other protocols."""
 
 
 @pytest.fixture
@@ -137,46 +40,98 @@ def agents() -> Path:
     return Path(named)
 
 
-@pytest.mark.parametrize("name", list(CLIENTS))
-@pytest.mark.parametrize("fault", [None, "drop"])
-@pytest.mark.timeout(240)
-def test_a_real_client_finishes_its_task(name: str, fault: str | None, agents: Path, tmp_path: Path) -> None:
-    program, arguments, environment, files, path = CLIENTS[name]
-    if not (agents / program).exists():
-        pytest.skip(f"needs {program} in {agents}")
-    if fault and name in ("aider", "mini"):
-        pytest.skip("sends no tools in streams")
-    if fault and name == "qwen":
-        pytest.skip("stops at a stream that broke, and executes nothing")
-    home, work = tmp_path / "home", tmp_path / "work"
-    work.mkdir()
-    for file, text in files.items():
-        (home / file).parent.mkdir(parents=True, exist_ok=True)
-        (home / file).write_text(text)
-    home.mkdir(exist_ok=True)
-    subprocess.run(
-        "git init -q . && git -c user.name=t -c user.email=t@example.invalid commit -qm i --allow-empty",
-        shell=True,
-        cwd=work,
-        check=True,
-    )
+def ran(name: str, mode: str, fault: str | None, agents: Path, folder: Path) -> dict[str, Any]:
+    """Run an agent; return what was seen."""
+    client = CLIENTS[name]
+    if not (agents / client.program).exists():
+        pytest.skip(f"needs {client.program} in {agents}")
+    asked = client.believes if mode == "other" else "langroute/auto"
     order = {
-        "client": [str(agents / program), *arguments], "environment": environment, "home": str(home), "work": str(work),
-        "told": str(tmp_path / "told.json"), "fault": fault, "path": path, "kind": "text" if name in ("aider", "mini") else "tools",
-        "name": name,
+        **client.order(asked, str(agents)), "mode": mode, "fault": fault, "finishes": name == "mini", "writes_itself": client.writes_itself,
     }  # fmt: skip
-    (tmp_path / "order.json").write_text(json.dumps(order))
-    runner = [sys.executable, str(HERE / "alone.py"), str(tmp_path / "order.json")]
-    ready = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH", "")])}
+    (folder / "work").mkdir()
+    (folder / "home").mkdir()
+    for file, text in order.pop("files").items():
+        (folder / "home" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "home" / file).write_text(text)
+    git = "git -c user.name=t -c user.email=t@example.invalid"
+    subprocess.run(f"git init -q . && {git} commit -qm i --allow-empty", shell=True, cwd=folder / "work", check=True)
+    (folder / "order.json").write_text(json.dumps(order))
     done = subprocess.run(
-        ["unshare", "-n", "--pid", "--fork", "--mount-proc", "--kill-child", *runner],
-        env=ready, capture_output=True, text=True, timeout=220, check=False,
+        ["unshare", "-n", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, str(HERE / "alone.py"), str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE), str(HERE.parent / "support")])},
+        capture_output=True, text=True, timeout=230, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads((tmp_path / "told.json").read_text())
-    if name != "mini":
-        assert told["code"] == 0, told
-    assert (work / "calc.py").read_text() == "def add(a, b):\n    return a + b\n"
-    assert told["cost"] is not None
-    assert told["calls"] == told["answered"] + (1 if fault else 0)
-    assert told["steps"] == told["answered"], "a step that was sent again is one step"
+    return json.loads((folder / "told.json").read_text())
+
+
+def finished(folder: Path) -> bool:
+    file = folder / "work" / "calc.py"
+    return file.exists() and file.read_text() == CALC
+
+
+def noted(name: str, mode: str, fault: str | None, told: dict[str, Any], folder: Path) -> None:
+    """Add what was seen to the file that asks for it."""
+    if file := os.environ.get("LANGROUTE_AGENTS_SEEN"):
+        notes = folder / "work" / "ran"
+        seen = {"client": name, "mode": mode, "fault": fault, "ran": notes.read_text() if notes.exists() else "", **told}
+        with Path(file).open("a") as out:
+            out.write(json.dumps(seen) + "\n")
+
+
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+@pytest.mark.parametrize("name, mode", WAYS)
+@pytest.mark.timeout(300)
+def test_a_real_client_finishes_its_task(name: str, mode: str, fault: str | None, agents: Path, tmp_path: Path) -> None:
+    client = CLIENTS[name]
+    told = ran(name, mode, fault, agents, tmp_path)
+    noted(name, mode, fault, told, tmp_path)
+    assert not [call["refused"] for call in told["calls"] if call["refused"]], "a model was sent what it does not take"
+    shown = fault in BREAKS or reaches_the_client(mode, fault)
+    stops = shown and fault in client.stops
+    check_work(client, tmp_path, stops)
+    failed = [step for step in told["steps"] if step["route"] is None]
+    # What is sent again after a broken stream is the same step; after a refusal it is a new one.
+    assert len(failed) == (1 if reaches_the_client(mode, fault) or stops else 0), "a step was doubled"
+    check_books(told)
+
+
+def reaches_the_client(mode: str, fault: str | None) -> bool:
+    """Whether a refusal does: where there is another route, it answers, and what passes by itself is tried again."""
+    return fault in REFUSALS and (mode == "same" or (mode != "other" and fault in ("context", "402")))
+
+
+def check_work(client: Client, folder: Path, stops: bool) -> None:
+    """Each command was run once and as a whole, or files were written once."""
+    notes = folder / "work" / "ran"
+    if stops:
+        assert not notes.exists() or notes.read_text() == RAN[:2], "half a command was run"
+        return
+    assert finished(folder), (folder / "said").read_text(errors="replace")[-1000:]
+    if client.writes_itself:
+        commits = subprocess.run(["git", "log", "--oneline"], cwd=folder / "work", capture_output=True, text=True, check=True)
+        assert len(commits.stdout.splitlines()) == 2, "the files were written more than once"
+    else:
+        assert notes.read_text() == RAN, "a command was run in half, or again"
+
+
+def check_books(told: dict[str, Any]) -> None:
+    """The ledger has each call of the provider's log, each step once, and what they cost."""
+    calls, steps = told["calls"], told["steps"]
+    whole = [call for call in calls if call["ended"] == "whole" and not call["status"]]
+    attempts = [attempt for step in steps for attempt in step["attempts"]]
+    assert len(attempts) == len(calls), "a call is missing in the ledger, or there twice"
+    answered = [step for step in steps if step["route"] is not None]
+    assert len(answered) == len(whole), "a step was doubled"
+    good = [attempt for attempt in attempts if attempt["error"] is None]
+    assert [attempt["cost"] for attempt in good] == [pytest.approx(COST)] * len(whole)
+    # An error that is told in the place of a whole answer is a refusal, whatever its status.
+    instead = [call for call in calls if call["how"] == "error" and not call["stream"]]
+    refused = [call for call in calls if call["status"]] + instead
+    broken = [call for call in calls if call["ended"] == "cut" and call not in instead]
+    # What half an answer that is no stream has cost is unknown.
+    costs = sorted(-1 if attempt["cost"] is None else attempt["cost"] for attempt in attempts if attempt["error"] is not None)
+    assert costs.count(-1) == sum(not call["stream"] for call in broken)
+    assert len(costs) == len(refused) + len(broken)
+    assert costs.count(0) == len(refused), "what was heard of a broken answer is paid for, and a refusal is not"

@@ -1,0 +1,73 @@
+"""A client that sends a step again with what it heard of the answer that broke off: one step, and signed thoughts that go to no other model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from model_rules import refusal, seal
+from provider import MESSAGES, Fault, Provider, events_of, waited
+from requests_of_agents import JSON, written
+
+REMINDER = {"type": "text", "text": "<system-reminder>\nYour response above was cut off mid-stream.\n</system-reminder>"}
+ASKED = {"role": "user", "content": [{"type": "text", "text": "Fix the test."}]}
+OPUS, FAST = "claude-opus-4-8", "claude-opus-4-8-fast"
+
+
+def config(provider: Provider) -> str:
+    routes = "".join(
+        f'[routes.{name}]\nprovider = "anthropic"\nmodel = "{model}"\nkey_env = "KEY"\nbase_url = "{provider.url}"\nprotocols = ["messages"]\n'
+        f"price = {{ input = {price}, output = {2 * price} }}\n"
+        for name, model, price in (("other", FAST, 1), ("first", OPUS, 10))
+    )
+    return f'policy = {{ name = "fixed", route = "first" }}\nmax_retries = 0\n{routes}[serve]\nport = 0\nresend_seconds = 60\n'
+
+
+def asked(*history: Any) -> bytes:
+    tools = [{"name": "Bash", "input_schema": {"type": "object"}}]
+    return written({"model": OPUS, "messages": [ASKED, *history], "max_tokens": 100, "tools": tools, "stream": True})
+
+
+@pytest.fixture
+def strict(provider: Provider) -> Iterator[Provider]:
+    """The provider, which refuses what its models do not take."""
+    provider.refuses = lambda seen: refusal(seen.path, seen.body["model"], seen.body, seen.headers)
+    provider.pause = 0.02
+    yield provider
+    provider.refuses = None
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_resend_that_goes_on_where_the_stream_broke_is_one_step(
+    heard: bool, strict: Provider, gateway: Callable[..., Any]
+) -> None:
+    strict.thinking = seal(OPUS)
+    strict.faults = [Fault(how="drop", after=6)]
+    running = gateway(text=config(strict))
+    with running.client() as client:
+        broken = client.post(MESSAGES, content=asked(), headers=JSON)
+        assert list(events_of(broken.content))[-1][0] == "error"
+        assert not running.decisions
+        kept = [{"type": "thinking", "thinking": "", "signature": seal(OPUS)}, {"type": "text", "text": "Hello"}]
+        history = [{"role": "assistant", "content": kept}] if heard else []
+        again = client.post(MESSAGES, content=asked(*history, {"role": "user", "content": [REMINDER]}), headers=JSON)
+    assert again.status_code == 200, again.text
+    (decision,) = waited(lambda: running.decisions)
+    assert [(one.route, one.error_type) for one in decision.attempts] == [("first", "AnswerCutOffError"), ("other", None)]
+    assert decision.attempts[0].cost_usd > 0
+    # The other model reads no thoughts that the first one signed.
+    assert "signature" not in str(strict.seen[-1].body)
+
+
+def test_what_a_person_says_meanwhile_is_a_step_of_its_own(strict: Provider, gateway: Callable[..., Any]) -> None:
+    strict.faults = [Fault(how="drop", after=4)]
+    running = gateway(text=config(strict))
+    with running.client() as client:
+        client.post(MESSAGES, content=asked(), headers=JSON)
+        said = {"role": "user", "content": [REMINDER, {"type": "text", "text": "Stop, and say why."}]}
+        other = client.post(MESSAGES, content=asked({"role": "assistant", "content": "Hello"}, said), headers=JSON)
+    assert other.status_code == 200, other.text
+    running.end()
+    assert sorted(len(decision.attempts) for decision in running.decisions) == [1, 1]
+    assert [decision.route for decision in running.decisions].count("first") == 1

@@ -1,0 +1,133 @@
+"""A resend is known by what a person or a tool last said, whatever the client adds of the answer that broke off."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from langroute.wire.protocols import PROTOCOLS
+
+REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resume directly from where it stops.\n</system-reminder>"
+"""As Claude Code 2.1.332 puts it."""
+
+SESSION = {"x-session-id": "s"}
+
+
+def key(name: str, history: list[Any]) -> str:
+    protocol = PROTOCOLS[name]
+    body: dict[str, Any] = {"model": "m", protocol.entries_field: history, "stream": True}
+    address = "/m:streamGenerateContent" if name == "gemini" else ""
+    return protocol.read_request(json.dumps(body).encode(), SESSION, address).resend_key
+
+
+def text(said: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": said, **more}
+
+
+ASKED = {"role": "user", "content": [text("Fix the test.")]}
+CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "ls"}}]}
+RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "a.py"}
+HEARD = {"role": "assistant", "content": [{"type": "thinking", "thinking": "", "signature": "c2ln"}, text("Let me run it.")]}
+STEP = [ASKED, CALL, {"role": "user", "content": [{**RESULT, "cache_control": {"type": "ephemeral"}}]}]
+
+
+@pytest.mark.parametrize(
+    "resent",
+    [
+        [ASKED, CALL, {"role": "user", "content": [RESULT]}],
+        [ASKED, CALL, {"role": "user", "content": [RESULT, text(REMINDER, cache_control={"type": "ephemeral"})]}],
+        [ASKED, CALL, {"role": "user", "content": [RESULT]}, HEARD],
+        [ASKED, CALL, {"role": "user", "content": [RESULT]}, HEARD, {"role": "user", "content": [text(REMINDER)]}],
+        [ASKED, CALL, {"role": "user", "content": [RESULT]}, HEARD, {"role": "user", "content": REMINDER}],
+    ],
+)
+def test_a_resend_with_what_was_heard_is_the_same_step(resent: list[Any]) -> None:
+    assert key("messages", resent) == key("messages", STEP)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [*STEP[:2], {"role": "user", "content": [{**RESULT, "content": "b.py"}]}],
+        [*STEP[:2], {"role": "user", "content": [{**RESULT, "tool_use_id": "t2"}]}],
+        [*STEP[:2], {"role": "user", "content": [RESULT, text("No, stop.")]}],
+        [*STEP, HEARD, {"role": "user", "content": [text(REMINDER), text("No, stop.")]}],
+        [*STEP, CALL, {"role": "user", "content": [RESULT]}],
+        STEP[:1],
+        [{"role": "user", "content": [text("Fix it all.")]}, *STEP[1:]],
+    ],
+)
+def test_whatever_a_person_or_a_tool_says_besides_is_another_step(other: list[Any]) -> None:
+    assert key("messages", other) != key("messages", STEP)
+
+
+@pytest.mark.parametrize(
+    "name, asked, heard, more",
+    [
+        (
+            "chat",
+            {"role": "user", "content": "Go."},
+            {"role": "assistant", "content": "I w"},
+            {"role": "user", "content": REMINDER},
+        ),
+        (
+            "responses",
+            {"role": "user", "content": "Go."},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I w"}]},
+            {"role": "user", "content": [{"type": "input_text", "text": REMINDER}]},
+        ),
+        (
+            "gemini",
+            {"role": "user", "parts": [{"text": "Go."}]},
+            {"role": "model", "parts": [{"text": "I w"}]},
+            {"role": "user", "parts": [{"text": REMINDER}]},
+        ),
+    ],
+)
+def test_it_is_so_in_each_protocol(name: str, asked: Any, heard: Any, more: Any) -> None:
+    first = key(name, [asked])
+    assert first == key(name, [asked, heard, more])
+    assert first != key(name, [asked, heard, asked])
+
+
+def test_reasoning_that_was_heard_whole_begins_no_step() -> None:
+    """Codex 0.171.0 sends it with its resend."""
+    call = {"type": "function_call", "name": "exec_command", "arguments": "{}", "call_id": "c1"}
+    said = [{"role": "user", "content": "Go."}, call, {"type": "function_call_output", "call_id": "c1", "output": "ok"}]
+    reasoning = {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gAAAA"}
+    assert (
+        key("responses", said)
+        == key("responses", [*said, reasoning])
+        == key("responses", [*said, reasoning, {**call, "call_id": "c2"}])
+    )
+    assert key("responses", said) != key("responses", [*said, reasoning, {**said[2], "output": "failed"}])
+
+
+def test_words_that_a_client_puts_behind_a_broken_answer_begin_no_step() -> None:
+    """As Gemini CLI 0.61.0 does where it heard thoughts alone."""
+    ran = {"role": "user", "parts": [{"functionResponse": {"name": "run", "response": {"output": "ok"}}}]}
+    said = [
+        {"role": "user", "parts": [{"text": "Go."}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "run", "args": {}}}]},
+        ran,
+    ]
+    filler = {"role": "model", "parts": [{"text": "[Tool execution completed.]"}]}
+    words = (
+        "[System: You previously generated thoughts but failed to provide a final user-facing response. Please call a tool now.]"
+    )
+    assert key("gemini", said) == key("gemini", [*said, filler, {"role": "user", "parts": [{"text": words}]}])
+    assert key("gemini", said) != key("gemini", [*said, filler, {"role": "user", "parts": [{"text": "Go on."}]}])
+
+
+def test_a_history_in_which_nobody_speaks_is_known_by_all_of_it() -> None:
+    """Some write in tags all that they ask; what nobody here understands may be anybody's."""
+    first, second = ({"role": "user", "content": f"<task>{place}</task>"} for place in (1, 2))
+    assert key("messages", [first]) != key("messages", [second])
+    unknown = (
+        [{"role": "user", "content": "Go."}, {"type": "odd", "id": 1}],
+        [{"role": "user", "content": "Go."}, {"type": "odd", "id": 2}],
+    )
+    assert len({key("responses", one) for one in unknown}) == 2
+    assert key("responses", "Go.") != key("responses", "Stop.")  # type: ignore[arg-type]
