@@ -411,7 +411,7 @@ def test_a_server_of_the_chat_protocol_gets_no_field_of_openais_own() -> None:
     ("said", "code"),
     [
         (None, 502),
-        ({"type": "overloaded_error", "message": "Overloaded"}, 502),
+        ({"type": "overloaded_error", "message": "Overloaded"}, 529),
         ({"type": "authentication_error", "message": "invalid x-api-key"}, "authentication_error"),
     ],
 )
