@@ -7,7 +7,7 @@ from typing import Any
 
 from langroute.core.errors import ConfigurationError
 from langroute.core.redis_url import is_redis_url
-from langroute.core.urls import shown_url
+from langroute.core.urls import shown_url, sqlite_file
 
 
 def open_budgets(where: str | Path) -> Any:
@@ -26,12 +26,11 @@ def open_budgets(where: str | Path) -> Any:
         from langroute.budgets.redis import RedisBudgets
 
         return RedisBudgets(name)
-    scheme, mark, rest = name.partition("://")
-    if mark and scheme != "sqlite":
+    if (file := sqlite_file(name)) is None:
         raise ConfigurationError(f"No budget store for {shown_url(name)}. Use a path, sqlite:///, redis:// or valkey://.")
     from langroute.budgets.sqlite import SqliteBudgets
 
-    return SqliteBudgets(rest.removeprefix("/") if mark else name)
+    return SqliteBudgets(file)
 
 
 __all__ = ["open_budgets"]

@@ -29,7 +29,11 @@ def fast_dataclass(kind: Kind) -> Kind:
     """Return the class as a frozen dataclass with slots, as `dataclass(frozen=True, slots=True)` makes it.
 
     Args:
-        kind: The class.
+        kind: The class. It extends no other, says itself nothing of how attributes are set, and gives its `field(init=False)` a value in
+            `__post_init__`. Other classes may extend it, also as dataclasses.
+
+    Raises:
+        TypeError: It is none of these.
 
     Example:
         >>> @fast_dataclass
@@ -39,12 +43,15 @@ def fast_dataclass(kind: Kind) -> Kind:
         >>> Point(3), Point(x=1, y=2) == Point(1, 2), hash(Point(1)) == hash((1, 0))
         (Point(x=3, y=0), True, True)
     """
+    if kind.__bases__ != (object,) or "__setattr__" in kind.__dict__ or "__delattr__" in kind.__dict__:
+        raise TypeError(f"{kind.__name__} extends a class or sets its attributes itself: use dataclass(frozen=True, slots=True).")
     # Not frozen by `dataclasses`, which compiles two methods for each class that refuse assignments; here all classes share them.
     made: Any = dataclass(slots=True, init=False, repr=False, eq=False)(kind)
     made.__dataclass_params__.frozen = True
     made.__setattr__, made.__delattr__ = _set, _delete
-    if "__getstate__" not in kind.__dict__:
-        made.__getstate__, made.__setstate__ = _state, _restored
+    for name, method in (("__getstate__", _state), ("__setstate__", _restored)):
+        if name not in kind.__dict__:
+            setattr(made, name, method)
     names = [one.name for one in fields(made) if one.compare]
     values = attrgetter(*names) if len(names) > 1 else lambda self: tuple([getattr(self, name) for name in names])
     for name, method in (("__eq__", _equality(values)), ("__hash__", _hash(values)), ("__repr__", _text(fields(made)))):
@@ -73,18 +80,27 @@ def _is_fixed(self: Any, name: str) -> bool:
 
 
 def _state(self: Any) -> list[Any]:
-    return [getattr(self, name) for name in self.__dataclass_fields__]
+    return [getattr(self, one.name) for one in fields(self)]
 
 
 def _restored(self: Any, state: list[Any]) -> None:
-    for name, value in zip(self.__dataclass_fields__, state, strict=True):
-        object.__setattr__(self, name, value)
+    for one, value in zip(fields(self), state, strict=True):
+        object.__setattr__(self, one.name, value)
+
+
+class _Factory:
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_FACTORY = _Factory()
+"""Default of an argument whose field has a factory, as signatures show it."""
 
 
 def _init(made: Any) -> Any:
     """Return an `__init__` that writes the fields while the object has the class of `_open_twin`, one without the refusals."""
     names: dict[str, Any] = {
-        "_FACTORY": object(),
+        "_FACTORY": _FACTORY,
         "_frozen": made,
         "_open": _open_twin(made),
         "_set_class": object.__dict__["__class__"].__set__,
@@ -130,7 +146,7 @@ def _open_twin(made: Any) -> type:
 
     An object can change between classes of one layout; until its `__init__` ends nobody else has it.
     """
-    return type(made.__name__, made.__bases__, {"__slots__": made.__slots__, "__module__": made.__module__})
+    return type(made.__name__, (), {"__slots__": made.__slots__, "__module__": made.__module__})
 
 
 def _equality(values: Callable[[Any], tuple[Any, ...]]) -> Any:

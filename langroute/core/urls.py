@@ -123,6 +123,27 @@ def malformed_url(url: object) -> bool:
     return isinstance(url, str) and holds_password(url) and _WELL_FORMED.fullmatch(url) is None
 
 
+def sqlite_file(where: str) -> str | None:
+    """Return the file that a path or a SQLite URL names; `None` for a URL of something else.
+
+    Raises:
+        ConfigurationError: The URL names no file, or has options.
+
+    Example:
+        >>> sqlite_file("b.db"), sqlite_file("sqlite:///my%20b.db"), sqlite_file("redis://localhost")
+        ('b.db', 'my b.db', None)
+    """
+    scheme, mark, rest = where.partition("://")
+    if not mark:
+        return where
+    if scheme != "sqlite":
+        return None
+    path = unquote(rest.removeprefix("/"))
+    if "?" in rest or path in ("", ":memory:"):
+        raise ConfigurationError(f"{shown_url(where)} names no file alone. Write sqlite:///file.db.")
+    return path
+
+
 def opened(make: Callable[..., Any], url: Any, **options: Any) -> Any:
     """Return a client that another package makes from a URL.
 

@@ -117,7 +117,7 @@ class Wrapper(MayAwait):
     def on_outcome(self, outcome: Outcome) -> None:
         """Pass an outcome on to the inner policy."""
         hear = getattr(self.policy, "on_outcome", None)
-        if callable(hear):
+        if hear is not None:
             hear(outcome)
 
 

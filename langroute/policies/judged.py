@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from langroute.core.records import RouteInfo
     from langroute.estimators.step_judge import Judgement
 
+    _Chosen = tuple[Judgement, tuple[RouteInfo, ...], tuple[Any, ...], Selection]
+
 STUCK_ERRORS = 2
 """Consecutive rounds of failed tool calls after which a step counts as stuck."""
 
@@ -91,7 +93,7 @@ class Judged(ShortRepr):
         if not 0 <= limit <= 1:
             raise ConfigurationError(f"limit is a probability from 0 to 1, not {limit!r}.")
         self.limit, self.side_only = limit, side_only
-        self._chosen: dict[int, tuple[Judgement, tuple[RouteInfo, ...], str | None, Selection]] = {}
+        self._chosen: dict[int, _Chosen] = {}
 
     def select(self, request: Request, attempts: Sequence[Attempt]) -> Selection | None:
         """Select by what the step looks like; after a rejected answer, the next stronger route."""
@@ -108,18 +110,24 @@ class Judged(ShortRepr):
         if signals.images or signals.audio or signals.video or signals.files:
             return _selection(request, "balanced", "has media, which are not judged")
         found = judgement_of(request)
+        if type(self) is not Judged:
+            # A class that extends this one may read more of the request.
+            return self._judged(request, found)
         # The judgement of messages that are sent again is the same object, and so are the routes.
-        known = self._chosen.get(id(found))
-        if known is not None and known[0] is found and known[1] is request.routes and known[2] == request.default:
+        known, settings = self._chosen.get(id(found)), (request.default, self.limit, self.side_only)
+        if known is not None and known[0] is found and known[1] is request.routes and known[2] == settings:
             return known[3]
         selection = self._judged(request, found)
         if len(self._chosen) >= MOST_CHOSEN:
             self._chosen.clear()
-        self._chosen[id(found)] = (found, request.routes, request.default, selection)
+        self._chosen[id(found)] = (found, request.routes, settings, selection)
         return selection
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_chosen": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _chosen={})
 
     def _judged(self, request: Request, found: Judgement) -> Selection:
         said = f"{found.kind}, {found.hard:.2f} that it needs a frontier model, stakes {_level(found.stakes)}"

@@ -167,10 +167,13 @@ class History:
 
     def read(self, messages: Sequence[Any]) -> None:
         """Read the messages after those already read."""
-        for message in messages[self.count :] if self.count else messages:
+        new = messages[self.count :] if self.count else messages
+        for message in new:
             self._take(message)
             self.previous = type(message)
             self.count += 1
+        if new and self.count > 1:
+            self.contents = [*self.contents, *_contents(new[-LATEST:])][-LATEST:]
 
     def remember(self, messages: Sequence[Any]) -> None:
         """Note which messages were read, so that `grows_to` knows them again; a history that is not kept needs no note."""
@@ -179,7 +182,6 @@ class History:
             return
         self.ids.extend(map(id, new))
         self.seen.extend([ref(message, self._lost) for message in new])
-        self.contents = [*self.contents, *_contents(new[-LATEST:])][-LATEST:]
 
     def _lost(self, _: Any) -> None:
         self.alive = False

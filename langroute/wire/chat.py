@@ -146,7 +146,7 @@ class ChatProtocol(WireProtocol):
     @override
     def error_event(self, kind: str, message: str, status: int | None = None) -> bytes:
         said = error_of(self.words, status or 500, kind, message)
-        if status is not None and (status >= 500 or status == 429):
+        if status is not None and (status >= 500 or (status == 429 and kind != self.words.error_type(402))):
             # As OpenRouter writes it. A client that retries by statuses, such as Cline, finds one nowhere else in a stream.
             said["error"]["code"] = status
         return written(encoded(said))

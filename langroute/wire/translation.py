@@ -160,7 +160,9 @@ class AnswerTranslator:
         protocol, kind = self.request.source, error.code or error.type or self.request.source.words.broken
         message = error.message or "The provider's answer broke off."
         if self.request.stream:
-            return self._writer.take() + protocol.error_event(kind, message)
+            said = (error.type, error.code)
+            known = (status for status, word in self.request.target.words.error_types.items() if word in said)
+            return self._writer.take() + protocol.error_event(kind, message, error.status or next(known, 502))
         return protocol.error_body(502, kind, message)
 
 

@@ -22,5 +22,8 @@ def test_what_is_no_store_is_refused_without_its_password(tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError, match="No budget store for postgresql://") as told:
         open_budgets("postgresql://me:secret@db/budgets")
     assert "secret" not in str(told.value)
+    for url in ("sqlite:///a.db?mode=ro", "sqlite:///:memory:", "sqlite://"):
+        with pytest.raises(ConfigurationError, match=r"names no file alone\. Write sqlite:///file\.db\."):
+            open_budgets(url)
     with pytest.raises(BudgetStoreError):
         open_budgets(tmp_path / "no" / "such" / "folder" / "b.db")

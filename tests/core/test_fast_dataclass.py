@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -133,3 +134,33 @@ def test_records_of_the_same_values_hash_alike() -> None:
     assert len({Point(1), Point(1, 0), Point(x=1, y=2)}) == 2
     with pytest.raises(TypeError):
         hash(Fast(1))
+
+
+def test_what_cannot_be_a_record_is_refused_in_one_line() -> None:
+    with pytest.raises(TypeError, match=r"More extends a class .*: use dataclass\(frozen=True, slots=True\)"):
+
+        @fast_dataclass
+        class More(Fast):
+            z: int = 0
+
+    class Own:
+        x: int
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="Own extends a class or sets its attributes itself"):
+        fast_dataclass(Own)
+
+
+def test_a_record_of_class_variables_is_copied() -> None:
+    @fast_dataclass
+    class Counted:
+        x: int
+        kinds: ClassVar[tuple[str, ...]] = ("a",)
+
+    assert copy.copy(Counted(1)) == Counted(1)
+    assert Counted.kinds == ("a",)
+
+
+def test_a_signature_shows_that_a_default_is_made() -> None:
+    assert str(inspect.signature(Fast)).startswith("(x: 'int', words: 'list[str]' = <factory>")

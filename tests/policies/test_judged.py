@@ -142,6 +142,10 @@ def test_messages_that_are_sent_again_are_chosen_for_by_the_routes_of_that_call(
     assert policy.select(replace(asked, routes=TWO), ()).route == "large"  # type: ignore[union-attr]
     assert policy.select(asked, ()).route == "large"  # type: ignore[union-attr]
     assert pickle.loads(pickle.dumps(policy)).select(asked, ()) == first
+    easy = Request((HumanMessage("Thanks a lot!"),), routes=TWO)
+    assert policy.select(easy, ()).route == "small"  # type: ignore[union-attr]
+    policy.limit = 0.0
+    assert policy.select(easy, ()).route == "large"  # type: ignore[union-attr]
 
 
 # Turns ---------------------------------------------------------------------------------------------------------------

@@ -338,3 +338,12 @@ def test_a_video_is_neither_a_file_nor_a_picture(block: dict[str, Any], in_resul
 
     assert (signals.video, signals.files, signals.images, signals.audio) == (1, 0, 0, 0)
     assert signals.tokens > 1000
+
+
+def test_a_message_that_is_rewritten_between_reading_and_keeping_is_read_again() -> None:
+    """The rule of a user's own kind runs in between, and sees the messages themselves."""
+    reader, messages = HistoryReader(), agent_thread(3)
+    history = reader.read(messages)
+    messages[-1].content = "failed " * 2000
+    reader.keep(history, messages)
+    assert reader.read(messages).signals(0, 0).tokens == seen(messages).tokens

@@ -405,3 +405,39 @@ def test_a_server_of_the_chat_protocol_gets_no_field_of_openais_own() -> None:
         PROTOCOLS["messages"].read_request(opencode(1), {}), PROTOCOLS["chat"], WireTarget("deepseek-chat", "deepseek")
     )
     assert json.loads(there.body)["messages"][0]["role"] != "developer"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (None, 502),
+        ({"type": "overloaded_error", "message": "Overloaded"}, 529),
+        ({"type": "authentication_error", "message": "invalid x-api-key"}, "authentication_error"),
+    ],
+)
+def test_a_translated_stream_that_breaks_says_whether_to_ask_again(said: dict[str, str] | None, code: Any) -> None:
+    """By the status, which is where clients of Chat Completions look that see a stream break."""
+    chat, messages = PROTOCOLS["chat"], PROTOCOLS["messages"]
+    asked = chat.read_request(b'{"model":"a","stream":true,"messages":[{"role":"user","content":"Hi."}]}', {})
+    back = AnswerTranslator(
+        translated(asked, messages, WireTarget("claude-haiku-4-5", "anthropic")), model="m", stream=True, provider="anthropic"
+    )
+    begun = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "model": "c",
+        "usage": {"input_tokens": 5, "output_tokens": 1},
+    }
+    events = [{"type": "message_start", "message": begun}, *([{"type": "error", "error": said}] if said else [])]
+    out = b"".join(back.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()) for event in events) + back.finish()
+    last = json.loads(out.decode().strip().split("\n\n")[-1].removeprefix("data: "))
+    assert last["error"]["code"] == code
+
+
+def test_an_error_of_no_credit_keeps_its_word_in_a_stream() -> None:
+    """A client that reads 429 there asks again."""
+    chat = PROTOCOLS["chat"]
+    assert b'"code":"insufficient_quota"' in chat.error_event("insufficient_quota", "No credit.", 429)
+    assert b'"code":429' in chat.error_event("rate_limit_exceeded", "Slow down.", 429)

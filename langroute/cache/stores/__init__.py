@@ -9,7 +9,7 @@ from langroute.cache.stores.base import Store, StoreStats
 from langroute.cache.stores.memory import MemoryStore
 from langroute.core.errors import ConfigurationError
 from langroute.core.redis_url import is_redis_url
-from langroute.core.urls import shown_url
+from langroute.core.urls import shown_url, sqlite_file
 
 
 def open_store(where: Any = None, **options: Any) -> Store:
@@ -36,11 +36,10 @@ def open_store(where: Any = None, **options: Any) -> Store:
     if not isinstance(where, (str, Path)):
         raise ConfigurationError(f"A cache is kept in memory, in a file or in Redis; {type(where).__name__} is none of these.")
     name = str(where)
-    scheme, mark, rest = name.partition("://")
-    if not mark or scheme == "sqlite":
+    if (file := sqlite_file(name)) is not None:
         from langroute.cache.stores.sqlite import SqliteStore
 
-        return SqliteStore(rest.removeprefix("/") if mark else name, **options)
+        return SqliteStore(file, **options)
     if is_redis_url(name):
         from langroute.cache.stores.redis import RedisStore
 
