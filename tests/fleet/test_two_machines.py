@@ -78,6 +78,11 @@ def usd(tokens_in: int, tokens_out: int) -> float:
     return (tokens_in * PRICE["input"] + tokens_out * PRICE["output"]) / 1e6
 
 
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """What a log holds; its last line may be half written."""
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
 class Redis:
     """A server on a machine, which writes each change to its disk."""
 
@@ -148,15 +153,14 @@ class Worksite:
 
     def noted(self, name: str, kind: str, since: float = 0.0, until: float = float("inf")) -> list[dict[str, Any]]:
         """What a machine noted of calls that began in a time."""
-        lines = map(json.loads, (self.folder / f"{name}.jsonl").read_text().splitlines())
-        return [line for line in lines if line["kind"] == kind and since <= line["at"] < until]
+        return [line for line in whole_lines(self.folder / f"{name}.jsonl") if line["kind"] == kind and since <= line["at"] < until]
 
     def answered(self, name: str, kind: str, since: float = 0.0) -> int:
         return sum(line["how"] == "answered" for line in self.noted(name, kind, since))
 
     def served(self) -> list[dict[str, Any]]:
         """The calls of the provider's own log."""
-        return [json.loads(line) for line in self.provider_log.read_text().splitlines()]
+        return whole_lines(self.provider_log)
 
     def booked(self, query: str) -> list[Any]:
         with open_ledger(self.postgres.local_url) as ledger, ledger.reading() as connection:
