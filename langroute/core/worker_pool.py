@@ -7,7 +7,8 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from time import monotonic
+from typing import Any, overload
 
 from langroute.core.locks import at_fork, new_lock
 from langroute.core.process_end import watch_end
@@ -36,6 +37,13 @@ class Workers:
         # A child inherits the pool object but not its threads; jobs that waited there are done by the parent.
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future[Any]] = []
+        self._begun: dict[int, float] = {}
+
+    @overload
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]: ...
+
+    @overload
+    def submit(self, function: Callable[..., Any], *arguments: Any, most: int | None) -> Future[Any] | None: ...
 
     def submit(self, function: Callable[..., Any], *arguments: Any, most: int | None = None) -> Future[Any] | None:
         """Submit a function call to the pool.
@@ -52,9 +60,27 @@ class Workers:
             if self._pool is None:
                 watch_end()
                 self._pool = ThreadPoolExecutor(self._count, self._name)
-            future = self._pool.submit(function, *arguments)
+            future = self._pool.submit(self._run, self._begun, function, arguments)
             self._waiting.append(future)
             return future
+
+    @staticmethod
+    def _run(begun: dict[int, float], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        me = threading.get_ident()
+        begun[me] = monotonic()
+        try:
+            return function(*arguments)
+        finally:
+            del begun[me]
+
+    def longest_run_s(self) -> float:
+        """Return how long the job that runs longest has been running; 0 where none runs. A wait for a thread does not count.
+
+        Example:
+            >>> Workers("example").longest_run_s()
+            0.0
+        """
+        return monotonic() - min(begun) if (begun := list(self._begun.values())) else 0.0
 
     async def awithin(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in the pool, wait for it off the event loop, and return what it returns.
@@ -68,15 +94,16 @@ class Workers:
             >>> asyncio.run(Workers("example").awithin(10.0, sum, [1, 2]))
             3
         """
-        future = self.submit(function, *arguments)
-        if future is None:
-            raise TimeoutError("There is no thread for it.")
-        awaited = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait((awaited,), timeout=seconds)
-        if not done:
-            awaited.cancel()
-            raise TimeoutError(f"There was no answer within {seconds:g} s.")
-        return future.result()
+        awaited = asyncio.wrap_future(self.submit(function, *arguments))
+        try:
+            done, _ = await asyncio.wait((awaited,), timeout=seconds)
+            if not done:
+                raise TimeoutError(f"There was no answer within {seconds:g} s.")
+            return awaited.result()
+        finally:
+            # Nobody hears any more what it raises; asyncio would log that.
+            if not awaited.cancel() and not awaited.cancelled():
+                awaited.exception()
 
     def pending(self) -> list[Future[Any]]:
         """Return the jobs that are not done."""

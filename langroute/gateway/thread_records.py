@@ -50,6 +50,8 @@ class ThreadRecord:
     """Number of the answers before a decision's own, and what of the decision a thread has to know; the latest last."""
     elsewhere: bool = False
     """Whether it was read from the store."""
+    partial: bool = False
+    """Whether it was begun without the store, which may know more."""
 
     def foreign_to(self, model: str) -> frozenset[str]:
         """Return the digests of what other models wrote."""
@@ -86,6 +88,23 @@ class ThreadRecord:
             self.reasoning[digest] = model
         while len(self.reasoning) > MOST_DIGESTS:
             del self.reasoning[next(iter(self.reasoning))]
+
+    def after(self, earlier: ThreadRecord) -> ThreadRecord:
+        """Return the record with what an earlier one knows besides.
+
+        Decisions behind the latest are left out: the client has gone back.
+
+        Example:
+            >>> ThreadRecord({"b": "small"}, [(1, {})]).after(ThreadRecord({"a": "large"}, [(0, {}), (2, {})]))
+            ThreadRecord(reasoning={'a': 'large', 'b': 'small'}, decisions=[(0, {}), (1, {})], elsewhere=False, partial=False)
+        """
+        found = ThreadRecord({**earlier.reasoning, **self.reasoning}, self.decisions, self.elsewhere)
+        found.wrote("", ())
+        mine = dict(self.decisions)
+        last = max(mine) if mine else None
+        before = {place: told for place, told in earlier.decisions if last is None or place < last}
+        found.decisions = sorted({**before, **mine}.items())[-MOST_DECISIONS:]
+        return found
 
     def as_text(self) -> str:
         """Return the record as it is stored."""
@@ -133,10 +152,14 @@ class ThreadRecords:
         """
         found = self._known.get(key)
         record = found[1] if found is not None and found[0] > monotonic() else None
-        if self.store is not None and begun and (record is None or self._shared):
-            entry = await self._read(key)
-            if entry is not None and entry.value:
-                record = ThreadRecord.of_text(entry.value)
+        if self.store is None or not begun or not (record is None or record.partial or self._shared):
+            return record if record is not None else ThreadRecord()
+        entry = await self._read(key)
+        if entry is None:
+            return record if record is not None else ThreadRecord(partial=True)
+        if entry.value:
+            stored = ThreadRecord.of_text(entry.value)
+            return stored if record is None else stored.after(record)
         return record if record is not None else ThreadRecord()
 
     async def _read(self, key: str) -> Any:
@@ -144,9 +167,19 @@ class ThreadRecords:
         if monotonic() < self._away_until:
             return None
         try:
-            return (await self._readers.awithin(READ_S, self.store.read, SPACE, [key]))[0]
-        except Exception:  # noqa: BLE001 - whatever a store raises, the conversation is answered
+            entry = await self._readers.awithin(READ_S, self._entry, key)
+            away = entry is None
+        except TimeoutError:
+            # Many reads at once may wait for a thread while the store answers each of them: it hangs where one has run for long.
+            entry, away = None, self._readers.longest_run_s() >= READ_S / 2
+        if away:
             self._away_until = monotonic() + REST_S
+        return entry
+
+    def _entry(self, key: str) -> Any:
+        try:
+            return self.store.read(SPACE, [key])[0]
+        except Exception:  # noqa: BLE001 - whatever a store raises, the conversation is answered
             return None
 
     def keep(self, key: str, record: ThreadRecord) -> None:
@@ -181,13 +214,21 @@ class ThreadRecords:
 
     def _written(self, keys: Sequence[str], texts: Mapping[str, str]) -> bool:
         entries = self.store.read(SPACE, keys)
-        changes = [Change(key, texts[key], entry.version, KEPT_SECONDS) for key, entry in zip(keys, entries, strict=True)]
+        changes = [
+            Change(key, _joined(texts[key], entry.value), entry.version, KEPT_SECONDS)
+            for key, entry in zip(keys, entries, strict=True)
+        ]
         return bool(self.store.commit(SPACE, changes))
 
     async def close(self) -> None:
         """Wait for what is being written."""
         if self._writing is not None and not self._writing.done():
             await asyncio.wait((self._writing,), timeout=5.0)
+
+
+def _joined(text: str, stored: str) -> str:
+    """Return a record's text with what the store has of the conversation, written by a worker that knew more of it or other things."""
+    return ThreadRecord.of_text(text).after(ThreadRecord.of_text(stored)).as_text() if stored and stored != text else text
 
 
 def thread_record_key(caller: str | None, thread: str) -> str:

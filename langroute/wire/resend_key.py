@@ -1,7 +1,8 @@
 """The key by which a resend is known: the history up to what a person or a tool last said.
 
 A client that sends a step again after its answer broke off may add what it heard of it (Codex: reasoning; Claude Code: blocks that were whole), and
-a word of its own in a tag, such as "<system-reminder>Your response above was cut off mid-stream. Resume …</system-reminder>". Neither begins a step.
+a word of its own, such as "<system-reminder>Your response above was cut off mid-stream. Resume …</system-reminder>" (Claude Code) or "[System: You
+previously generated thoughts …]" (Gemini CLI). Neither begins a step. All else counts as it stands in the bytes, other tags and system messages included.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import SystemMessage
-
 from langroute.wire.cache_marks import without_marks
-from langroute.wire.spans import Span, encoded, value_of
+from langroute.wire.histories import is_machine_text
+from langroute.wire.spans import NotJsonError, Span, items, members, value_of
 
 if TYPE_CHECKING:
     from langroute.wire.request import WireRequest
 
 MOST_ADDED = 50
 """Entries at the end of a history of which it is asked who said them."""
+
+OPENS, CLOSES = "<system-reminder>", "</system-reminder>"
+"""The tag in which Claude Code tells the model that its answer broke off."""
 
 
 def resend_key_of(request: WireRequest) -> str:
@@ -47,24 +50,62 @@ def resend_key_of(request: WireRequest) -> str:
 
 
 def _last_said(request: WireRequest, name: str) -> tuple[Span, bytes] | None:
-    """Return the last entry in which a person or a tool says something, and what; `None` where the last entries have none."""
+    """Return the last entry in which something is said, and what; `None` where the last entries have none."""
     for place in reversed(request.parts(name)[-MOST_ADDED:]):
         raw = without_marks(request.body[place.start : place.stop])
         entry = value_of(raw, 0, len(raw))
         if request.protocol.is_answer(entry):
             continue
-        messages = request.protocol.entry(entry)
-        said = [one for one in messages if not isinstance(one, SystemMessage)]
-        if said:
-            return place, encoded([_told(one) for one in said])
-        if not messages:
-            # Who says what nobody here understands is unknown.
-            return None
+        said = _said(raw, entry)
+        if said is not None:
+            return place, said
     return None
 
 
-def _told(message: Any) -> list[Any]:
-    return [message.type, message.content, getattr(message, "tool_call_id", None)]
+def _said(raw: bytes, entry: Any) -> bytes | None:
+    """Return an entry without what a client adds at a resend; `None` where it says nothing else."""
+    # What has another role, or none that is understood, stands as it is.
+    if not isinstance(entry, dict) or entry.get("role", "user") != "user":
+        return raw
+    try:
+        field = next((one for one in reversed(members(raw)) if one.name in ("content", "parts")), None)
+        if field is None:
+            return raw
+        text = raw[field.value : field.value + 1] == b'"'
+        parts = [Span(field.value, field.stop)] if text else items(raw, field.value, field.stop)
+        kept = [one for one in parts if not _is_added(value_of(raw, one.start, one.stop))]
+        if parts and not kept:
+            return None
+        told = (
+            [_plain(raw[one.start : one.stop]) for one in kept] if len(kept) == 1 else [raw[one.start : one.stop] for one in kept]
+        )
+    except NotJsonError:
+        return raw
+    return raw[: field.value] + b",".join(told) + raw[field.stop :]
+
+
+def _is_added(part: Any) -> bool:
+    """Return whether a part of a user's content is a text of a kind that clients add at a resend."""
+    text = part.get("text") if _is_text(part) else part
+    if not isinstance(text, str):
+        return False
+    text = text.strip()
+    if text.startswith("["):
+        return is_machine_text(text)
+    # A person's words may stand between two reminders.
+    ends = [one.partition(CLOSES) for one in text.split(OPENS)[1:]]
+    return text.startswith(OPENS) and all(closed and not behind.strip() for _, closed, behind in ends)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.keys() <= {"type", "text"} and part.get("type", "text") in ("text", "input_text")
+
+
+def _plain(part: bytes) -> bytes:
+    """Return the text of a part that is nothing but a text: Claude Code writes it without a block where it has no mark of the prompt cache."""
+    if not _is_text(value_of(part, 0, len(part))):
+        return part
+    return next((part[one.value : one.stop] for one in members(part) if one.name == "text"), part)
 
 
 __all__ = ["resend_key_of"]

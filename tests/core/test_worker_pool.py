@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from langroute.core.worker_pool import RepeatedWork
+from langroute.core.worker_pool import RepeatedWork, Workers
 
 
 def test_who_asks_while_it_works_has_it_done_again() -> None:
@@ -104,3 +106,43 @@ def test_a_program_ends_while_another_one_holds_its_ledger(tmp_path: Path) -> No
         finally:
             program.kill()
             holder.close()
+
+
+async def test_what_a_job_raises_is_heard_once_and_logged_by_nobody() -> None:
+    """Neither at once, nor behind the time limit, nor after the caller left."""
+    logged: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, told: logged.append(told["message"]))
+    workers, go = Workers("test-raising", 2), threading.Event()
+
+    def fails(late: bool) -> None:
+        assert not late or go.wait(30)
+        raise LookupError("the store is down")
+
+    with pytest.raises(LookupError):
+        await workers.awithin(30.0, fails, False)
+    with pytest.raises(TimeoutError):
+        await workers.awithin(0.01, fails, True)
+    left = asyncio.ensure_future(workers.awithin(30.0, fails, True))
+    while len(workers.pending()) < 2:
+        await asyncio.sleep(0.01)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    go.set()
+    await asyncio.to_thread(workers.wait, 30.0)
+    workers.close()
+    for _ in range(3):
+        await asyncio.sleep(0)
+        gc.collect()
+    assert logged == []
+
+
+def test_how_long_a_job_runs_is_known_while_it_runs() -> None:
+    workers, begun, go = Workers("test-running"), threading.Event(), threading.Event()
+    assert workers.longest_run_s() == 0.0
+    workers.submit(lambda: (begun.set(), go.wait(30)))
+    assert begun.wait(30)
+    assert workers.longest_run_s() > 0.0
+    go.set()
+    workers.close()
+    assert workers.longest_run_s() == 0.0

@@ -131,3 +131,46 @@ def test_a_history_in_which_nobody_speaks_is_known_by_all_of_it() -> None:
     )
     assert len({key("responses", one) for one in unknown}) == 2
     assert key("responses", "Go.") != key("responses", "Stop.")  # type: ignore[arg-type]
+
+
+def said(*parts: Any) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+def parts(*told: Any) -> dict[str, Any]:
+    return {"role": "user", "parts": list(told)}
+
+
+def picture(data: str) -> dict[str, Any]:
+    return parts({"text": "What is it?"}, {"inlineData": {"mimeType": "image/png", "data": data}})
+
+
+def returned(response: Any) -> dict[str, Any]:
+    return parts({"functionResponse": {"name": "run", "response": response}})
+
+
+QUESTION = {"role": "user", "content": "Translate: cat"}
+ANSWER = {"role": "assistant", "content": "Katze"}
+
+
+@pytest.mark.parametrize(
+    "name, one, two",
+    [
+        ("gemini", [picture("AAAA")], [picture("BBBB")]),
+        ("gemini", [returned({"output": "a", "x": 1})], [returned({"output": "a", "x": 2})]),
+        ("messages", [ASKED, CALL, said({**RESULT, "is_error": True})], [ASKED, CALL, said({**RESULT, "is_error": False})]),
+        ("chat", [QUESTION, {"role": "system", "content": "To French"}], [QUESTION, {"role": "system", "content": "To German"}]),
+        ("chat", [QUESTION, {"role": "developer", "content": REMINDER}], [QUESTION]),
+        ("messages", [QUESTION], [QUESTION, ANSWER, {"role": "user", "content": "<b>stop everything</b>"}]),
+        ("messages", [QUESTION], [QUESTION, ANSWER, {"role": "user", "content": f"{REMINDER} Stop. {REMINDER}"}]),
+        ("messages", [QUESTION], [QUESTION, ANSWER, said({"type": "document", "text": REMINDER, "title": "a"})]),
+    ],
+)
+def test_nothing_that_was_said_is_left_out(name: str, one: list[Any], two: list[Any]) -> None:
+    assert key(name, one) != key(name, two)
+
+
+def test_a_text_is_the_same_with_a_block_and_without() -> None:
+    """Claude Code makes a block of it where it puts a mark of the prompt cache."""
+    block = said({**text("Translate: cat"), "cache_control": {"type": "ephemeral"}})
+    assert key("messages", [QUESTION]) == key("messages", [block]) == key("messages", [said(*block["content"], text(REMINDER * 2))])
