@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from langroute.budgets.account import Account
 from langroute.budgets.budget import Budget
@@ -21,14 +20,9 @@ from langroute.core.control_flow import passes_through
 from langroute.core.errors import BudgetStoreError
 from langroute.core.records import Attempt, Request, Verdict
 from langroute.engine.effects import Fund
+from langroute.engine.resting import is_resting, watched
 
 _PAUSE = 0.02
-
-REST_S = 2.0
-"""How long a store that failed is not asked by calls that go on without it: each of them would wait for it anew."""
-
-_RESTS: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-"""Until when a store is not asked."""
 
 Asking = Generator[Fund, Any, Any]
 
@@ -127,12 +121,15 @@ class Funding:
             self.account.cancel(self.every, self._called, left, perf_counter() - self._since)
 
     def _asked(self, ask: Callable[[], Queries[Any]], otherwise: Any, problems: list[str], wait_s: float = 0.0) -> Asking:
-        if self._goes_on and any(_RESTS.get(store, 0.0) > monotonic() for store in self._distant):
-            self._off = True
-            problems.append("budgets were not looked at: their store has just failed")
-            return otherwise
+        told = ask
+        if self._goes_on and not self.account.local:
+            if any(is_resting(store) for store in self._distant):
+                self._off = True
+                problems.append("budgets were not looked at: their store has just failed")
+                return otherwise
+            told = partial(_watched, ask)
         try:
-            return (yield Fund(ask, self.account.local, self.account.awaited, wait_s))
+            return (yield Fund(told, self.account.local, self.account.awaited, wait_s))
         except Exception as error:
             if passes_through(error):
                 raise
@@ -141,8 +138,6 @@ class Funding:
                     raise
                 raise BudgetStoreError(f"The budgets' store failed: {type(error).__name__}: {error}") from error
             self._off = True
-            for store in self._distant:
-                _RESTS[store] = monotonic() + REST_S
             problems.append(f"budgets were not looked at: {type(error).__name__}: {error}")
             return otherwise
 
@@ -155,6 +150,10 @@ class Funding:
     def _goes_on(self) -> bool:
         """Whether calls go on without budgets that cannot be looked at."""
         return all(budget.if_unavailable == "go_on" for budget in self.account.budgets)
+
+
+def _watched(ask: Callable[[], Queries[Any]]) -> Queries[Any]:
+    return watched(ask())
 
 
 def _worst_check(verifier: Any, request: Request, attempt: Attempt) -> float | None:

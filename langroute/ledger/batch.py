@@ -27,6 +27,18 @@ class Claim:
     task_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SentCommit:
+    """A transaction whose commit is sent."""
+
+    number: int
+    timeline: str | None
+    """The server's timeline, on which it has this number; after a failover others get the same numbers. `None` where it is not told."""
+
+    heard: Sequence[int] = field(default=(), compare=False)
+    """Rows of outcomes whose listeners have heard them (`outcome_feed`)."""
+
+
 @dataclass(slots=True)
 class QueuedRecord:
     """A record with the task context in which it was made."""
@@ -42,7 +54,7 @@ class QueuedRecord:
     tries: int = 0
     """Number of attempts to write it."""
 
-    sent_in: int | None = None
+    sent_in: SentCommit | None = None
     """The transaction whose commit was sent and not answered (`commits`)."""
 
 

@@ -27,7 +27,7 @@ from langroute.ledger import schema
 from langroute.ledger.batch import Claim, QueuedRecord
 from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
-from langroute.ledger.commits import not_committed, transaction_of
+from langroute.ledger.commits import Commits
 from langroute.ledger.connection import begin_in_child, begin_writing, engine_of, said_by, shown, url_of
 from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
 from langroute.ledger.listening import tell
@@ -109,6 +109,7 @@ class SqlLedger:
         self.privacy = Privacy(level, hash_key if hash_key is not None else bytes.fromhex(stored), redact, frozenset(keep))
         self.keeps_text = self.privacy.keeps_text
         self._writer = BatchWriter(self.privacy, self.engine.dialect.name)
+        self._commits = Commits(self.engine)
         self._queue = RecordQueue(
             self._write,
             self._answers,
@@ -246,7 +247,7 @@ class SqlLedger:
         return True
 
     def _write(self, entries: Sequence[QueuedRecord]) -> None:
-        if not (entries := not_committed(self.engine, entries)):
+        if not (entries := self._commits.missing(entries, self._forget)):
             return
         feed, heard, sent = self.feed, self._writer.outcomes, None
         try:
@@ -255,15 +256,20 @@ class SqlLedger:
                 self._writer.write(connection, entries)
                 if feed is not None:
                     feed.wrote(heard.heard)
-                sent = transaction_of(connection)
+                sent = self._commits.of(connection, heard.heard)
         except BaseException:
             for entry in entries:
                 entry.sent_in = sent
             self._writer.rolled_back()
-            if feed is not None:
-                feed.took_back(heard.heard)
+            if sent is None:
+                # Otherwise they may be there: they are forgotten once it is known that they are not.
+                self._forget(heard.heard)
             raise
         self._writer.committed()
+
+    def _forget(self, rows: Sequence[int]) -> None:
+        if self.feed is not None:
+            self.feed.took_back(rows)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
