@@ -47,16 +47,17 @@ class _AgentHost:
         settings = {**self.router.settings, **route.kwargs, **request.model_settings}
         target = self.models.target_of_call(route, settings, self.bound)
         adapted = self.models.adapted(call, target)
-        system, messages = self._prompt(self.models.spoken(adapted.messages, call), call)
+        messages = adapted.messages if self.models.style is None else self.models.spoken(adapted.messages, call)
+        system, messages = self._prompt(messages, call)
         model = self.models.of(route, without_thinking=adapted.disable_thinking)
-        tools, choice = self._tools(call, target)
+        tools, choice = self._tools(call, target) if self.bound.asked.own_tools else (None, request.tool_choice)
         if choice is not None:
             choice = adapt_kwargs({"tool_choice": choice}, target).get("tool_choice")
         request = request.override(
             model=model,
             messages=messages,
             system_message=system,
-            model_settings=adapt_kwargs(settings, target),
+            model_settings=adapt_kwargs(settings, target) if settings else settings,
             tool_choice=choice,
             **({} if tools is None else {"tools": tools}),
         )
@@ -78,8 +79,6 @@ class _AgentHost:
     def _tools(self, call: RouteCall, target: Any) -> tuple[list[Any] | None, Any]:
         """Return the tools that the route can run, `None` where all of them are, and the tool choice that is left."""
         choice = self.request.tool_choice
-        if not self.bound.asked.own_tools:
-            return None, choice
         kept, left = split_tools(self.request.tools, target.rules)
         if not left:
             return None, choice
