@@ -127,7 +127,7 @@ class Funding:
                 self._off = True
                 problems.append("budgets were not looked at: their store has just failed")
                 return otherwise
-            told = partial(_watched, ask)
+            told = partial(watched, ask)
         try:
             return (yield Fund(told, self.account.local, self.account.awaited, wait_s))
         except Exception as error:
@@ -150,10 +150,6 @@ class Funding:
     def _goes_on(self) -> bool:
         """Whether calls go on without budgets that cannot be looked at."""
         return all(budget.if_unavailable == "go_on" for budget in self.account.budgets)
-
-
-def _watched(ask: Callable[[], Queries[Any]]) -> Queries[Any]:
-    return watched(ask())
 
 
 def _worst_check(verifier: Any, request: Request, attempt: Attempt) -> float | None:

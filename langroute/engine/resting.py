@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -23,8 +24,9 @@ def is_resting(store: Any) -> bool:
     return rest is not None and rest[0] is store and rest[1] > monotonic()
 
 
-def watched(queries: Queries[Any]) -> Queries[Any]:
+def watched(ask: Callable[[], Queries[Any]]) -> Queries[Any]:
     """Pass queries on; the store of one that fails slowly rests."""
+    queries = ask()
     try:
         query = next(queries)
         while True:

@@ -112,7 +112,7 @@ def test_a_rest_is_not_prolonged_by_calls_that_waited_already(monkeypatch: pytes
     def question() -> Any:
         yield Query(store, "balances", (["key"],))
 
-    first, second = watched(question()), watched(question())
+    first, second = watched(question), watched(question)
     for asked in (first, second):
         next(asked)
     for asked in (first, second):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import pytest
-from golden_bills import BILLS, HAS_TIERS, NOON, Bill
+from golden_bills import BILLS, HAS_TIERS, Bill, at_noon  # noqa: F401 - a fixture of every test here
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
@@ -20,16 +19,6 @@ from langroute.testing import ScriptedModel
 pytestmark = pytest.mark.skipif(not HAS_TIERS, reason="this list has no rates of tiers")
 
 BILLED = [bill for bill in BILLS if bill.true_usd]
-
-
-@pytest.fixture(autouse=True)
-def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Noon(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return NOON
-
-    monkeypatch.setattr(pricing, "datetime", Noon)
 
 
 def prompt_of(bill: Bill) -> list[Any]:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 import pytest
-from golden_bills import BILLS, HAS_TIERS, NOON, Bill
+from golden_bills import BILLS, HAS_TIERS, Bill, at_noon  # noqa: F401 - a fixture of every test here
 from langchain_core.messages import AIMessage
 
 from langroute import ChatRouter, Route
 from langroute.providers.registry import BUILT_IN
-from langroute.routes import pricing
 from langroute.testing import ScriptedModel
 
 pytestmark = pytest.mark.skipif(not HAS_TIERS, reason="this list has no rates of tiers")
-
-
-@pytest.fixture(autouse=True)
-def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Noon(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return NOON
-
-    monkeypatch.setattr(pricing, "datetime", Noon)
 
 
 def model_of(bill: Bill) -> ScriptedModel:

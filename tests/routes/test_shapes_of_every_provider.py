@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import pytest
-from golden_bills import HAS_TIERS, NOON
+from golden_bills import HAS_TIERS, at_noon  # noqa: F401 - a fixture of every test here
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -15,7 +14,6 @@ from pydantic import Field
 
 from langroute import ChatRouter, Route
 from langroute.providers.registry import BUILT_IN
-from langroute.routes import pricing
 
 pytestmark = pytest.mark.skipif(not HAS_TIERS, reason="this list has no rates of tiers")
 
@@ -82,16 +80,6 @@ class ShapedAnswers(BaseChatModel):
             yield ChatGenerationChunk(
                 message=AIMessageChunk("ok", usage_metadata=usage, response_metadata=response, chunk_position=place)
             )
-
-
-@pytest.fixture(autouse=True)
-def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Noon(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return NOON
-
-    monkeypatch.setattr(pricing, "datetime", Noon)
 
 
 def used(given: int, written: int, total: int | None = None, **more: Any) -> Any:

@@ -12,10 +12,25 @@ from datetime import datetime, timezone
 from typing import Any
 
 import genai_prices.types
+import pytest
+
+from langroute.routes import pricing
 
 NOON = datetime(2026, 11, 29, 12, 0, tzinfo=timezone.utc)
 HAS_TIERS = hasattr(genai_prices.types, "PriceVariant")
 """Older lists have no rates of tiers."""
+
+
+@pytest.fixture(autouse=True)
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices are those of `NOON` in every test of a module that imports this."""
+
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return NOON
+
+    monkeypatch.setattr(pricing, "datetime", Noon)
 
 
 @dataclass(frozen=True)
