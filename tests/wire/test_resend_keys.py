@@ -174,3 +174,12 @@ def test_a_text_is_the_same_with_a_block_and_without() -> None:
     """Claude Code makes a block of it where it puts a mark of the prompt cache."""
     block = said({**text("Translate: cat"), "cache_control": {"type": "ephemeral"}})
     assert key("messages", [QUESTION]) == key("messages", [block]) == key("messages", [said(*block["content"], text(REMINDER * 2))])
+
+
+def test_a_system_message_is_the_same_with_a_block_and_without() -> None:
+    """Claude Code 2.1.332 ends the history of a model that takes it with one, and its mark is elsewhere in the resend."""
+    left = "<total_tokens>14998980 tokens left</total_tokens>"
+    marked = {"role": "system", "content": [text(left, cache_control={"type": "ephemeral"})]}
+    resent = [*STEP, {"role": "system", "content": left}, HEARD, {"role": "user", "content": [text(REMINDER)]}]
+    assert key("messages", [*STEP, marked]) == key("messages", resent)
+    assert key("messages", [*STEP, marked]) != key("messages", [*STEP, {"role": "system", "content": left.replace("4", "5")}])
