@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from langroute.wire.protocols import PROTOCOLS
+from langroute.wire.request import WireRequest
+from langroute.wire.resend_key import GivenAnswer
 
 REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resume directly from where it stops.\n</system-reminder>"
 """As Claude Code 2.1.332 puts it."""
@@ -15,11 +17,15 @@ REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resum
 SESSION = {"x-session-id": "s"}
 
 
-def key(name: str, history: list[Any]) -> str:
+def request(name: str, history: list[Any]) -> WireRequest:
     protocol = PROTOCOLS[name]
     body: dict[str, Any] = {"model": "m", protocol.entries_field: history, "stream": True}
     address = "/m:streamGenerateContent" if name == "gemini" else ""
-    return protocol.read_request(json.dumps(body).encode(), SESSION, address).resend_key
+    return protocol.read_request(json.dumps(body).encode(), SESSION, address)
+
+
+def key(name: str, history: list[Any]) -> str:
+    return request(name, history).resend_key
 
 
 def text(said: str, **more: Any) -> dict[str, Any]:
@@ -90,6 +96,11 @@ def test_it_is_so_in_each_protocol(name: str, asked: Any, heard: Any, more: Any)
     first = key(name, [asked])
     assert first == key(name, [asked, heard, more])
     assert first != key(name, [asked, heard, asked])
+    # A model goes on from what stands last.
+    assert request(name, [asked]).given_answer == GivenAnswer()
+    assert request(name, [asked, heard]).given_answer == GivenAnswer("Iw", last=True)
+    assert request(name, [asked, heard, more]).given_answer == GivenAnswer("Iw", last=False)
+    assert request(name, [heard, asked]).given_answer == GivenAnswer()
 
 
 def test_reasoning_that_was_heard_whole_begins_no_step() -> None:
