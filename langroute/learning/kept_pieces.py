@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -21,13 +22,19 @@ from langroute.core.writing import write_together
 from langroute.learning.baselines import Baselines, Sums
 from langroute.learning.beside_mix import BesideSums
 from langroute.learning.neighbours import Neighbours
+from langroute.learning.outcome_table import OutcomeColumns, OutcomeTable, RouteCounts
 from langroute.learning.parts import Read
 from langroute.learning.pieces import Piece
 from langroute.learning.replay_totals import ReplaySums, ReplayTotals
 from langroute.learning.traffic_files import is_url
+from langroute.learning.verdict_counts import VerdictCounts
 
 KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums)
+    kind.__name__: kind
+    for kind in (
+        *(Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums),
+        *(OutcomeColumns, OutcomeTable, RouteCounts, VerdictCounts),
+    )
 }
 """Objects that results consist of."""
 
@@ -89,6 +96,8 @@ class KeptPieces:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, array):
+        value = np.array(value, value.typecode)
     if isinstance(value, np.ndarray):
         return {"array": [value.dtype.str, value.shape, base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()]}
     if isinstance(value, np.generic):
