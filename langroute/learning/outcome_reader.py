@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from langroute.core.records import Price, Usage
-from langroute.learning.outcome_table import MOST_OUTCOMES, OTHERS, OutcomeTable
+from langroute.learning.outcome_table import MOST_OF_PIECE, MOST_OUTCOMES, OTHERS, OutcomeTable
 from langroute.learning.recorded import Recorded
 from langroute.learning.traffic import Exchange
 from langroute.routes.pricing import cost, price_of
@@ -62,7 +62,7 @@ class OutcomeReader:
             table.in_turn += 1
             known = [run for run in known if run[0] == self._places.get(str(one.step.get("served")))]
         values = [one.task if name == "task" else str(one.step.get(name) or "") for name in self._by]
-        family = table.place_of_family(" / ".join(value or "(none)" for value in values))
+        family = table.place_of_family(" / ".join(value or "(none)" for value in values), MOST_OF_PIECE)
         request, told = _hash(_asked(one)), one.step.get("task_id")
         task = _hash(f"task {told}") if isinstance(told, (str, int)) else request
         # Whole tasks are drawn, for what they cost in all; without tasks all repeats of a request.
@@ -74,7 +74,7 @@ class OutcomeReader:
     def _place(self, route: str) -> int | None:
         """Return the index of a route; `None` where it is left out."""
         place = self._places.get(route)
-        if place is None and self.table.counts_of(route) is not None:
+        if place is None and self.table.counts_of(route, MOST_OF_PIECE) is not None:
             place = self._places[route] = len(self._places)
         return place
 

@@ -30,6 +30,9 @@ MOST_OUTCOMES = 500_000
 MOST_NAMES = 1000
 """Most routes, and most families, that are told apart."""
 
+MOST_OF_PIECE = 10_000
+"""Most of them that are told apart in one piece of traffic: they may be others than those of the pieces before."""
+
 OTHERS = "(others)"
 """The family of the requests that come after as many families as are told apart."""
 
@@ -285,15 +288,15 @@ class OutcomeTable:
         """Return the sampled outcomes."""
         return self.columns.sample(self.below / EVERYTHING)
 
-    def counts_of(self, route: str) -> RouteCounts | None:
-        """Return the counts of a route; `None` where as many others are told apart already."""
-        if route not in self.routes and len(self.routes) < MOST_NAMES:
+    def counts_of(self, route: str, most: int) -> RouteCounts | None:
+        """Return the counts of a route; `None` where `most` others are told apart already."""
+        if route not in self.routes and len(self.routes) < most:
             self.routes[route] = RouteCounts()
         return self.routes.get(route)
 
-    def place_of_family(self, name: str) -> int:
-        """Return the index of a family, that of `OTHERS` where as many others are told apart already."""
-        if name not in self.families and len(self.families) >= MOST_NAMES:
+    def place_of_family(self, name: str, most: int) -> int:
+        """Return the index of a family, that of `OTHERS` where `most` others are told apart already."""
+        if name not in self.families and len(self.families) >= most:
             name = OTHERS
         return self.families.setdefault(name, len(self.families))
 
@@ -303,23 +306,20 @@ class OutcomeTable:
             self._lower(self.below // 2)
 
     def merge(self, more: OutcomeTable, most: int = MOST_OUTCOMES) -> None:
-        """Add what was recorded of the requests after these; `most` outcomes are kept one by one.
-
-        The result is that of one table that everything was added to, as long as neither has more routes or families than are told apart.
-        """
+        """Add what was recorded of the requests after these, as if they were added one by one; `most` outcomes are kept one by one."""
         self.requests += more.requests
         self.logged += more.logged
         self.in_turn += more.in_turn
         self.left_out.update(more.left_out)
         for name, counts in more.routes.items():
-            if (mine := self.counts_of(name)) is None:
+            if (mine := self.counts_of(name, MOST_NAMES)) is None:
                 self.left_out[OTHERS] += counts.outcomes
             else:
                 mine.merge(counts)
         known = {name: place for place, name in enumerate(self.routes)}
         # The last one is where `NO_ROUTE` points to.
         routes = np.array([*(known.get(name, NO_ROUTE) for name in more.routes), NO_ROUTE])
-        families = np.array([self.place_of_family(name) for name in more.families], np.int64)
+        families = np.array([self.place_of_family(name, MOST_NAMES) for name in more.families], np.int64)
         self._lower(more.below)
         self.columns.extend(more.columns if more.below == self.below else more.columns.below(self.below), routes, families)
         self.keep_at_most(most)

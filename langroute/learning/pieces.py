@@ -40,10 +40,13 @@ class PieceWork(Protocol[T_co]):
 
 
 class Engine(Protocol):
-    """Does work on all pieces of traffic. Results come in the order of the pieces."""
+    """Does work on all pieces of traffic, or on parts of anything else. Results come in the order of the pieces."""
 
     def run(self, work: PieceWork[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
         """Yield the result of each piece."""
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each part; work and parts can be sent to another process."""
 
 
 class OneProcess:
@@ -62,6 +65,10 @@ class OneProcess:
         """Yield the result of each piece."""
         for file in traffic_files(paths):
             yield from in_pieces(work, read_numbered(file))
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each part."""
+        yield from map(work, parts)
 
 
 def in_pieces(work: Callable[[Iterable[Exchange]], Any], numbered: Iterable[tuple[int, Exchange]]) -> Iterator[Any]:
