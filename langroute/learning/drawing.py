@@ -37,7 +37,7 @@ class Drawn:
         >>> for piece in ("abc", "def"):
         ...     drawn.merge(work(parse_exchange({**one, "id": name}) for name in piece), 4)
         >>> drawn.requests, [exchange.id for exchange in drawn.exchanges]
-        (6, ['a', 'b', 'c', 'd'])
+        (6, ['c', 'd', 'e', 'f'])
     """
 
     requests: int = 0

@@ -51,9 +51,9 @@ class RouteCounts:
 
     Example:
         >>> counts = RouteCounts()
-        >>> counts.add_outcome(3, scored=True, failed=False, paid=0.1)
+        >>> counts.add_outcome(3, scored=True, failed=False, paid=0.125)
         >>> counts.merge(counts), counts.asked, counts.usd
-        (None, 6, 0.6)
+        (None, 6, 0.75)
     """
 
     outcomes: int = 0
