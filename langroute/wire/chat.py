@@ -13,7 +13,6 @@ from langroute.core.errors import MissingExtraError
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.chat_usage import usage_edits
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
@@ -189,10 +188,10 @@ class ChatProtocol(WireProtocol):
 
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:
-        head: list[bytes] = [without_marks(request.raw("tools"))]
+        head: list[bytes] = [request.unmarked(request.raw("tools"))]
         for place in request.parts("messages"):
             raw = request.body[place.start : place.stop]
-            head.append(without_marks(raw))
+            head.append(request.unmarked(raw))
             if mapping(value_of(raw, 0, len(raw))).get("role") not in ("system", "developer"):
                 break
         return head
