@@ -101,6 +101,9 @@ class EventReader:
         for block in blocks:
             if len(block) > self.max_event:
                 self.left_out += 1
+            elif block.startswith(b"data: ") and b"\n" not in block:
+                # One line of data, as most servers write an event.
+                found.append(Event("", block[6:]))
             elif (event := _event(block)) is not None:
                 found.append(event)
         return found
@@ -108,9 +111,6 @@ class EventReader:
 
 def _event(block: bytes) -> Event | None:
     """Return the event that these lines are; `None` where they have no data."""
-    if b"\n" not in block:
-        # One line of data, as most servers write an event.
-        return Event("", block[6 if block[5:6] == b" " else 5 :]) if block.startswith(b"data:") or block == b"data" else None
     name, data = "", []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
