@@ -81,11 +81,16 @@ class WireRequest:
         return None if found is None else value_of(self.body, found.value, found.stop)
 
     def raw(self, name: str) -> bytes:
-        """Return the bytes of a top-level field's value, the same object each time; empty where it is not there."""
+        """Return the bytes of a top-level field's value; empty where it is not there.
+
+        They are the same object each time, whose hash Python keeps, but for the history: a request lasts as long as its answer.
+        """
         raw = self._raw.get(name)
         if raw is None:
             found = self.fields.get(name)
-            raw = self._raw[name] = b"" if found is None else self.body[found.value : found.stop]
+            raw = b"" if found is None else self.body[found.value : found.stop]
+            if name != self.protocol.entries_field:
+                self._raw[name] = raw
         return raw
 
     @cached_property
