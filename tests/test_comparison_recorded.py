@@ -66,11 +66,11 @@ def test_a_threshold_is_measured_on_pairs_that_it_was_not_chosen_on(load: Load) 
 
 
 def test_rows_of_a_cache_have_its_default_and_langroutes_hits(load: Load) -> None:
-    told = {"label": "MiniLM", "served": [score >= 0.8 for score in SCORES], "scores": SCORES, "default": 0.8}
+    told = {"label": "MiniLM", "served": [score >= 0.8 for score in SCORES], "scores": SCORES, "said": "similarity 0.8"}
 
     rows = load("serving").rows("GPTCache", told, SAME, slice(0, 6), ours=2)
 
-    assert rows[0] == ["GPTCache, MiniLM, its default 0.8", 3, 1]
+    assert rows[0] == ["GPTCache, MiniLM, its default: similarity 0.8", 3, 1]
     assert rows[-1] == ["GPTCache, MiniLM, at 0.950: langroute's hits", 2, 0]
 
 
@@ -183,7 +183,7 @@ def test_a_peer_that_is_ahead_stays_on_the_page(load: Load) -> None:
 
     assert len(lines) == 3
     assert any("levrouter" in line and "+0.9" in line and "+0.1" in line for line in lines)
-    assert any("GPTCache" in line and "30 false hits" in line for line in lines)
+    assert any("(40, 0): GPTCache 90, 30." in line for line in lines)
     assert any("gpt 7" in line for line in lines)
 
 

@@ -178,11 +178,15 @@ def _served(found: Any) -> list[str]:
     lines = []
     for name, one in found.found["probes"].get("pairs", {}).get("sets", {}).items():
         own = next(((hits, false) for key, _, hits, false in one["rows"] if key == "langroute_cache"), None)
-        for key, label, hits, false in one["rows"]:
-            if own is not None and key != "langroute_cache" and hits > own[0]:
-                lines.append(
-                    f"**{label}**, {name} pairs: {hits:,} hits against langroute's {own[0]:,}, with {false:,} false hits against {own[1]:,}."
-                )
+        better = [
+            f"{label} {hits:,}, {false:,}"
+            for key, label, hits, false in one["rows"]
+            if own is not None and key != "langroute_cache" and hits > own[0] and "langroute's hits" not in label
+        ]
+        if own and better:
+            lines.append(
+                f"{name} pairs: more hits than langroute's semantic cache, and false hits ({own[0]:,}, {own[1]:,}): {'; '.join(better)}."
+            )
     return lines
 
 

@@ -37,6 +37,7 @@ class Environment:
         self.requirements = [one.partition("==")[0] for one in told["requirements"]] if newest else list(told["requirements"])
         self.options: list[str] = told.get("options", [])
         self.npm = [one.rpartition("@")[0] if newest else one for one in told.get("npm", [])]
+        self.overrides: dict[str, str] = told.get("overrides", {})
         self.own = bool(told.get("own"))
         self.extras = ",".join(told.get("extras", []))
         self.python = self.folder / "bin" / "python"
@@ -52,7 +53,10 @@ class Environment:
         Raises:
             NotInstalledError: pip could not, or took too long.
         """
-        mark, wanted = self.folder / "made.json", json.dumps([self.requirements, self.options, self.itself, self.npm])
+        mark, wanted = (
+            self.folder / "made.json",
+            json.dumps([self.requirements, self.options, self.itself, self.npm, self.overrides]),
+        )
         if mark.exists() and mark.read_text() == wanted:
             return
         print(f"making the environment of {self.name}", flush=True)
@@ -80,6 +84,8 @@ class Environment:
             return
         if not (npm := shutil.which("npm")):
             raise NotInstalledError("npm is not installed")
+        # What npm packages need below them, where the newest of it does not work with them.
+        (self.folder / "package.json").write_text(json.dumps({"private": True, "overrides": self.overrides}))
         command = [npm, "install", "--prefix", self.folder, "--no-audit", "--no-fund", "--ignore-scripts", *self.npm]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:

@@ -3,9 +3,11 @@
     python benchmarks/peers/run.py                 # makes an environment for each peer, measures, writes the page
     python benchmarks/peers/run.py --quick         # what this interpreter has, few rounds, prints the page and writes nothing
     python benchmarks/peers/run.py --only overhead --subjects langroute_default,litellm_router
+    python benchmarks/peers/run.py --only pairs,questions,tasks --data DIR
 
 Each subject runs in processes of its own, in an environment of its own, with the settings that `peers.toml` names. Timings are made in
 turns (`--turns`), all subjects in each, so that what else the machine does meets all of them; the page shows the median turn and the range.
+What is measured on recorded data that is not ours to ship is skipped, with the reason on the page, where `--data` does not have it.
 """
 
 from __future__ import annotations

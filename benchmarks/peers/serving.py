@@ -62,10 +62,12 @@ def rows(name: str, told: dict[str, Any], same: list[bool], here: slice, ours: i
     found: list[list[Any]] = [[label, hits, sum(served) - hits]]
     if "scores" not in told:
         return found
-    found[0][0] = f"{label}, its default {told['default']:g}"
+    found[0][0] = f"{label}, its default: {told['said']}"
     scores = told["scores"][here]
     whole = Scored(scores, same)
-    found.append([f"{label}, at most {MOST_FALSE:.0%} false hits on the other half", *crossed(scores, same, Scored.few_false)])
+    found.append(
+        [f"{label}, at most {100 * MOST_FALSE:g} % false hits on the other half", *crossed(scores, same, Scored.few_false)]
+    )
     found.append([f"{label}, hits farthest above false hits on the other half", *crossed(scores, same, Scored.widest)])
     if ours:
         limit = whole.hitting(ours)

@@ -51,4 +51,5 @@ def one_kind(pairs: list[tuple[str, str]], kind: str, known: Known) -> dict[str,
             # Each pair is alone in the index: what is found is the other one of the pair.
             index.delete([number])
             assert index.count() == 0
-    return {"label": kind, "served": hits, "scores": scores, "default": Config().similarity_threshold}
+    said = f"similarity {Config().similarity_threshold:g}"
+    return {"label": kind, "served": hits, "scores": scores, "said": said}

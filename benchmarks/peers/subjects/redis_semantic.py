@@ -12,13 +12,13 @@ from vectors import Known, kinds
 def served(pairs: list[tuple[str, str]], folder: Any) -> list[dict[str, Any]]:
     from langchain_redis import RedisSemanticCache
 
-    default = 1 - inspect.signature(RedisSemanticCache).parameters["distance_threshold"].default
+    distance = inspect.signature(RedisSemanticCache).parameters["distance_threshold"].default
     found = []
     for kind in kinds(folder):
         known = Known(folder, kind)
         scores = [cosine(known(a), known(b)) for a, b in pairs]
-        hits = [score >= default for score in scores]
-        found.append({"label": kind, "served": hits, "scores": scores, "default": default})
+        hits = [1 - score <= distance for score in scores]
+        found.append({"label": kind, "served": hits, "scores": scores, "said": f"distance {distance:g}"})
     return found
 
 
