@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import sys
@@ -112,6 +113,39 @@ def test_recorded_functions_are_told_as_openai_has_them(load: Load) -> None:
     told = load("routing").function(recorded)["function"]
 
     assert told["parameters"] == {"type": "object", "properties": {"base": {"type": "number"}}}
+
+
+def outcomes_in(folder: Path) -> list[bool]:
+    """Write 120 recorded questions to two models and their prices, and return which of them the small one knows."""
+    known = [place % 3 != 0 for place in range(120)]
+    lines = []
+    for place, easy in enumerate(known):
+        text = f"What is {place} plus {place + 7}?" if easy else f"Prove by induction that the series of {place} terms converges."
+        outcome = {"answer": "1", "input_tokens": 20, "output_tokens": 20}
+        outcomes = {"small-1": {**outcome, "score": float(easy)}, "large-1": {**outcome, "score": 1.0}}
+        lines.append(
+            json.dumps({"id": str(place), "source": "made", "messages": [{"role": "user", "content": text}], "outcomes": outcomes})
+        )
+    with gzip.open(folder / "made.jsonl.gz", "wt") as file:
+        file.write("\n".join(lines))
+    prices = '"small-1" = { input = 0.1, output = 0.1 }\n"large-1" = { input = 5.0, output = 5.0 }\n'
+    (folder / "prices.toml").write_text(f"[prices]\n{prices}")
+    return known
+
+
+def test_decisions_on_questions_are_told_by_their_labels(load: Load, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    known, routing = outcomes_in(tmp_path), load("routing")
+    decided = {
+        "peer 0": {"levels": [0 if easy else 1 for easy in known], "cuts": [["a peer that knows", 0], ["a peer that does not", 1]]}
+    }
+
+    found = routing.judge(tmp_path, 3000, decided)
+
+    assert found["a peer that knows"]["far"]["right"] == 100
+    assert found["a peer that knows"]["far"]["above"] > 20
+    assert found["a peer that does not"] == found["always the small model"]
+    assert found["`langroute fit`, target 0.95"]["far"]["questions"] == 120
 
 
 def test_tasks_stand_beside_a_mix_of_the_same_cost(load: Load) -> None:

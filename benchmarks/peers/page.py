@@ -251,6 +251,7 @@ def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
         "- More on the choice of models, on labelled steps and recorded threads: [Choosing a policy](policies.md), [What to do with recorded outcomes](advise.md), "
         "[Autopilot](autopilot.md); on the guard of the cache: [The semantic cache](semantic_cache.md).\n"
         "- Recorded questions have one right answer, and models that have been replaced since; nobody's own traffic is like them.\n"
+        "- Routing by examples of each route, as langchain-model-router's `EmbeddingStrategy` and semantic-router do: somebody has to write them, and nobody has for these questions.\n"
         "- Real providers, real networks, more than one machine. What one server carries: [Capacity](capacity.md).\n"
         "- Features that only one of them has: LiteLLM speaks to far more providers and has keys, teams and an interface; LangChain's own parts need no package at all.\n"
     )
