@@ -211,11 +211,13 @@ def test_a_peer_that_is_ahead_stays_on_the_page(load: Load) -> None:
     tasks = {"source": {"tasks": 9, "rows": {"langroute's autopilot": {**row, "worth": 5.0}, "gpt": {**row, "worth": 7.0}}}}
     found = type("Results", (), {})()
     found.found = {"probes": {"questions": {"found": rows}, "pairs": {"sets": sets}, "tasks": {"found": tasks}}}
-    found.subjects, found.of = {}, lambda _: {}
+    agents = {key: [{"80": {"adds": adds}}] for key, adds in (("agent_langroute", 90.0), ("agent_fallback", 40.0))}
+    found.subjects, found.name, found.of = {}, str, lambda probe: agents if probe == "agents" else {}
 
     lines = load("ahead").ahead(found)
 
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert any("agent_fallback" in line and "80 40 against 90" in line for line in lines)
     assert any("levrouter" in line and "+0.9" in line and "+0.1" in line for line in lines)
     assert any("(40, 0): GPTCache 90, 30." in line for line in lines)
     assert any("gpt 7" in line for line in lines)

@@ -27,6 +27,7 @@ def ahead(found: Any) -> list[str]:
     """Return a line for each cell in which a peer does better."""
     return [
         *_timed(found),
+        *_looped(found),
         *_imported(found),
         *_failing(found),
         *_gateways(found),

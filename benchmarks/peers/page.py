@@ -153,7 +153,7 @@ def gateways(found: Found) -> str:
     return (
         "## Gateways\n\n"
         "Milliseconds added to a direct call of the same provider on loopback, streamed, 60 events: median and, in brackets, p99. `langroute serve` judges each step, asks a budget and "
-        "writes a ledger; `fixed` judges nothing. LiteLLM's proxy fails over, and keeps no records, as it has no database here. Provider and clients share the cores, so requests a second are for comparison.\n\n"
+        "writes a ledger; `fixed` judges nothing. LiteLLM's proxy fails over, and keeps no records, as it has no database here; Portkey fails over, too. Provider and clients share the cores, so requests a second are for comparison.\n\n"
         f"`{COMMAND} --only gateways`\n\n" + table(head, rows) + "\n"
     )
 
