@@ -234,14 +234,18 @@ def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
     """Return the whole page."""
     found, about = Found(told_of, results), results["about"]
     took = f"the last part ({about['part']})" if about.get("part") else "all"
-    took = f"{took} in {about['minutes']:.0f} minutes, {about['turns']} turns of {about['rounds']} rounds"
+    took = f"{took} in {about['minutes']:.0f} minutes, {about['rounds']} rounds of each timed case"
+    ended = "; ".join(
+        f"{name} {one['date']}, load {one['load']:.1f}" + (f", {one['turns']} turns" if one["turns"] > 1 else "")
+        for name, one in results.get("parts", {}).items()
+    )
     intro = (
         "# Beside its peers\n\n"
         f"<!-- Made by: {COMMAND}. What is changed here by hand is lost. -->\n\n"
         "What langroute and the packages that one would take instead do with the same work, by programs that run and say what they got. The whole page is made by\n\n"
         f"```bash\n{COMMAND}\n```\n\n"
-        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), load {about['load']:.1f} at its end, {took}; "
-        "timed probes in turns of all subjects. What is compared on recorded data that is not ours to ship is skipped, with the reason, where `--data` does not have it. `--from build/peers/results.json` writes it again without measuring.\n"
+        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), {took}; "
+        f"timed probes in turns of all subjects. When each part ended: {ended}. Timings of a busy machine are upper bounds. What is compared on recorded data that is not ours to ship is skipped, with the reason, where `--data` does not have it. `--from build/peers/results.json` writes it again without measuring.\n"
     )
     lines = ahead(found)
     behind = "## Where a peer is ahead\n\nTaken from the tables by the command: every cell in which a peer does better than langroute, and by how much.\n\n"

@@ -67,7 +67,13 @@ class Comparison:
 
     def __init__(self, told: dict[str, Any], environments: dict[str, Environment], subjects: dict[str, Any]) -> None:
         self.told, self.environments, self.subjects = told, environments, subjects
-        self.found: dict[str, Any] = {"versions": {}, "missing": {}, "probes": {}}
+        self.found: dict[str, Any] = {"versions": {}, "missing": {}, "probes": {}, "parts": {}}
+
+    def keep(self, before: dict[str, Any], wanted: list[str]) -> None:
+        """Keep what an earlier run found of the probes that are not made anew."""
+        self.found["versions"] = before["versions"] | self.found["versions"]
+        for kept in ("probes", "parts"):
+            self.found[kept] = {name: found for name, found in before.get(kept, {}).items() if name not in wanted}
 
     def make(self) -> None:
         """Make the environments, and leave out the subjects of those that cannot be had."""
@@ -183,11 +189,11 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     turns, rounds = (1, min(given.rounds, 20)) if given.quick else (given.turns, given.rounds)
     saved = given.environments / "results.json"
     if given.only and not given.quick and saved.exists():
-        before = json.loads(saved.read_text())
-        compared.found["versions"] = before["versions"] | compared.found["versions"]
-        compared.found["probes"] = {name: found for name, found in before["probes"].items() if name not in wanted}
+        compared.keep(json.loads(saved.read_text()), wanted)
 
-    def told() -> dict[str, Any]:
+    def told(*names: str) -> dict[str, Any]:
+        for name in names:
+            compared.found["parts"][name] = machine() | {"turns": turns if name in TURNED else 1}
         about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds, "part": given.only}
         if not given.quick:
             saved.write_text(json.dumps(compared.found | {"about": about}, indent=1))
@@ -197,14 +203,15 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
         for name in [*TURNED * turns, *(one for one in CALLED if one not in TURNED)]:
             if name in wanted:
                 compared.probe(name, address, rounds)
-                told()
+                told(name)
     if "gateways" in wanted:
         compared.gateways(*((10, 0.5) if given.quick else (given.rounds, 8.0)))
+        told("gateways")
     with working_folder(given) as folder:
         for name in RECORDED:
             if name in wanted:
                 compared.recorded(name, given.data, folder, quick=given.quick)
-                told()
+                told(name)
     return told()
 
 
