@@ -133,9 +133,10 @@ def outcomes_in(folder: Path) -> list[bool]:
     return known
 
 
-def test_decisions_on_questions_are_told_by_their_labels(load: Load, tmp_path: Path) -> None:
+def test_decisions_on_questions_are_told_by_their_labels(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     known, routing = outcomes_in(tmp_path), load("routing")
+    monkeypatch.setattr(routing, "FOLDS", 2)
     decided = {
         "peer 0": {"levels": [0 if easy else 1 for easy in known], "cuts": [["a peer that knows", 0], ["a peer that does not", 1]]}
     }
