@@ -7,6 +7,7 @@ may have written it, and it must not decide what is paid. Only that a tool faile
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import log1p
 from typing import Any
 
@@ -65,7 +66,7 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         schema: The schema that the answer must have.
     """
     recent = messages[-MOST_MESSAGES:]
-    roles = [_role(message) for message in recent]
+    roles = list(map(_role, recent))
     users = [place for place, role in enumerate(roles) if role == "user"]
     asked = _cut("asked", _text(recent[users[-1]])) if users else ""
     before = _cut("before", _text(recent[users[-2]])) if len(users) > 1 else ""
@@ -150,8 +151,14 @@ def _cut(field: str, text: str) -> str:
     return f"{text[:head]} \n {text[-tail:]}" if tail else text[:head]
 
 
+@lru_cache(maxsize=256)
+def _is_mapping(kind: type) -> bool:
+    """Return whether objects of a class are mappings. An abstract class is slow to ask, and a step has many messages."""
+    return issubclass(kind, Mapping)
+
+
 def _role(message: Any) -> str:
-    if isinstance(message, Mapping):
+    if _is_mapping(message.__class__):
         role = message.get("role", "user")
     else:
         role = getattr(message, "type", "user")
@@ -162,7 +169,7 @@ def _role(message: Any) -> str:
 
 
 def _text(message: Any) -> str:
-    content = message.get("content") if isinstance(message, Mapping) else getattr(message, "content", message)
+    content = message.get("content") if _is_mapping(message.__class__) else getattr(message, "content", message)
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):
@@ -172,10 +179,10 @@ def _text(message: Any) -> str:
 
 
 def _calls(message: Any) -> list[tuple[str, str]]:
-    made = message.get("tool_calls") if isinstance(message, Mapping) else getattr(message, "tool_calls", None)
+    made = message.get("tool_calls") if _is_mapping(message.__class__) else getattr(message, "tool_calls", None)
     if not isinstance(made, list):
         return []
-    return [(str(call.get("name")), str(call.get("args"))[:200]) for call in made[:6] if isinstance(call, Mapping)]
+    return [(str(call.get("name")), str(call.get("args"))[:200]) for call in made[:6] if _is_mapping(call.__class__)]
 
 
 def _called(calls: Sequence[tuple[str, str]]) -> str:
@@ -183,4 +190,4 @@ def _called(calls: Sequence[tuple[str, str]]) -> str:
 
 
 def _failed(message: Any) -> bool:
-    return (message.get("status") if isinstance(message, Mapping) else getattr(message, "status", None)) == "error"
+    return (message.get("status") if _is_mapping(message.__class__) else getattr(message, "status", None)) == "error"

@@ -17,6 +17,7 @@ MOST_GRAMMED = 400
 _MIX = np.uint32(0x9E3779B1)
 _DOWN = np.uint32(17)
 _DIGIT, _NINE, _ZERO = np.uint32(48), np.uint32(10), np.uint32(48)
+_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 
 
 def grams_of(text: str) -> NDArray[np.uint32]:
@@ -28,11 +29,18 @@ def grams_of(text: str) -> NDArray[np.uint32]:
     """
     if not text:
         return np.zeros(0, np.uint32)
-    cut = f" {text[:MOST_GRAMMED].lower()} "
-    one = np.frombuffer(cut.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
-    one[one - _DIGIT < _NINE] = _ZERO
+    one = _codes_of(f" {text[:MOST_GRAMMED].lower()} ")
     two = one[:-1] * _MIX + one[1:]
     three = two[:-1] * _MIX + one[2:]
     four = three[:-1] * _MIX + one[3:]
     found: NDArray[np.uint32] = (np.concatenate([two, three, four]) * _MIX) >> _DOWN
     return found
+
+
+def _codes_of(text: str) -> NDArray[np.uint32]:
+    """Return the code of each character, that of 0 for each digit."""
+    if text.isascii():
+        return np.frombuffer(text.encode().translate(_ALIKE), np.uint8).astype(np.uint32)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
+    codes[codes - _DIGIT < _NINE] = _ZERO
+    return codes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from math import exp, sqrt
+from operator import add
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from langroute.core.errors import DataError
 from langroute.core.fast_dataclass import fast_dataclass
+from langroute.estimators.small_trees import SmallTrees
 from langroute.estimators.step_fields import FIELDS, NUMBERS, PLACES, step_fields
 from langroute.estimators.step_grams import GRAMMED, grams_of
 from langroute.estimators.step_words import BLOCKS, anywhere_of, block_of, blocks_of, words_of
@@ -40,7 +42,14 @@ MOST_KEPT = 256
 _Read = tuple[list[str], list[int], list[int], Floats]
 """What is known of a text: its words, the rows of its features and of its words' vectors, the shares of its n-grams."""
 
-_NONE: Floats = np.zeros(2, np.float32)
+_NO_GRAMS: Floats = np.zeros(2, np.float32)
+_NOTHING: _Read = [], [], [], _NO_GRAMS
+
+_SUMS = len(BLOCKS) + len(POOLED)
+"""Number of sums of rows: one for each block of features, one for each text in `POOLED`."""
+
+_LEAST: Floats = np.full((_SUMS, 1), 1e-6, np.float32)
+"""Least square of a sum's length: that of a text without a known word is 0."""
 
 
 @fast_dataclass
@@ -74,20 +83,22 @@ class StepJudge:
                 "This model of steps was made for another version of langroute. Rebuild it: python benchmarks/fit_steps.py"
             )
         self.kinds: tuple[str, ...] = tuple(self.facts["kinds"])
-        self._weights = _weighted(arrays)
+        self._table, words = _table(arrays), len(arrays["rarity"])
         self._rows = _indexed(bytes(arrays["words"]))
-        # Row 0 is zero: a block without a known word adds nothing.
-        if len(self._rows) != len(BLOCKS) or sum(map(len, self._rows)) + 1 != len(self._weights):
+        if len(self._rows) != len(BLOCKS) or sum(map(len, self._rows)) != words:
             raise DataError("The words of the model of steps do not fit its weights. Rebuild it: python benchmarks/fit_steps.py")
+        names = bytes(arrays["vector_words"]).decode().split("\n")
+        if len(names) != len(self._table) - 1 - words:
+            raise DataError("The word vectors of the model of steps do not fit. Rebuild it: python benchmarks/fit_steps.py")
+        self._vector_rows = {name: row for row, name in enumerate(names, 1 + words)}
         self._dense: Floats = arrays["dense"]
-        self._vector_rows = {name: row for row, name in enumerate(bytes(arrays["vector_words"]).decode().split("\n"))}
-        self._vector_weights = _weighted(arrays, "vector_")
         self._placed = _placed(arrays, 1 + len(self._rows[0]))
         self._kept: dict[tuple[int, str], _Read] = {}
         self._grams = [_scaled(arrays, f"gram_{field}") for field in GRAMMED]
-        if len(self._vector_rows) != len(self._vector_weights) - 1:
-            raise DataError("The word vectors of the model of steps do not fit. Rebuild it: python benchmarks/fit_steps.py")
-        self._hard, self._costly = (_forest(arrays, name) for name in ("hard_", "costly_"))
+        columns = self._table.shape[1] - 1
+        self._means = _places_of_means(columns)
+        places = _places_of_outputs(columns, len(NUMBERS) + 1)
+        self._trees = SmallTrees.of([_forest(arrays, name) for name in ("hard_", "costly_")], places)
         self._offsets: list[float] = self.facts["offsets"]
 
     def judge(self, messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any = None) -> Judgement:
@@ -98,31 +109,31 @@ class StepJudge:
             tools: Function definitions in OpenAI's form.
             schema: The schema that the answer must have.
         """
-        outputs = self._outputs(messages, tools, schema)
-        hard, stakes = (
-            _probability(offset + float(forest.predict(outputs)[0, 0]))
-            for forest, offset in zip((self._hard, self._costly), self._offsets, strict=True)
-        )
-        begin = 2 * len(BLOCKS) + 2
-        return Judgement(hard, stakes, self.kinds[int(outputs[0, begin : begin + len(self.kinds)].argmax())])
-
-    def _outputs(self, messages: Sequence[Any], tools: Sequence[Any], schema: Any) -> NDArray[Any]:
-        """Return what the trees read, `(1, values)`: shares of each block in both log-odds, the sums, kinds, other shares, numbers."""
         fields = step_fields(messages, tools, schema)
-        parts = [self._read(field, text) for field, text in enumerate(fields.texts)]
-        found, starts = _joined([*(part[1] for part in parts), self._rows_of(len(parts), anywhere_of([part[0] for part in parts]))])
-        sums = np.add.reduceat(self._weights.take(found, 0), starts)
+        parts = [self._read(field, text) if text else _NOTHING for field, text in enumerate(fields.texts)]
+        words = [part[0] for part in parts]
+        numbers = np.array((*fields.numbers, self._unknown(words[1])), np.float32)
+        shares, beside = self._shares(parts, self._rows_of(len(parts), anywhere_of(words)), fields.place)
+        total = np.add.reduce(shares[: len(BLOCKS)], 0)
+        total += numbers.dot(self._dense)
+        total[:2] += np.add.reduce(beside.reshape(-1, 2), 0)
+        answers = self._trees.means(np.concatenate([shares.ravel(), beside, total, numbers]))
+        hard, stakes = map(_probability, map(add, self._offsets, answers))
+        return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
+
+    def _shares(self, parts: Sequence[_Read], anywhere: list[int], place: int) -> tuple[Floats, Floats]:
+        """Return the sums of a step's rows over their lengths, `(_SUMS, weights)`, and the shares in `hard` and `stakes` that stand beside them.
+
+        Those beside are of the words by the step's place, of the n-grams and of the mean vectors, two values each.
+        """
+        found, starts = _joined([*[part[1] for part in parts], anywhere, *[parts[field][2] for field in POOLED]])
+        sums = np.add.reduceat(self._table.take(found, 0), starts)
         # The last column holds the squares of the words' rarity: blocks are scaled to length 1.
-        lengths = np.sqrt(np.maximum(sums[:, -1:], 1e-6))
-        shares = sums[:, :-1] / lengths
-        numbers = np.array((*fields.numbers, self._unknown(parts[1][0])), np.float32)
-        total = shares.sum(0) + numbers @ self._dense
-        asked = found[starts[1] : starts[2]]
-        placed = self._placed[fields.place].take(asked, 0).sum(0) / lengths[1]
-        beside = np.vstack([placed, *(parts[field][3] for field in GRAMMED), self._means([parts[field][2] for field in POOLED])])
-        total[:2] += beside.sum(0)
-        outputs: NDArray[Any] = np.concatenate([shares[:, 0], shares[:, 1], total, beside[:, 0], beside[:, 1], numbers])[None]
-        return outputs
+        lengths: NDArray[Any] = np.sqrt(np.maximum(sums[:, -1:], _LEAST))
+        shares: NDArray[Any] = sums[:, :-1] / lengths
+        placed = np.add.reduce(self._placed[place].take(found[starts[1] : starts[2]], 0), 0) / lengths[1]
+        grams = [parts[field][3] for field in GRAMMED]
+        return shares, np.concatenate([placed, *grams, shares.ravel().take(self._means)])
 
     def _read(self, field: int, text: str) -> _Read:
         """Return what is known of one text of a step; of those that an app's steps share it is kept."""
@@ -137,22 +148,21 @@ class StepJudge:
         return known
 
     def _looked_up(self, field: int, text: str) -> _Read:
-        if not text:
-            return [], [], [], _NONE
         words = words_of(text)
-        vectors = self._vector_rows
-        pooled = [vectors[word] + 1 for word in set(words) if word in vectors] if field in POOLED else []
-        by_grams = self._by_grams(GRAMMED.index(field), text) if field in GRAMMED else _NONE
+        pooled = list(filter(None, map(self._vector_rows.get, set(words)))) if field in POOLED else []
+        by_grams = self._by_grams(GRAMMED.index(field), text) if field in GRAMMED else _NO_GRAMS
         return words, self._rows_of(field, block_of(FIELDS[field], words)), pooled, by_grams
 
     def _rows_of(self, block: int, features: set[str]) -> list[int]:
-        rows = self._rows[block]
-        return [rows[feature] for feature in features if feature in rows]
+        # No row of a feature is 0.
+        return list(filter(None, map(self._rows[block].get, features)))
 
     def _by_grams(self, place: int, text: str) -> Floats:
         """Return the shares of a text's n-grams, in `hard` and in `stakes`."""
         slots = grams_of(text)
-        return np.asarray(self._grams[place].take(slots, 0).sum(0) / sqrt(len(slots)), np.float32)
+        sums: Floats = np.add.reduceat(self._grams[place].take(slots, 0), [0])[0]
+        sums /= sqrt(len(slots))
+        return sums
 
     def explain(
         self, messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any = None, most: int = 8
@@ -165,24 +175,15 @@ class StepJudge:
         shares: dict[str, float] = {}
         for block, rows in zip(blocks, self._rows, strict=True):
             known = [(word, rows[word]) for word in sorted(block) if word in rows]
-            length = float(np.sqrt(sum(self._weights[row, -1] for _, row in known))) or 1.0
+            length = float(np.sqrt(sum(self._table[row, -1] for _, row in known))) or 1.0
             for word, row in known:
-                shares[word] = shares.get(word, 0.0) + float(self._weights[row, 0]) / length
+                shares[word] = shares.get(word, 0.0) + float(self._table[row, 0]) / length
         return sorted(shares.items(), key=lambda share: -abs(share[1]))[:most]
-
-    def _means(self, rows: Sequence[list[int]]) -> Floats:
-        """Return the shares of the mean word vectors of the texts in `POOLED`, `(texts, 2)`: in `hard` and in `stakes`."""
-        found, starts = _joined(rows)
-        sums = np.add.reduceat(self._vector_weights.take(found, 0), starts)
-        own = np.arange(len(POOLED))
-        both = np.stack([sums[own, own], sums[own, own + len(POOLED)]], 1)
-        return np.asarray(both / np.sqrt(np.maximum(sums[:, -1:], 1e-6)), np.float32)
 
     def _unknown(self, words: Sequence[str]) -> float:
         """Return the share of the user's words that are not known."""
         said = set(words)
-        known = self._rows[1]
-        return sum(word not in known for word in said) / len(said) if said else 0.0
+        return len(said.difference(self._rows[1])) / len(said) if said else 0.0
 
 
 def _joined(rows: Sequence[list[int]]) -> tuple[list[int], list[int]]:
@@ -200,12 +201,19 @@ def _probability(log_odds: float) -> float:
     return 1 / (1 + exp(-max(min(log_odds, 30.0), -30.0)))
 
 
-def _weighted(arrays: Mapping[str, Any], part: str = "") -> Floats:
-    """Return a row for each word: its weights times its rarity, and the square of the rarity; a row of zeros before them."""
-    rarity = arrays[f"{part}rarity"].astype(np.float32)[:, None]
-    weights = _scaled(arrays, f"{part}weights", f"{part}scales")
-    rows = np.hstack([weights * rarity, rarity**2])
-    return np.vstack([np.zeros((1, rows.shape[1]), np.float32), rows]).astype(np.float32)
+def _table(arrays: Mapping[str, Any]) -> Floats:
+    """Return a row for each word of each block, then one for each word that has a vector: weights times rarity, and last its square.
+
+    Row 0 is zero, so that a text without a known word adds nothing. Vectors have fewer weights; zeros stand behind them.
+    """
+    counts = [len(arrays[f"{part}rarity"]) for part in ("", "vector_")]
+    table = np.zeros((1 + sum(counts), arrays["weights"].shape[1] + 1), np.float32)
+    for part, rows in zip(("", "vector_"), np.split(table[1:], counts[:1]), strict=True):
+        rarity = arrays[f"{part}rarity"].astype(np.float32)
+        weights = _scaled(arrays, f"{part}weights", f"{part}scales")
+        np.multiply(weights, rarity[:, None], out=rows[:, : weights.shape[1]])
+        rows[:, -1] = rarity**2
+    return table
 
 
 def _scaled(arrays: Mapping[str, Any], name: str, scales: str | None = None) -> Floats:
@@ -219,6 +227,25 @@ def _placed(arrays: Mapping[str, Any], first: int) -> Floats:
     rows = np.zeros((len(PLACES), first + len(weights), 2), np.float32)
     rows[:, first:] = weights.reshape(len(weights), len(PLACES), 2).transpose(1, 0, 2)
     return rows
+
+
+def _places_of_means(columns: int) -> NDArray[np.intp]:
+    """Return where the shares of the mean vectors stand in `StepJudge._shares`: each text in `POOLED` has columns of its own."""
+    own = np.arange(len(POOLED))
+    return np.stack([own, own + len(POOLED)], 1).ravel() + np.repeat((len(BLOCKS) + own) * columns, 2)
+
+
+def _places_of_outputs(columns: int, numbers: int) -> NDArray[np.intp]:
+    """Return where what the trees read stands in `StepJudge.judge`, in the order in which they were fitted.
+
+    These are the shares of each block in both log-odds, the sums, the other shares in both, the numbers.
+    """
+    blocks = np.arange(len(BLOCKS)) * columns
+    beside = _SUMS * columns + np.arange(1 + len(GRAMMED) + len(POOLED)) * 2
+    total = beside[-1] + 2
+    return np.concatenate(
+        [blocks, blocks + 1, total + np.arange(columns), beside, beside + 1, total + columns + np.arange(numbers)]
+    )
 
 
 def _forest(arrays: Mapping[str, Any], part: str) -> Forest:
