@@ -71,15 +71,12 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
     asked = _cut("asked", _text(recent[users[-1]])) if users else ""
     before = _cut("before", _text(recent[users[-2]])) if len(users) > 1 else ""
     system = _cut("system", _text(messages[0])) if messages and _role(messages[0]) == "system" else ""
-    answer = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else None
-    said, calls = ("", []) if answer is None else (_cut("said", _text(recent[answer])), _calls(recent[answer]))
-    after_tool = bool(roles) and roles[-1] == "tool"
-    shape, fields, closed = schema_shape(schema)
     turn = users[-1] if users else 0
-    made = _made(recent[turn:], roles[turn:])
-    does, others = called_lines(tools, made) if made and tools else ("", 0)
-    texts = (system, asked, before, said, _called(calls), does, tool_lines(tools) if tools else "", shape)
-    failed = [_failed(message) for message, role in zip(recent[turn:], roles[turn:], strict=True) if role == "tool"]
+    shape, fields, closed = schema_shape(schema)
+    done = _NOTHING_DONE
+    if "assistant" in roles or "tool" in roles:
+        done = _done(recent, roles, turn, tools)
+    after_tool = bool(roles) and roles[-1] == "tool"
     numbers = (
         1.0,
         float(not system),
@@ -89,9 +86,7 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         float(after_tool),
         float(len(users) > 1),
         min(log1p(len(users)) / 3, 1.0),
-        min(log1p(len(failed)) / 3, 1.0),
-        min(sum(failed), 4) / 4,
-        min(_row(failed), 3) / 3 if after_tool else 0.0,
+        *done.failures,
         _length(asked, 150),
         _length(system, 250),
         min(fields, 6) / 6,
@@ -103,10 +98,40 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         _share(asked, _FORMULA),
         min(asked.count("\n"), 6) / 6,
         float(bool(roles) and roles[-1] == "assistant"),
-        _repeated(made),
-        min(others, 12) / 12,
+        done.repeated,
+        done.other_tools,
     )
+    texts = (system, asked, before, done.said, done.called, done.does, tool_lines(tools) if tools else "", shape)
     return StepFields(texts, numbers, _place(after_tool, bool(tools), schema is not None, len(users) > 1, bool(system)))
+
+
+@fast_dataclass
+class _Done:
+    """What was answered and called before a step."""
+
+    said: str = ""
+    called: str = ""
+    does: str = ""
+    failures: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Values of `results`, `errors` and `failing`."""
+
+    repeated: float = 0.0
+    other_tools: float = 0.0
+
+
+_NOTHING_DONE = _Done()
+
+
+def _done(recent: Sequence[Any], roles: Sequence[str], turn: int, tools: Sequence[Any]) -> _Done:
+    """Return what was done before a step whose latest user message is number `turn`."""
+    answer = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else None
+    said, calls = ("", []) if answer is None else (_cut("said", _text(recent[answer])), _calls(recent[answer]))
+    made = _made(recent[turn:], roles[turn:])
+    does, others = called_lines(tools, made) if made and tools else ("", 0)
+    failed = [_failed(message) for message, role in zip(recent[turn:], roles[turn:], strict=True) if role == "tool"]
+    row = min(_row(failed), 3) / 3 if roles[-1] == "tool" else 0.0
+    failures = min(log1p(len(failed)) / 3, 1.0), min(sum(failed), 4) / 4, row
+    return _Done(said, _called(calls), does, failures, _repeated(made), min(others, 12) / 12)
 
 
 def _place(after_tool: bool, tools: bool, schema: bool, later: bool, system: bool) -> int:

@@ -48,8 +48,11 @@ _NOTHING: _Read = [], [], [], _NO_GRAMS
 _SUMS = len(BLOCKS) + len(POOLED)
 """Number of sums of rows: one for each block of features, one for each text in `POOLED`."""
 
-_LEAST: Floats = np.full((_SUMS, 1), 1e-6, np.float32)
-"""Least square of a sum's length: that of a text without a known word is 0."""
+_LEAST = 1e-15
+"""Length of a text without a known word; that of one known word is at least 1e-3."""
+
+_ALL = np.zeros(1, np.intp)
+"""Where the only part of a list begins, for `np.add.reduceat`: it adds rows faster than `np.add.reduce`."""
 
 
 @fast_dataclass
@@ -129,7 +132,7 @@ class StepJudge:
         found, starts = _joined([*[part[1] for part in parts], anywhere, *[parts[field][2] for field in POOLED]])
         sums = np.add.reduceat(self._table.take(found, 0), starts)
         # The last column holds the squares of the words' rarity: blocks are scaled to length 1.
-        lengths: NDArray[Any] = np.sqrt(np.maximum(sums[:, -1:], _LEAST))
+        lengths: NDArray[Any] = np.sqrt(sums[:, -1:])
         shares: NDArray[Any] = sums[:, :-1] / lengths
         placed = np.add.reduce(self._placed[place].take(found[starts[1] : starts[2]], 0), 0) / lengths[1]
         grams = [parts[field][3] for field in GRAMMED]
@@ -160,7 +163,7 @@ class StepJudge:
     def _by_grams(self, place: int, text: str) -> Floats:
         """Return the shares of a text's n-grams, in `hard` and in `stakes`."""
         slots = grams_of(text)
-        sums: Floats = np.add.reduceat(self._grams[place].take(slots, 0), [0])[0]
+        sums: Floats = np.add.reduceat(self._grams[place].take(slots, 0), _ALL)[0]
         sums /= sqrt(len(slots))
         return sums
 
@@ -204,7 +207,7 @@ def _probability(log_odds: float) -> float:
 def _table(arrays: Mapping[str, Any]) -> Floats:
     """Return a row for each word of each block, then one for each word that has a vector: weights times rarity, and last its square.
 
-    Row 0 is zero, so that a text without a known word adds nothing. Vectors have fewer weights; zeros stand behind them.
+    Row 0 is zero but for a length, so that a text without a known word adds nothing and is divided by no zero. Vectors have fewer weights; zeros stand behind them.
     """
     counts = [len(arrays[f"{part}rarity"]) for part in ("", "vector_")]
     table = np.zeros((1 + sum(counts), arrays["weights"].shape[1] + 1), np.float32)
@@ -213,6 +216,7 @@ def _table(arrays: Mapping[str, Any]) -> Floats:
         weights = _scaled(arrays, f"{part}weights", f"{part}scales")
         np.multiply(weights, rarity[:, None], out=rows[:, : weights.shape[1]])
         rows[:, -1] = rarity**2
+    table[0, -1] = _LEAST**2
     return table
 
 

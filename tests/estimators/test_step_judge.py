@@ -94,6 +94,20 @@ def test_ngrams_of_any_text_are_within_their_bounds() -> None:
         assert not len(slots) or slots.max() < SLOTS
 
 
+@pytest.mark.parametrize("text", ["a", "ab", "Nr. 47", "größe 東京 12", "x" * 500])
+def test_ngrams_are_the_hashes_of_two_three_and_four_characters(text: str) -> None:
+    codes = [48 if code in range(48, 58) else code for code in map(ord, f" {text[:MOST_GRAMMED].lower()} ")]
+    wanted = []
+    for length in (2, 3, 4):
+        for place in range(len(codes) - length + 1):
+            total = 0
+            for code in codes[place : place + length]:
+                total = (total * 0x9E3779B1 + code) % (1 << 32)
+            wanted.append((total * 0x9E3779B1) % (1 << 32) >> 17)
+
+    assert sorted(grams_of(text).tolist()) == sorted(wanted)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
