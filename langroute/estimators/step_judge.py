@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from langroute.core.errors import DataError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.estimators.small_trees import SmallTrees
-from langroute.estimators.step_fields import FIELDS, NUMBERS, PLACES, step_fields
+from langroute.estimators.step_fields import FIELDS, NUMBERS, step_fields
 from langroute.estimators.step_grams import GRAMMED, grams_of
 from langroute.estimators.step_words import BLOCKS, anywhere_of, block_of, blocks_of, words_of
 from langroute.estimators.trees import Forest
@@ -45,8 +45,8 @@ _Read = tuple[list[str], list[int], list[int], Floats]
 _NO_GRAMS: Floats = np.zeros(2, np.float32)
 _NOTHING: _Read = [], [], [], _NO_GRAMS
 
-_SUMS = len(BLOCKS) + len(POOLED)
-"""Number of sums of rows: one for each block of features, one for each text in `POOLED`."""
+_SUMS = len(BLOCKS) + len(POOLED) + 1
+"""Number of sums of rows: one for each block of features, for each text in `POOLED`, and for the requests' features by the step's place."""
 
 _LEAST = 1e-15
 """Length of a text without a known word; that of one known word is at least 1e-3."""
@@ -86,21 +86,20 @@ class StepJudge:
                 "This model of steps was made for another version of langroute. Rebuild it: python benchmarks/fit_steps.py"
             )
         self.kinds: tuple[str, ...] = tuple(self.facts["kinds"])
-        self._table, words = _table(arrays), len(arrays["rarity"])
-        self._rows = _indexed(bytes(arrays["words"]))
+        self._rows, words = _indexed(bytes(arrays["words"])), len(arrays["rarity"])
         if len(self._rows) != len(BLOCKS) or sum(map(len, self._rows)) != words:
             raise DataError("The words of the model of steps do not fit its weights. Rebuild it: python benchmarks/fit_steps.py")
         names = bytes(arrays["vector_words"]).decode().split("\n")
-        if len(names) != len(self._table) - 1 - words:
+        if len(names) != len(arrays["vector_rarity"]):
             raise DataError("The word vectors of the model of steps do not fit. Rebuild it: python benchmarks/fit_steps.py")
+        self._table = _table(arrays, len(self._rows[0]))
         self._vector_rows = {name: row for row, name in enumerate(names, 1 + words)}
-        self._dense: Floats = arrays["dense"]
-        self._placed = _placed(arrays, 1 + len(self._rows[0]))
+        # Rows of a request's features by the step's place stand in their order behind all others.
+        self._placed = len(self._table) - len(arrays["placed"]) - 1 - len(self._rows[0])
         self._kept: dict[tuple[int, str], _Read] = {}
         self._grams = [_scaled(arrays, f"gram_{field}") for field in GRAMMED]
-        columns = self._table.shape[1] - 1
-        self._means = _places_of_means(columns)
-        places = _places_of_outputs(columns, len(NUMBERS) + 1)
+        width, columns = self._table.shape[1] - 1, arrays["weights"].shape[1]
+        self._adds, places = _added(arrays["dense"], width, columns), _places_of_outputs(width, columns)
         self._trees = SmallTrees.of([_forest(arrays, name) for name in ("hard_", "costly_")], places)
         self._offsets: list[float] = self.facts["offsets"]
 
@@ -116,27 +115,17 @@ class StepJudge:
         parts = [self._read(field, text) if text else _NOTHING for field, text in enumerate(fields.texts)]
         words = [part[0] for part in parts]
         numbers = np.array((*fields.numbers, self._unknown(words[1])), np.float32)
-        shares, beside = self._shares(parts, self._rows_of(len(parts), anywhere_of(words)), fields.place)
-        total = np.add.reduce(shares[: len(BLOCKS)], 0)
-        total += numbers.dot(self._dense)
-        total[:2] += np.add.reduce(beside.reshape(-1, 2), 0)
-        answers = self._trees.means(np.concatenate([shares.ravel(), beside, total, numbers]))
-        hard, stakes = map(_probability, map(add, self._offsets, answers))
-        return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
-
-    def _shares(self, parts: Sequence[_Read], anywhere: list[int], place: int) -> tuple[Floats, Floats]:
-        """Return the sums of a step's rows over their lengths, `(_SUMS, weights)`, and the shares in `hard` and `stakes` that stand beside them.
-
-        Those beside are of the words by the step's place, of the n-grams and of the mean vectors, two values each.
-        """
-        found, starts = _joined([*[part[1] for part in parts], anywhere, *[parts[field][2] for field in POOLED]])
+        anywhere = self._rows_of(len(parts), anywhere_of(words))
+        placed = [row + self._placed for row in parts[1][1]]
+        found, starts = _joined([*[part[1] for part in parts], anywhere, *[parts[field][2] for field in POOLED], placed])
         sums = np.add.reduceat(self._table.take(found, 0), starts)
         # The last column holds the squares of the words' rarity: blocks are scaled to length 1.
-        lengths: NDArray[Any] = np.sqrt(sums[:, -1:])
-        shares: NDArray[Any] = sums[:, :-1] / lengths
-        placed = np.add.reduce(self._placed[place].take(found[starts[1] : starts[2]], 0), 0) / lengths[1]
-        grams = [parts[field][3] for field in GRAMMED]
-        return shares, np.concatenate([placed, *grams, shares.ravel().take(self._means)])
+        shares = sums[:, :-1] / np.sqrt(sums[:, -1:])
+        here = shares[-1, 2 * fields.place : 2 * fields.place + 2]
+        values = np.concatenate([shares.ravel(), here, *[parts[field][3] for field in GRAMMED], numbers])
+        total = values.dot(self._adds)
+        hard, stakes = map(_probability, map(add, self._offsets, self._trees.means(np.concatenate([values, total]))))
+        return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
 
     def _read(self, field: int, text: str) -> _Read:
         """Return what is known of one text of a step; of those that an app's steps share it is kept."""
@@ -204,18 +193,31 @@ def _probability(log_odds: float) -> float:
     return 1 / (1 + exp(-max(min(log_odds, 30.0), -30.0)))
 
 
-def _table(arrays: Mapping[str, Any]) -> Floats:
-    """Return a row for each word of each block, then one for each word that has a vector: weights times rarity, and last its square.
+def _table(arrays: Mapping[str, Any], before: int) -> Floats:
+    """Return a row for each word: its weights times its rarity, and last the square of that.
 
-    Row 0 is zero but for a length, so that a text without a known word adds nothing and is divided by no zero. Vectors have fewer weights; zeros stand behind them.
+    First those of the words of each block, then those of the words that have a vector, then once more those of the block of requests, with
+    their weights by the step's place. Row 0 is zero but for a length, so that a text without a known word adds nothing and is divided by
+    no zero. Where a row has fewer weights than there are columns, zeros stand behind them.
+
+    Args:
+        arrays: The arrays of the file.
+        before: Number of words of the block before that of requests.
     """
-    counts = [len(arrays[f"{part}rarity"]) for part in ("", "vector_")]
-    table = np.zeros((1 + sum(counts), arrays["weights"].shape[1] + 1), np.float32)
-    for part, rows in zip(("", "vector_"), np.split(table[1:], counts[:1]), strict=True):
-        rarity = arrays[f"{part}rarity"].astype(np.float32)
-        weights = _scaled(arrays, f"{part}weights", f"{part}scales")
-        np.multiply(weights, rarity[:, None], out=rows[:, : weights.shape[1]])
-        rows[:, -1] = rarity**2
+    rarity, vectors = (arrays[name].astype(np.float32) for name in ("rarity", "vector_rarity"))
+    parts = [
+        (_scaled(arrays, "weights", "scales"), rarity),
+        (_scaled(arrays, "vector_weights", "vector_scales"), vectors),
+        (_scaled(arrays, "placed"), rarity[before:][: len(arrays["placed"])]),
+    ]
+    width = max(weights.shape[1] for weights, _ in parts)
+    table = np.zeros((1 + sum(len(weights) for weights, _ in parts), width + 1), np.float32)
+    row = 1
+    for weights, scale in parts:
+        rows = table[row : row + len(weights)]
+        np.multiply(weights, scale[:, None], out=rows[:, : weights.shape[1]])
+        rows[:, -1] = scale**2
+        row += len(weights)
     table[0, -1] = _LEAST**2
     return table
 
@@ -225,31 +227,38 @@ def _scaled(arrays: Mapping[str, Any], name: str, scales: str | None = None) -> 
     return np.asarray(arrays[name].astype(np.float32) * arrays[scales or f"{name}_scales"], np.float32)
 
 
-def _placed(arrays: Mapping[str, Any], first: int) -> Floats:
-    """Return the weights of the words of requests for each place in `PLACES`, `(places, rows, 2)`; their rows begin at `first`."""
-    weights: Floats = _scaled(arrays, "placed") * arrays["rarity"][first - 1 :][: len(arrays["placed"])].astype(np.float32)[:, None]
-    rows = np.zeros((len(PLACES), first + len(weights), 2), np.float32)
-    rows[:, first:] = weights.reshape(len(weights), len(PLACES), 2).transpose(1, 0, 2)
-    return rows
+def _places_of_shares(width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where `StepJudge.judge` has the shares that stand beside those of the blocks, in `hard` and in `stakes`.
 
-
-def _places_of_means(columns: int) -> NDArray[np.intp]:
-    """Return where the shares of the mean vectors stand in `StepJudge._shares`: each text in `POOLED` has columns of its own."""
+    They are of the words by the step's place, of the n-grams and of the mean vectors, two values each. Of the vectors
+    each text in `POOLED` has columns of its own.
+    """
     own = np.arange(len(POOLED))
-    return np.stack([own, own + len(POOLED)], 1).ravel() + np.repeat((len(BLOCKS) + own) * columns, 2)
+    pairs = _SUMS * width + np.arange(1 + len(GRAMMED)) * 2
+    means = (len(BLOCKS) + own) * width + own
+    return np.concatenate([pairs, means]), np.concatenate([pairs + 1, means + len(POOLED)])
 
 
-def _places_of_outputs(columns: int, numbers: int) -> NDArray[np.intp]:
+def _added(dense: Floats, width: int, columns: int) -> Floats:
+    """Return the matrix that adds up what `StepJudge.judge` has of a step, `(values, columns)`; `dense` are the weights of the numbers."""
+    added = np.zeros((_SUMS * width + 2 * (1 + len(GRAMMED)) + len(dense), columns), np.float32)
+    for block in range(len(BLOCKS)):
+        np.fill_diagonal(added[block * width :], 1.0)
+    for column, beside in enumerate(_places_of_shares(width)):
+        added[beside, column] = 1.0
+    added[-len(dense) :] = dense
+    return added
+
+
+def _places_of_outputs(width: int, columns: int) -> NDArray[np.intp]:
     """Return where what the trees read stands in `StepJudge.judge`, in the order in which they were fitted.
 
     These are the shares of each block in both log-odds, the sums, the other shares in both, the numbers.
     """
-    blocks = np.arange(len(BLOCKS)) * columns
-    beside = _SUMS * columns + np.arange(1 + len(GRAMMED) + len(POOLED)) * 2
-    total = beside[-1] + 2
-    return np.concatenate(
-        [blocks, blocks + 1, total + np.arange(columns), beside, beside + 1, total + columns + np.arange(numbers)]
-    )
+    blocks = np.arange(len(BLOCKS)) * width
+    numbers = _SUMS * width + 2 * (1 + len(GRAMMED)) + np.arange(len(NUMBERS) + 1)
+    total = numbers[-1] + 1 + np.arange(columns)
+    return np.concatenate([blocks, blocks + 1, total, *_places_of_shares(width), numbers])
 
 
 def _forest(arrays: Mapping[str, Any], part: str) -> Forest:
