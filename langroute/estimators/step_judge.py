@@ -33,8 +33,8 @@ POOLED = (1, 0, 6, 7)
 VERSION = 2
 """Version of the file's layout."""
 
-KEPT = (0, 6, 7)
-"""Places in `FIELDS` of the texts that an app's steps share, which are read once: system, tools, schema."""
+KEPT = (0, 1, 6, 7)
+"""Places in `FIELDS` of the texts that the steps of an app or of a turn share, which are read once: system, asked, tools, schema."""
 
 MOST_KEPT = 256
 """Most texts that are kept."""
@@ -128,7 +128,7 @@ class StepJudge:
         return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
 
     def _read(self, field: int, text: str) -> _Read:
-        """Return what is known of one text of a step; of those that an app's steps share it is kept."""
+        """Return what is known of one text of a step; of those that other steps share it is kept."""
         if field not in KEPT:
             return self._looked_up(field, text)
         known = self._kept.get((field, text))
