@@ -217,13 +217,12 @@ def plainly_judged(arrays: dict[str, Any], messages: list[Any], tools: tuple[Any
 def test_texts_that_were_read_before_change_no_judgement() -> None:
     """A turn's request is read once for all its steps, and forgotten after many others."""
     judge = read_step_judge(FILE)
-    turn = [SystemMessage("You are the agent of a shop."), HumanMessage("Why is order 4412 late? Prove it.")]
-    first = judge.judge(turn)
+    first = judge.judge(MESSAGES)
 
-    assert judge.judge(turn) == first
+    assert judge.judge(MESSAGES) == first
     for number in range(MOST_KEPT + 10):
-        judge.judge([HumanMessage(f"Question {'x' * number}?")])
-    assert judge.judge(turn) == first
+        judge.judge([MESSAGES[0], HumanMessage(f"Question {'x' * number}?"), *MESSAGES[2:]])
+    assert judge.judge(MESSAGES) == first
 
 
 @lru_cache
