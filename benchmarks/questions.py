@@ -13,14 +13,14 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from langroute.core.records import RouteInfo
+from langroute.core.records import Price, RouteInfo
 from langroute.estimators.documents import document_of
 from langroute.learning.crossfit import fit_estimator
 from langroute.learning.default import Pooled, fit_pooled, left_out, pooled
@@ -56,6 +56,10 @@ class Asked:
         gap, dollars = self.scores[:, 0] - self.scores[:, 1], self.costs[:, 0] - self.costs[:, 1]
         each = np.where(down, dollars * gap.mean() / dollars.mean() - gap, 0.0)
         return 100 * float(each.mean()), 100 * float(each.std() / np.sqrt(len(each)))
+
+    def worth(self, tolerance: float) -> np.ndarray:
+        """Return which questions `LossPerDollar` finds worth sending down at a tolerance."""
+        return (self.saving > 0) & (self.loss <= tolerance * self.saving)
 
     def first(self, share: float) -> np.ndarray:
         """Return which questions are sent down where this share of them is: those with the least loss for each dollar."""
@@ -105,9 +109,8 @@ def of_fitted(table: Table, source: str, folder: Path) -> list[Asked]:
     return asked
 
 
-def of_shipped(table: Table, source: str, guess: dict[str, np.ndarray]) -> list[Asked]:
+def of_shipped(table: Table, source: str, guess: dict[str, np.ndarray], prices: Mapping[str, Price]) -> list[Asked]:
     """Return the pairs of a source, by what the shipped estimator predicts of its questions."""
-    prices = read_prices(FOLDER / "prices.toml")
     difficulties = [
         Difficulty(*success, given[-1], tuple(written))
         for success, given, written in zip(guess["success"], guess["input_tokens"], guess["output_tokens"], strict=True)
@@ -126,8 +129,8 @@ def named(table: Table) -> str:
     return next(one.source for one in table.exchanges).partition("-")[0]
 
 
-def shipped(pool: Pooled, folder: Path, part: str) -> list[Asked]:
-    """Return all pairs by the shipped estimator, cross-fitted or with each source left out."""
+def guesses(pool: Pooled, folder: Path, part: str) -> list[dict[str, np.ndarray]]:
+    """Return for each table what the shipped estimator predicts of its questions, cross-fitted or with each source left out."""
     if part == "shipped":
 
         def cross_fitted() -> dict[str, np.ndarray]:
@@ -146,12 +149,16 @@ def shipped(pool: Pooled, folder: Path, part: str) -> list[Asked]:
             found = kept(folder / f"left-out-{source}.npz", without)
             for name, array in guess.items():
                 array[found["away"]] = found[name]
-    asked, begun = [], 0
-    for table in pool.tables:
-        rows = slice(begun, begun + len(table.exchanges))
-        begun = rows.stop
-        asked += of_shipped(table, named(table), {name: array[rows] for name, array in guess.items()})
-    return asked
+    ends = np.cumsum([len(table.exchanges) for table in pool.tables])[:-1]
+    parts = {name: np.split(array, ends) for name, array in guess.items()}
+    return [{name: arrays[place] for name, arrays in parts.items()} for place in range(len(pool.tables))]
+
+
+def shipped(pool: Pooled, folder: Path, part: str) -> list[Asked]:
+    """Return all pairs by the shipped estimator, cross-fitted or with each source left out."""
+    prices = read_prices(FOLDER / "prices.toml")
+    both = zip(pool.tables, guesses(pool, folder, part), strict=True)
+    return [one for table, guess in both for one in of_shipped(table, named(table), guess, prices)]
 
 
 def show(title: str, every: list[Asked]) -> None:
@@ -181,7 +188,7 @@ def curve(every: list[Asked]) -> None:
         for pair in ("near", "far"):
             rows = []
             for one in (one for one in every if one.pair == pair):
-                down = (one.saving > 0) & (one.loss <= tolerance * one.saving)
+                down = one.worth(tolerance)
                 lost = np.where(down, one.scores[:, 0] - one.scores[:, 1], 0.0).mean()
                 saved = np.where(down, one.costs[:, 0] - one.costs[:, 1], 0.0).sum() / one.costs[:, 0].sum()
                 rows.append((len(down), down.mean(), saved, 100 * lost, one.against_coin(down)[0]))

@@ -141,12 +141,66 @@ def test_decisions_on_questions_are_told_by_their_labels(load: Load, tmp_path: P
         "peer 0": {"levels": [0 if easy else 1 for easy in known], "cuts": [["a peer that knows", 0], ["a peer that does not", 1]]}
     }
 
-    found = routing.judge(tmp_path, 3000, decided)
+    found = routing.judge(tmp_path, 3000, decided, tmp_path / "nothing")
 
     assert found["a peer that knows"]["far"]["right"] == 100
     assert found["a peer that knows"]["far"]["above"] > 20
     assert found["a peer that does not"] == found["always the small model"]
     assert found["`langroute fit`, target 0.95"]["far"]["questions"] == 120
+    assert not any("LossPerDollar" in label for label in found)
+
+
+def test_loss_per_dollar_is_judged_by_what_was_kept_without_the_source(load: Load, tmp_path: Path) -> None:
+    """What is kept says that the small model loses `losses` on each proof in turn; short sums are not the policy's to judge."""
+    known, routing = outcomes_in(tmp_path), load("routing")
+    pool = routing.read(tmp_path)
+    proofs = np.flatnonzero(~np.array(known))
+    success, tokens = np.full((120, 3), 0.9), np.full((120, 3), 20.0)
+    success[proofs, 0] = success[proofs, 1] = 0.9 - np.resize([0.0, 0.02, 0.9], len(proofs))
+    left = tmp_path / routing.LEFT_OUT
+    left.mkdir()
+    np.savez(left / "left-out-made.npz", away=np.full(120, True), success=success, input_tokens=tokens, output_tokens=tokens)
+    tables = routing.sampled(pool, tmp_path, 3000)
+    ((_, one),) = routing.pairs(tables, tmp_path)
+    (asked,) = routing.foreseen(pool, tables, tmp_path, 3000, left)
+
+    found = routing.by_dollar(one, asked)
+
+    down = {tolerance: np.flatnonzero(each["usd"] < 0.5) for tolerance, each in found.items()}
+    assert down[0.01].tolist() == proofs[0::3].tolist()
+    assert down[0.1].tolist() == sorted([*proofs[0::3], *proofs[1::3]])
+    assert found[0.1]["right"][down[0.1]].sum() == 0
+
+
+def test_drawn_questions_stand_beside_their_own_predictions(load: Load, tmp_path: Path) -> None:
+    known, routing = outcomes_in(tmp_path), load("routing")
+    pool = routing.read(tmp_path)
+    success, tokens = np.full((120, 3), 0.9), np.full((120, 3), 20.0)
+    success[:, 0] = success[:, 1] = np.where(known, 0.9, 0.1)
+    np.savez(tmp_path / "left-out-made.npz", away=np.full(120, True), success=success, input_tokens=tokens, output_tokens=tokens)
+    tables = routing.sampled(pool, tmp_path, 50)
+
+    (asked,) = routing.foreseen(pool, tables, tmp_path, 50, tmp_path)
+
+    assert np.array_equal(asked.loss > 0.5, tables[0].scores.min(1) == 0)
+    assert 0 < (asked.loss > 0.5).sum() < 50
+
+
+def test_a_quick_run_says_that_it_fitted_nothing_without_a_source(load: Load, tmp_path: Path) -> None:
+    recorded = load("recorded")
+    (tmp_path / "outcomes").mkdir()
+    asked: list[str] = []
+
+    class Environment:
+        def asked(self, arguments: list[str], seconds: float) -> Any:
+            asked.append(arguments[1])
+            return {"failed": "no time"} if arguments[1] == "leave" else {}
+
+    work = recorded.Recorded({"langroute": Environment()}, {}, tmp_path, tmp_path / "work")
+
+    assert "quick run" in work.questions(200, fit=False)["notes"][0]
+    assert "no time" in work.questions(200, fit=True)["notes"][0]
+    assert asked == ["write", "judge", "leave", "write", "judge"]
 
 
 def test_tasks_stand_beside_a_mix_of_the_same_cost(load: Load) -> None:
@@ -222,6 +276,21 @@ def test_a_peer_that_is_ahead_stays_on_the_page(load: Load) -> None:
     assert any("levrouter" in line and "+0.9" in line and "+0.1" in line for line in lines)
     assert any("(40, 0): GPTCache 90, 30." in line for line in lines)
     assert any("gpt 7" in line for line in lines)
+
+
+def test_peers_stand_beside_the_best_row_that_was_not_fitted_on_the_source(load: Load) -> None:
+    ours = {f"langroute's `LossPerDollar`, tolerance {told}": routed(above) for told, above in (("0.01", 0.2), ("0.1", 0.6))}
+    rows = {"langroute's default": routed(0.1), **ours, "levrouter": routed(0.9), "a coin": routed(0.4)}
+    found = type("Results", (), {})()
+    found.found = {"probes": {"questions": {"found": {**rows, "`langroute fit`, target 1": routed(2.0)}}}}
+
+    default, best = load("ahead")._routed(found)
+
+    assert "langroute's default (+0.1" in default
+    assert "a coin" in default
+    assert "`LossPerDollar`, tolerance 0.1 (+0.6" in best
+    assert "levrouter +0.9" in best
+    assert "a coin" not in best
 
 
 def test_the_page_has_every_row(load: Load) -> None:

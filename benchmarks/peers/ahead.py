@@ -192,20 +192,33 @@ def _served(found: Any) -> list[str]:
 
 
 def _routed(found: Any) -> list[str]:
+    """Compare with the default, and with the best of the rows that nothing was fitted for on the source, as peers have their best one there."""
     rows = found.found["probes"].get("questions", {}).get("found", {})
     lines = []
-    for kind, own in rows.get("langroute's default", {}).items():
-        better = [
-            f"{label} {points(one[kind]['above'])} ± {one[kind]['error']:.1f} at {one[kind]['usd']:.0f} %"
-            for label, one in rows.items()
-            if "langroute" not in label and kind in one and round(one[kind]["above"] - own["above"], 1) > 0
-        ]
-        if better:
-            mine = f"{points(own['above'])} ± {own['error']:.1f} at {own['usd']:.0f} %"
-            lines.append(
-                f"Recorded questions, {kind} pairs of models: more points above the mix, at their share of the large model's cost, than langroute's default ({mine}): {'; '.join(better)}."
-            )
+    for kind in rows.get("langroute's default", {}):
+        asked = [label for label, one in rows.items() if label.startswith("langroute's `LossPerDollar`") and kind in one]
+        best = max(asked, key=lambda label: rows[label][kind]["above"], default=None)
+        lines += _routed_than("langroute's default", kind, rows)
+        lines += _routed_than(best, kind, rows) if best else []
     return lines
+
+
+def _routed_than(label: str, kind: str, rows: dict[str, Any]) -> list[str]:
+    own = rows[label][kind]
+    better = [
+        f"{name} {_above(one[kind])}"
+        for name, one in rows.items()
+        if "langroute" not in name and kind in one and round(one[kind]["above"] - own["above"], 1) > 0
+    ]
+    if not better:
+        return []
+    return [
+        f"Recorded questions, {kind} pairs of models: more points above the mix, at their share of the large model's cost, than {label} ({_above(own)}): {'; '.join(better)}."
+    ]
+
+
+def _above(one: dict[str, Any]) -> str:
+    return f"{points(one['above'])} ± {one['error']:.1f} at {one['usd']:.0f} %"
 
 
 def _tasks(found: Any) -> list[str]:

@@ -14,6 +14,11 @@ from vectors import KINDS, TEXTS, even
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 900
+"""How long a program may take."""
+
+SECONDS_TO_LEAVE = 3600
+"""How long it may take to fit without each source in turn; a run that was stopped goes on."""
+
 SOURCES = {"questions": ("routing.py", "outcomes"), "tasks": ("tasks.py", "agents")}
 """Program and folder of the data."""
 
@@ -28,9 +33,9 @@ class Recorded:
         """Return why a part of the data is not there."""
         return f"there is no folder `{name}` of recorded data, which is not ours to ship; give its parent with `--data`"
 
-    def run(self, environment: str, program: str, *arguments: Any) -> Any:
+    def run(self, environment: str, program: str, *arguments: Any, seconds: float = SECONDS) -> Any:
         """Run a program of this folder in an environment."""
-        return self.environments[environment].asked([str(HERE / program), *map(str, arguments)], SECONDS)
+        return self.environments[environment].asked([str(HERE / program), *map(str, arguments)], seconds)
 
     # Caches ----------------------------------------------------------------------------------------------------------
 
@@ -92,6 +97,17 @@ class Recorded:
         return found
 
     # Routing ---------------------------------------------------------------------------------------------------------
+
+    def questions(self, most: int, *, fit: bool) -> dict[str, Any]:
+        """Return what becomes of the decisions on recorded questions; without `fit`, nothing is fitted without each source."""
+        note = "langroute's `LossPerDollar`: a quick run does not fit its estimator without each source"
+        if fit and (data := self.data / SOURCES["questions"][1]).is_dir():
+            print(f"{'questions':10}fitting without each source", flush=True)
+            asked = ("leave", "--data", data, "--file", self.folder / "questions.json")
+            note = _failure(self.run("langroute", "routing.py", *asked, seconds=SECONDS_TO_LEAVE))
+            note = f"langroute's `LossPerDollar`: {note}" if note else ""
+        found = self.routing("questions", "--most", most)
+        return {**found, "notes": [*found["notes"], note]} if note and "notes" in found else found
 
     def routing(self, name: str, *more: Any) -> dict[str, Any]:
         """Return what becomes of the decisions on recorded questions or tasks."""

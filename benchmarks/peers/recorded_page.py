@@ -71,7 +71,8 @@ def questions(probes: Any) -> str:
         "Recorded answers of real models (ZeroEval, BFCL, MMLU-Pro, RouteLLM's), up to 3,000 questions of each source. Of each source the best model stands beside the best one at less "
         f"than half of its cost (*near*, {counts['near']:,} questions) and beside the cheapest (*far*, {counts['far']:,}). Cost is in percent of asking the large model always. **Points above the mix** is "
         "what choosing was worth: how many more of a hundred questions are right than if the same two models had been drawn by lot for the same money, with its standard error. Peers judge the text with what ships "
-        "in them, and each of their cuts between small and large has a row, so the best one is there, chosen with hindsight. `langroute fit` learned from two thirds of the same source's recorded outcomes and is "
+        "in them, and each of their cuts between small and large has a row, so the best one is there, chosen with hindsight. `LossPerDollar` sends down what is worth it at a tolerance, and the rest, as all that has tools, to the large model; it is judged by the estimator that ships, "
+        "fitted anew without the source of the question and without the same questions in others (GSM8K's questions count as a source of their own). Its default is 0.03; which of the three does best is hindsight, too. `langroute fit` learned from two thirds of the same source's recorded outcomes and is "
         "judged on the other third, in turn; no peer that installs here is fitted on outcomes, so compare those rows with the mix and not with peers.\n\n"
         f"`{COMMAND} --only questions`\n\n" + table(head, rows) + "\n" + _notes(found)
     )

@@ -1,11 +1,14 @@
 """Quality and cost of who routes recorded questions, beside the random mix of the same two models that costs as much.
 
     python benchmarks/peers/routing.py write --data DIR --file FILE     # what subjects are asked to decide on
+    python benchmarks/peers/routing.py leave --data DIR --file FILE     # the shipped estimator without each source, beside FILE
     python benchmarks/peers/routing.py judge --data DIR --file FILE     # FILE has what they decided; prints JSON
 
 Sources, pairs of models and prices are those of `benchmarks/questions.py`; of each source `MOST` questions, drawn with a fixed seed. Peers
 decide by the text, in environments of their own (`decide.py`). langroute's default is asked the same; what is fitted is fitted on two thirds
-of a source's questions and judged on the other third, in turn.
+of a source's questions and judged on the other third, in turn. `LossPerDollar` is judged by the estimator that ships, fitted without the whole
+source, as `benchmarks/questions.py --parts left-out` fits it: that takes about a minute for each source, so what is fitted is kept in a
+folder (remove it to fit anew), and without the folder there are no such rows.
 """
 
 from __future__ import annotations
@@ -21,12 +24,12 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from questions import named, pairs_of
+from questions import Asked, guesses, named, of_shipped, pairs_of
 
 from langroute import __version__
 from langroute.core.records import Attempt, RouteInfo, best_attempt
 from langroute.estimators.store import PolicyFile
-from langroute.learning.default import pooled
+from langroute.learning.default import Pooled, pooled
 from langroute.learning.fit import TARGETS, fit_group
 from langroute.learning.grouping import Table, table_of
 from langroute.learning.named import Named, named_policy
@@ -34,24 +37,59 @@ from langroute.learning.prices import read_prices
 from langroute.learning.replay import attempt_of, request_of
 from langroute.learning.traffic import Exchange
 from langroute.learning.training import one_thread
+from langroute.policies.fixed import Fixed
 from langroute.policies.learned import policy_from
+from langroute.policies.loss_per_dollar import LossPerDollar
 
 MOST = 3000
 """Questions of a source, by default."""
 
 FOLDS = 3
+TOLERANCES = (0.01, 0.03, 0.1)
+"""Of `LossPerDollar`: its default, and about a third and three times of it."""
+
+ALL = 1e9
+"""A tolerance at which a saving is worth any loss."""
+
+LEFT_OUT = "left-out"
+"""Folder of what is predicted with a source left out."""
+
 SCHEMA = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 """Names of types in the recorded functions, and in JSON schema."""
 
 
-def sampled(data: Path, most: int) -> list[Table]:
+def read(data: Path) -> Pooled:
+    """Return all recorded questions."""
+    return pooled(sorted(data.glob("*.jsonl.gz")), read_prices(data / "prices.toml"))
+
+
+def drawn(table: Table, most: int) -> Any:
+    """Return the rows of the questions of a source that are taken."""
+    return np.sort(np.random.default_rng(0).permutation(len(table.exchanges))[:most])
+
+
+def sampled(pool: Pooled, data: Path, most: int) -> list[Table]:
     """Return recorded questions of each source, with the outcomes of all of its models."""
     prices = read_prices(data / "prices.toml")
-    tables = []
-    for table in pooled(sorted(data.glob("*.jsonl.gz")), prices).tables:
-        rows = np.sort(np.random.default_rng(0).permutation(len(table.exchanges))[:most])
-        tables.append(table_of([table.exchanges[row] for row in rows], table.routes, prices))
-    return tables
+    return [table_of([table.exchanges[row] for row in drawn(table, most)], table.routes, prices) for table in pool.tables]
+
+
+def leave(data: Path, folder: Path) -> None:
+    """Fit the estimator that ships without each source, and keep what it predicts of that source's questions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    guesses(read(data), folder, "left-out")
+
+
+def foreseen(pool: Pooled, tables: list[Table], data: Path, most: int, folder: Path) -> list[Asked | None]:
+    """Return for each of `pairs` what is expected by a fit without its source; `None` where nothing was fitted."""
+    prices = read_prices(data / "prices.toml")
+    if not folder.is_dir():
+        return [None for table in tables for _ in pairs_of(table)]
+    asked: list[Asked | None] = []
+    for whole, table, guess in zip(pool.tables, tables, guesses(pool, folder, "left-out"), strict=True):
+        rows = drawn(whole, most)
+        asked += of_shipped(table, named(table), {name: array[rows] for name, array in guess.items()}, prices)
+    return asked
 
 
 def function(told: Any) -> dict[str, Any]:
@@ -71,7 +109,7 @@ def write(data: Path, most: int, file: Path) -> None:
     """Write the questions that subjects decide on."""
     asked = [
         {"messages": list(map(dict, one.messages)), "tools": list(map(function, one.tools))}
-        for table in sampled(data, most)
+        for table in sampled(read(data), data, most)
         for one in table.exchanges
     ]
     file.write_text(json.dumps(asked))
@@ -136,6 +174,17 @@ def default(pair: Pair) -> dict[str, Any]:
     return single(pair, np.array([one is not None and one.route == pair.routes[0].name for one in chosen]))
 
 
+def by_dollar(pair: Pair, asked: Asked) -> dict[float, dict[str, Any]]:
+    """Return what comes of `LossPerDollar` around the large model at each tolerance, by what a fit without the source expects.
+
+    Which questions it judges at all (their language and length, what is at stake) is the policy's own affair.
+    """
+    policy = Named("all", LossPerDollar(Fixed(pair.routes[1].name), tolerance=ALL))
+    chosen = [policy.select(policy.request_of(one, pair.routes), ()) for one in pair.exchanges]
+    judged = np.array([one is not None and one.route == pair.routes[0].name for one in chosen])
+    return {tolerance: single(pair, judged & asked.worth(tolerance)) for tolerance in TOLERANCES}
+
+
 def fitted(pair: Pair, targets: tuple[float, ...] = TARGETS) -> dict[float, dict[str, Any]]:
     """Return what comes of a policy that `langroute fit` makes of the other questions of the source, at each of its targets."""
     prices = {route.name: route.price for route in pair.routes}
@@ -173,18 +222,29 @@ def summed(parts: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     return {**means, "error": error, "questions": len(whole["above"]), "sources": sources}
 
 
-def judge(data: Path, most: int, decided: dict[str, Any]) -> dict[str, Any]:
-    """Return what each subject came to, by its label and the kind of pair."""
+def judge(data: Path, most: int, decided: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what each subject came to, by its label and the kind of pair.
+
+    Args:
+        data: The folder of recorded outcomes.
+        most: Questions of each source.
+        decided: What subjects decided.
+        folder: What `leave` kept, if it is there.
+    """
     rows: dict[str, dict[str, list[tuple[str, dict[str, Any]]]]] = {}
 
     def add(label: str, pair: Pair, one: dict[str, Any]) -> None:
         rows.setdefault(label, {}).setdefault(pair.kind, []).append((pair.source, one))
 
-    for begun, pair in pairs(sampled(data, most), data):
+    pool = read(data)
+    tables = sampled(pool, data, most)
+    for (begun, pair), asked in zip(pairs(tables, data), foreseen(pool, tables, data, most, folder), strict=True):
         here = slice(begun, begun + len(pair.exchanges))
         add("always the small model", pair, single(pair, True))
         add("always the large model", pair, single(pair, False))
         add("langroute's default", pair, default(pair))
+        for tolerance, one in by_dollar(pair, asked).items() if asked else ():
+            add(f"langroute's `LossPerDollar`, tolerance {tolerance:g}", pair, one)
         for target, one in fitted(pair).items():
             add(f"`langroute fit`, target {target:g}", pair, one)
         for told in decided.values():
@@ -195,16 +255,17 @@ def judge(data: Path, most: int, decided: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the questions, or judge decisions and print JSON as the last line."""
+    """Write the questions, fit without each source, or judge decisions; print JSON as the last line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("write", "judge"))
+    parser.add_argument("what", choices=("write", "leave", "judge"))
     parser.add_argument("--data", type=Path, required=True, help="the folder of recorded outcomes")
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--most", type=int, default=MOST, help="questions of each source")
     given = parser.parse_args()
     work: dict[str, Callable[[], Any]] = {
         "write": lambda: write(given.data, given.most, given.file),
-        "judge": lambda: judge(given.data, given.most, json.loads(given.file.read_text())),
+        "leave": lambda: leave(given.data, given.file.parent / LEFT_OUT),
+        "judge": lambda: judge(given.data, given.most, json.loads(given.file.read_text()), given.file.parent / LEFT_OUT),
     }
     print("\n" + json.dumps(work[given.what]()))
 

@@ -124,7 +124,7 @@ class Comparison:
         if name == "pairs":
             found = work.pairs(every=40 if quick else 1)
         elif name == "questions":
-            found = work.routing("questions", "--most", "200" if quick else "3000")
+            found = work.questions(200 if quick else 3000, fit=not quick)
         else:
             found = work.routing("tasks", "--orders", "2" if quick else "40")
         self.found["probes"][name] = found
