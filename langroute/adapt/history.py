@@ -7,6 +7,7 @@ as it is, so that the first model finds its own blocks again later.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_not
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -101,7 +102,7 @@ def _read(messages: Sequence[BaseMessage], target: Target, part: Part, *, last: 
             new = opening(message, target, part.led, part.out[-1] if part.out else None, last=ends)
             part.led = part.led or not isinstance(message, SystemMessage)
         old = messages[place:follows]
-        if len(new) != len(old) or any(a is not b for a, b in zip(new, old)):  # noqa: B905 - as long as each other
+        if len(new) != len(old) or any(map(is_not, new, old)):
             for at in range(place, follows):
                 part.changed(len(part.ids) + at, messages[at])
         part.out.extend(new)

@@ -5,7 +5,6 @@ A tool result follows its call and every call has a result; system messages stan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 
 from langroute.adapt.answers import answered, plain_name, readable
 from langroute.adapt.blocks import asked, written
-from langroute.adapt.calls import paired
+from langroute.adapt.calls import fitting, paired
 from langroute.adapt.media import Media, media_of, text_of
 from langroute.adapt.target import Target
 from langroute.providers.profile import WireRules
@@ -162,18 +161,17 @@ def _results(
         media: Blocks that the target takes only from user messages; those of the results are added.
         own_blocks: Whether the answer's blocks are as the provider wrote them.
     """
-    waiting: dict[str, list[str]] = {}
-    for old, name in ids:
-        waiting.setdefault(old, []).append(name)
-    calls = {name: call for (_, name), call in zip(ids, answer.tool_calls)}  # noqa: B905
+    waiting: dict[str, list[tuple[str, str]]] = {}
+    for (old, new), call in zip(ids, answer.tool_calls):  # noqa: B905 - as long as each other
+        waiting.setdefault(old, []).append((new, call["name"]))
     results: list[BaseMessage] = []
     others: list[BaseMessage] = []
     for message in after:
         if isinstance(message, ToolMessage):
             known = waiting.get(message.tool_call_id)
             if known:
-                new = known.pop(0)
-                result, seen = _result(message, new, calls[new]["name"], target)
+                new, tool = known.pop(0)
+                result, seen = _result(message, new, tool, target)
                 results.append(result)
                 media.extend(seen)
                 continue
@@ -183,7 +181,8 @@ def _results(
                 continue
         others.append(message)
     for left in waiting.values():
-        results.extend(ToolMessage(NO_RESULT, tool_call_id=name, name=calls[name]["name"], status="error") for name in left)
+        for new, tool in left:
+            results.append(ToolMessage(NO_RESULT, tool_call_id=new, name=tool, status="error"))
     return results, others
 
 
@@ -210,7 +209,7 @@ def _result(message: ToolMessage, call_id: str, tool: str, target: Target) -> tu
 
 
 def _fits(name: str, rules: WireRules | None) -> bool:
-    return rules is None or re.fullmatch(rules.tool_name, name) is not None
+    return rules is None or fitting(rules.tool_name).fullmatch(name) is not None
 
 
 def _result_content(content: list[Any], target: Target, *, failed: bool) -> tuple[Any, list[Media]]:

@@ -175,7 +175,7 @@ def uses_responses(
     """
     if not rules.responses_arguments or getattr(model, "use_responses_api", None) is False:
         return False
-    if kinds or any(name in arguments for name in rules.responses_arguments):
+    if kinds or not rules.responses_arguments.isdisjoint(arguments):
         return True
     prefers = getattr(model, "_use_responses_api", None)
     try:
