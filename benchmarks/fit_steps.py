@@ -47,6 +47,9 @@ STRENGTH = 1.0
 MEANS = 0.3
 """Scale of mean vectors beside words."""
 
+BESIDE = 0.3
+"""Weight in the fits of a step whose text is another step's, with another job: it shows that the job decides, and says its words once more."""
+
 LEAST_STEPS = 3
 """Fewest steps in which a word occurs to be a feature."""
 
@@ -84,6 +87,11 @@ class Steps:
     def written(self) -> NDArray[np.bool_]:
         """Which steps are no copies: neither lengthened nor a job beside another step."""
         return np.array([not row["id"].endswith("-long") and not row["id"].startswith("side") for row in self.rows])
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each step in the fits."""
+        return np.where(self.quoted == "", 1.0, BESIDE)
 
     @property
     def hard(self) -> NDArray[np.int64]:
@@ -198,10 +206,10 @@ def dense_of(steps: Steps) -> Floats:
     return np.hstack([steps.numbers, unknown_shares(steps)])
 
 
-def fit_binary(features: Any, labels: NDArray[np.int64]) -> LogisticRegression:
+def fit_binary(features: Any, labels: NDArray[np.int64], weights: Floats) -> LogisticRegression:
     """Fit the probability of a yes."""
     return LogisticRegression(C=STRENGTH, solver="liblinear", dual=True, tol=0.1, max_iter=100, random_state=0).fit(
-        features, labels
+        features, labels, weights
     )
 
 
@@ -268,7 +276,10 @@ class First:
         self.placed = placed_matrix(self.words[:, start : start + len(asked)], self.single, steps.places)
         plain = sparse.hstack([self.words, sparse.csr_matrix(known.dense)]).tocsr()
         features = sparse.hstack([plain, self.placed, *steps.grams, sparse.csr_matrix(known.means * MEANS)]).tocsr()
-        heads = [fit_binary(features[clear], steps.hard[clear]), fit_binary(features[places], steps.costly[places])]
+        heads = [
+            fit_binary(features[rows], labels[rows], steps.weights[rows])
+            for rows, labels in ((clear, steps.hard), (places, steps.costly))
+        ]
         self.kinds = RidgeClassifier(alpha=1.0, solver="lsqr", max_iter=20).fit(plain[places], steps.kinds[places])
         rows = np.vstack([head.coef_ for head in heads]).T
         ends = np.cumsum([plain.shape[1], self.placed.shape[1], *[SLOTS] * len(GRAMMED)])
@@ -355,8 +366,9 @@ class Both:
             parts = parts if parts.size else np.zeros((len(places), outputs.shape[1]))
             parts[folds == fold] = outputs
         clear = steps.hard[places] >= 0
-        self.hard = boosted().fit(parts[clear], steps.hard[places][clear])
-        self.costly = boosted().fit(parts, steps.costly[places])
+        weights = steps.weights[places]
+        self.hard = boosted().fit(parts[clear], steps.hard[places][clear], weights[clear])
+        self.costly = boosted().fit(parts, steps.costly[places], weights)
         self.first = First(known, places)
 
     def probabilities(self, places: NDArray[np.int64]) -> tuple[Floats, Floats]:
