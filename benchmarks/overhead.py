@@ -29,9 +29,9 @@ from langroute.hosts.chat_model import ChatRouter
 
 TARGETS = {
     "invoke, short prompt": 100,
-    # The default policy judges every new prompt, for which 250 µs are allowed.
-    "invoke, never the same short prompt": 350,
-    "invoke, a new question, judged": 350,
+    # The default policy judges every new prompt, for which 200 µs are allowed.
+    "invoke, never the same short prompt": 200,
+    "invoke, a new question, judged": 200,
     "invoke, 80-message agent history": 150,
     "invoke, 200-message agent history": 150,
     "stream, short prompt": 100,

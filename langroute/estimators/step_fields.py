@@ -7,6 +7,7 @@ may have written it, and it must not decide what is paid. Only that a tool faile
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import log1p
 from typing import Any
 
@@ -65,20 +66,17 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         schema: The schema that the answer must have.
     """
     recent = messages[-MOST_MESSAGES:]
-    roles = [_role(message) for message in recent]
+    roles = list(map(_role, recent))
     users = [place for place, role in enumerate(roles) if role == "user"]
     asked = _cut("asked", _text(recent[users[-1]])) if users else ""
     before = _cut("before", _text(recent[users[-2]])) if len(users) > 1 else ""
     system = _cut("system", _text(messages[0])) if messages and _role(messages[0]) == "system" else ""
-    answer = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else None
-    said, calls = ("", []) if answer is None else (_cut("said", _text(recent[answer])), _calls(recent[answer]))
-    after_tool = bool(roles) and roles[-1] == "tool"
-    shape, fields, closed = schema_shape(schema)
     turn = users[-1] if users else 0
-    made = _made(recent[turn:], roles[turn:])
-    does, others = called_lines(tools, made) if made and tools else ("", 0)
-    texts = (system, asked, before, said, _called(calls), does, tool_lines(tools) if tools else "", shape)
-    failed = [_failed(message) for message, role in zip(recent[turn:], roles[turn:], strict=True) if role == "tool"]
+    shape, fields, closed = schema_shape(schema)
+    done = _NOTHING_DONE
+    if "assistant" in roles or "tool" in roles:
+        done = _done(recent, roles, turn, tools)
+    after_tool = bool(roles) and roles[-1] == "tool"
     numbers = (
         1.0,
         float(not system),
@@ -88,9 +86,7 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         float(after_tool),
         float(len(users) > 1),
         min(log1p(len(users)) / 3, 1.0),
-        min(log1p(len(failed)) / 3, 1.0),
-        min(sum(failed), 4) / 4,
-        min(_row(failed), 3) / 3 if after_tool else 0.0,
+        *done.failures,
         _length(asked, 150),
         _length(system, 250),
         min(fields, 6) / 6,
@@ -102,10 +98,40 @@ def step_fields(messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any 
         _share(asked, _FORMULA),
         min(asked.count("\n"), 6) / 6,
         float(bool(roles) and roles[-1] == "assistant"),
-        _repeated(made),
-        min(others, 12) / 12,
+        done.repeated,
+        done.other_tools,
     )
+    texts = (system, asked, before, done.said, done.called, done.does, tool_lines(tools) if tools else "", shape)
     return StepFields(texts, numbers, _place(after_tool, bool(tools), schema is not None, len(users) > 1, bool(system)))
+
+
+@fast_dataclass
+class _Done:
+    """What was answered and called before a step."""
+
+    said: str = ""
+    called: str = ""
+    does: str = ""
+    failures: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Values of `results`, `errors` and `failing`."""
+
+    repeated: float = 0.0
+    other_tools: float = 0.0
+
+
+_NOTHING_DONE = _Done()
+
+
+def _done(recent: Sequence[Any], roles: Sequence[str], turn: int, tools: Sequence[Any]) -> _Done:
+    """Return what was done before a step whose latest user message is number `turn`."""
+    answer = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else None
+    said, calls = ("", []) if answer is None else (_cut("said", _text(recent[answer])), _calls(recent[answer]))
+    made = _made(recent[turn:], roles[turn:])
+    does, others = called_lines(tools, made) if made and tools else ("", 0)
+    failed = [_failed(message) for message, role in zip(recent[turn:], roles[turn:], strict=True) if role == "tool"]
+    row = min(_row(failed), 3) / 3 if roles[-1] == "tool" else 0.0
+    failures = min(log1p(len(failed)) / 3, 1.0), min(sum(failed), 4) / 4, row
+    return _Done(said, _called(calls), does, failures, _repeated(made), min(others, 12) / 12)
 
 
 def _place(after_tool: bool, tools: bool, schema: bool, later: bool, system: bool) -> int:
@@ -150,8 +176,14 @@ def _cut(field: str, text: str) -> str:
     return f"{text[:head]} \n {text[-tail:]}" if tail else text[:head]
 
 
+@lru_cache(maxsize=256)
+def _is_mapping(kind: type) -> bool:
+    """Return whether objects of a class are mappings. An abstract class is slow to ask, and a step has many messages."""
+    return issubclass(kind, Mapping)
+
+
 def _role(message: Any) -> str:
-    if isinstance(message, Mapping):
+    if _is_mapping(message.__class__):
         role = message.get("role", "user")
     else:
         role = getattr(message, "type", "user")
@@ -162,7 +194,7 @@ def _role(message: Any) -> str:
 
 
 def _text(message: Any) -> str:
-    content = message.get("content") if isinstance(message, Mapping) else getattr(message, "content", message)
+    content = message.get("content") if _is_mapping(message.__class__) else getattr(message, "content", message)
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):
@@ -172,10 +204,10 @@ def _text(message: Any) -> str:
 
 
 def _calls(message: Any) -> list[tuple[str, str]]:
-    made = message.get("tool_calls") if isinstance(message, Mapping) else getattr(message, "tool_calls", None)
+    made = message.get("tool_calls") if _is_mapping(message.__class__) else getattr(message, "tool_calls", None)
     if not isinstance(made, list):
         return []
-    return [(str(call.get("name")), str(call.get("args"))[:200]) for call in made[:6] if isinstance(call, Mapping)]
+    return [(str(call.get("name")), str(call.get("args"))[:200]) for call in made[:6] if _is_mapping(call.__class__)]
 
 
 def _called(calls: Sequence[tuple[str, str]]) -> str:
@@ -183,4 +215,4 @@ def _called(calls: Sequence[tuple[str, str]]) -> str:
 
 
 def _failed(message: Any) -> bool:
-    return (message.get("status") if isinstance(message, Mapping) else getattr(message, "status", None)) == "error"
+    return (message.get("status") if _is_mapping(message.__class__) else getattr(message, "status", None)) == "error"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from math import exp, sqrt
+from operator import add
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from langroute.core.errors import DataError
 from langroute.core.fast_dataclass import fast_dataclass
-from langroute.estimators.step_fields import FIELDS, NUMBERS, PLACES, step_fields
+from langroute.estimators.small_trees import SmallTrees
+from langroute.estimators.step_fields import FIELDS, NUMBERS, step_fields
 from langroute.estimators.step_grams import GRAMMED, grams_of
 from langroute.estimators.step_words import BLOCKS, anywhere_of, block_of, blocks_of, words_of
 from langroute.estimators.trees import Forest
@@ -40,7 +42,17 @@ MOST_KEPT = 256
 _Read = tuple[list[str], list[int], list[int], Floats]
 """What is known of a text: its words, the rows of its features and of its words' vectors, the shares of its n-grams."""
 
-_NONE: Floats = np.zeros(2, np.float32)
+_NO_GRAMS: Floats = np.zeros(2, np.float32)
+_NOTHING: _Read = [], [], [], _NO_GRAMS
+
+_SUMS = len(BLOCKS) + len(POOLED) + 1
+"""Number of sums of rows: one for each block of features, for each text in `POOLED`, and for the requests' features by the step's place."""
+
+_LEAST = 1e-15
+"""Length of a text without a known word; that of one known word is at least 1e-3."""
+
+_ALL = np.zeros(1, np.intp)
+"""Where the only part of a list begins, for `np.add.reduceat`: it adds rows faster than `np.add.reduce`."""
 
 
 @fast_dataclass
@@ -74,20 +86,21 @@ class StepJudge:
                 "This model of steps was made for another version of langroute. Rebuild it: python benchmarks/fit_steps.py"
             )
         self.kinds: tuple[str, ...] = tuple(self.facts["kinds"])
-        self._weights = _weighted(arrays)
-        self._rows = _indexed(bytes(arrays["words"]))
-        # Row 0 is zero: a block without a known word adds nothing.
-        if len(self._rows) != len(BLOCKS) or sum(map(len, self._rows)) + 1 != len(self._weights):
+        self._rows, words = _indexed(bytes(arrays["words"])), len(arrays["rarity"])
+        if len(self._rows) != len(BLOCKS) or sum(map(len, self._rows)) != words:
             raise DataError("The words of the model of steps do not fit its weights. Rebuild it: python benchmarks/fit_steps.py")
-        self._dense: Floats = arrays["dense"]
-        self._vector_rows = {name: row for row, name in enumerate(bytes(arrays["vector_words"]).decode().split("\n"))}
-        self._vector_weights = _weighted(arrays, "vector_")
-        self._placed = _placed(arrays, 1 + len(self._rows[0]))
+        names = bytes(arrays["vector_words"]).decode().split("\n")
+        if len(names) != len(arrays["vector_rarity"]):
+            raise DataError("The word vectors of the model of steps do not fit. Rebuild it: python benchmarks/fit_steps.py")
+        self._table = _table(arrays, len(self._rows[0]))
+        self._vector_rows = {name: row for row, name in enumerate(names, 1 + words)}
+        # Rows of a request's features by the step's place stand in their order behind all others.
+        self._placed = len(self._table) - len(arrays["placed"]) - 1 - len(self._rows[0])
         self._kept: dict[tuple[int, str], _Read] = {}
         self._grams = [_scaled(arrays, f"gram_{field}") for field in GRAMMED]
-        if len(self._vector_rows) != len(self._vector_weights) - 1:
-            raise DataError("The word vectors of the model of steps do not fit. Rebuild it: python benchmarks/fit_steps.py")
-        self._hard, self._costly = (_forest(arrays, name) for name in ("hard_", "costly_"))
+        width, columns = self._table.shape[1] - 1, arrays["weights"].shape[1]
+        self._adds, places = _added(arrays["dense"], width, columns), _places_of_outputs(width, columns)
+        self._trees = SmallTrees.of([_forest(arrays, name) for name in ("hard_", "costly_")], places)
         self._offsets: list[float] = self.facts["offsets"]
 
     def judge(self, messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any = None) -> Judgement:
@@ -98,31 +111,21 @@ class StepJudge:
             tools: Function definitions in OpenAI's form.
             schema: The schema that the answer must have.
         """
-        outputs = self._outputs(messages, tools, schema)
-        hard, stakes = (
-            _probability(offset + float(forest.predict(outputs)[0, 0]))
-            for forest, offset in zip((self._hard, self._costly), self._offsets, strict=True)
-        )
-        begin = 2 * len(BLOCKS) + 2
-        return Judgement(hard, stakes, self.kinds[int(outputs[0, begin : begin + len(self.kinds)].argmax())])
-
-    def _outputs(self, messages: Sequence[Any], tools: Sequence[Any], schema: Any) -> NDArray[Any]:
-        """Return what the trees read, `(1, values)`: shares of each block in both log-odds, the sums, kinds, other shares, numbers."""
         fields = step_fields(messages, tools, schema)
-        parts = [self._read(field, text) for field, text in enumerate(fields.texts)]
-        found, starts = _joined([*(part[1] for part in parts), self._rows_of(len(parts), anywhere_of([part[0] for part in parts]))])
-        sums = np.add.reduceat(self._weights.take(found, 0), starts)
+        parts = [self._read(field, text) if text else _NOTHING for field, text in enumerate(fields.texts)]
+        words = [part[0] for part in parts]
+        numbers = np.array((*fields.numbers, self._unknown(words[1])), np.float32)
+        anywhere = self._rows_of(len(parts), anywhere_of(words))
+        placed = [row + self._placed for row in parts[1][1]]
+        found, starts = _joined([*[part[1] for part in parts], anywhere, *[parts[field][2] for field in POOLED], placed])
+        sums = np.add.reduceat(self._table.take(found, 0), starts)
         # The last column holds the squares of the words' rarity: blocks are scaled to length 1.
-        lengths = np.sqrt(np.maximum(sums[:, -1:], 1e-6))
-        shares = sums[:, :-1] / lengths
-        numbers = np.array((*fields.numbers, self._unknown(parts[1][0])), np.float32)
-        total = shares.sum(0) + numbers @ self._dense
-        asked = found[starts[1] : starts[2]]
-        placed = self._placed[fields.place].take(asked, 0).sum(0) / lengths[1]
-        beside = np.vstack([placed, *(parts[field][3] for field in GRAMMED), self._means([parts[field][2] for field in POOLED])])
-        total[:2] += beside.sum(0)
-        outputs: NDArray[Any] = np.concatenate([shares[:, 0], shares[:, 1], total, beside[:, 0], beside[:, 1], numbers])[None]
-        return outputs
+        shares = sums[:, :-1] / np.sqrt(sums[:, -1:])
+        here = shares[-1, 2 * fields.place : 2 * fields.place + 2]
+        values = np.concatenate([shares.ravel(), here, *[parts[field][3] for field in GRAMMED], numbers])
+        total = values.dot(self._adds)
+        hard, stakes = map(_probability, map(add, self._offsets, self._trees.means(np.concatenate([values, total]))))
+        return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
 
     def _read(self, field: int, text: str) -> _Read:
         """Return what is known of one text of a step; of those that an app's steps share it is kept."""
@@ -137,22 +140,21 @@ class StepJudge:
         return known
 
     def _looked_up(self, field: int, text: str) -> _Read:
-        if not text:
-            return [], [], [], _NONE
         words = words_of(text)
-        vectors = self._vector_rows
-        pooled = [vectors[word] + 1 for word in set(words) if word in vectors] if field in POOLED else []
-        by_grams = self._by_grams(GRAMMED.index(field), text) if field in GRAMMED else _NONE
+        pooled = list(filter(None, map(self._vector_rows.get, set(words)))) if field in POOLED else []
+        by_grams = self._by_grams(GRAMMED.index(field), text) if field in GRAMMED else _NO_GRAMS
         return words, self._rows_of(field, block_of(FIELDS[field], words)), pooled, by_grams
 
     def _rows_of(self, block: int, features: set[str]) -> list[int]:
-        rows = self._rows[block]
-        return [rows[feature] for feature in features if feature in rows]
+        # No row of a feature is 0.
+        return list(filter(None, map(self._rows[block].get, features)))
 
     def _by_grams(self, place: int, text: str) -> Floats:
         """Return the shares of a text's n-grams, in `hard` and in `stakes`."""
         slots = grams_of(text)
-        return np.asarray(self._grams[place].take(slots, 0).sum(0) / sqrt(len(slots)), np.float32)
+        sums: Floats = np.add.reduceat(self._grams[place].take(slots, 0), _ALL)[0]
+        sums /= sqrt(len(slots))
+        return sums
 
     def explain(
         self, messages: Sequence[Any], tools: Sequence[Any] = (), schema: Any = None, most: int = 8
@@ -165,24 +167,15 @@ class StepJudge:
         shares: dict[str, float] = {}
         for block, rows in zip(blocks, self._rows, strict=True):
             known = [(word, rows[word]) for word in sorted(block) if word in rows]
-            length = float(np.sqrt(sum(self._weights[row, -1] for _, row in known))) or 1.0
+            length = float(np.sqrt(sum(self._table[row, -1] for _, row in known))) or 1.0
             for word, row in known:
-                shares[word] = shares.get(word, 0.0) + float(self._weights[row, 0]) / length
+                shares[word] = shares.get(word, 0.0) + float(self._table[row, 0]) / length
         return sorted(shares.items(), key=lambda share: -abs(share[1]))[:most]
-
-    def _means(self, rows: Sequence[list[int]]) -> Floats:
-        """Return the shares of the mean word vectors of the texts in `POOLED`, `(texts, 2)`: in `hard` and in `stakes`."""
-        found, starts = _joined(rows)
-        sums = np.add.reduceat(self._vector_weights.take(found, 0), starts)
-        own = np.arange(len(POOLED))
-        both = np.stack([sums[own, own], sums[own, own + len(POOLED)]], 1)
-        return np.asarray(both / np.sqrt(np.maximum(sums[:, -1:], 1e-6)), np.float32)
 
     def _unknown(self, words: Sequence[str]) -> float:
         """Return the share of the user's words that are not known."""
         said = set(words)
-        known = self._rows[1]
-        return sum(word not in known for word in said) / len(said) if said else 0.0
+        return len(said.difference(self._rows[1])) / len(said) if said else 0.0
 
 
 def _joined(rows: Sequence[list[int]]) -> tuple[list[int], list[int]]:
@@ -200,12 +193,33 @@ def _probability(log_odds: float) -> float:
     return 1 / (1 + exp(-max(min(log_odds, 30.0), -30.0)))
 
 
-def _weighted(arrays: Mapping[str, Any], part: str = "") -> Floats:
-    """Return a row for each word: its weights times its rarity, and the square of the rarity; a row of zeros before them."""
-    rarity = arrays[f"{part}rarity"].astype(np.float32)[:, None]
-    weights = _scaled(arrays, f"{part}weights", f"{part}scales")
-    rows = np.hstack([weights * rarity, rarity**2])
-    return np.vstack([np.zeros((1, rows.shape[1]), np.float32), rows]).astype(np.float32)
+def _table(arrays: Mapping[str, Any], before: int) -> Floats:
+    """Return a row for each word: its weights times its rarity, and last the square of that.
+
+    First those of the words of each block, then those of the words that have a vector, then once more those of the block of requests, with
+    their weights by the step's place. Row 0 is zero but for a length, so that a text without a known word adds nothing and is divided by
+    no zero. Where a row has fewer weights than there are columns, zeros stand behind them.
+
+    Args:
+        arrays: The arrays of the file.
+        before: Number of words of the block before that of requests.
+    """
+    rarity, vectors = (arrays[name].astype(np.float32) for name in ("rarity", "vector_rarity"))
+    parts = [
+        (_scaled(arrays, "weights", "scales"), rarity),
+        (_scaled(arrays, "vector_weights", "vector_scales"), vectors),
+        (_scaled(arrays, "placed"), rarity[before:][: len(arrays["placed"])]),
+    ]
+    width = max(weights.shape[1] for weights, _ in parts)
+    table = np.zeros((1 + sum(len(weights) for weights, _ in parts), width + 1), np.float32)
+    row = 1
+    for weights, scale in parts:
+        rows = table[row : row + len(weights)]
+        np.multiply(weights, scale[:, None], out=rows[:, : weights.shape[1]])
+        rows[:, -1] = scale**2
+        row += len(weights)
+    table[0, -1] = _LEAST**2
+    return table
 
 
 def _scaled(arrays: Mapping[str, Any], name: str, scales: str | None = None) -> Floats:
@@ -213,12 +227,38 @@ def _scaled(arrays: Mapping[str, Any], name: str, scales: str | None = None) -> 
     return np.asarray(arrays[name].astype(np.float32) * arrays[scales or f"{name}_scales"], np.float32)
 
 
-def _placed(arrays: Mapping[str, Any], first: int) -> Floats:
-    """Return the weights of the words of requests for each place in `PLACES`, `(places, rows, 2)`; their rows begin at `first`."""
-    weights: Floats = _scaled(arrays, "placed") * arrays["rarity"][first - 1 :][: len(arrays["placed"])].astype(np.float32)[:, None]
-    rows = np.zeros((len(PLACES), first + len(weights), 2), np.float32)
-    rows[:, first:] = weights.reshape(len(weights), len(PLACES), 2).transpose(1, 0, 2)
-    return rows
+def _places_of_shares(width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where `StepJudge.judge` has the shares that stand beside those of the blocks, in `hard` and in `stakes`.
+
+    They are of the words by the step's place, of the n-grams and of the mean vectors, two values each. Of the vectors
+    each text in `POOLED` has columns of its own.
+    """
+    own = np.arange(len(POOLED))
+    pairs = _SUMS * width + np.arange(1 + len(GRAMMED)) * 2
+    means = (len(BLOCKS) + own) * width + own
+    return np.concatenate([pairs, means]), np.concatenate([pairs + 1, means + len(POOLED)])
+
+
+def _added(dense: Floats, width: int, columns: int) -> Floats:
+    """Return the matrix that adds up what `StepJudge.judge` has of a step, `(values, columns)`; `dense` are the weights of the numbers."""
+    added = np.zeros((_SUMS * width + 2 * (1 + len(GRAMMED)) + len(dense), columns), np.float32)
+    for block in range(len(BLOCKS)):
+        np.fill_diagonal(added[block * width :], 1.0)
+    for column, beside in enumerate(_places_of_shares(width)):
+        added[beside, column] = 1.0
+    added[-len(dense) :] = dense
+    return added
+
+
+def _places_of_outputs(width: int, columns: int) -> NDArray[np.intp]:
+    """Return where what the trees read stands in `StepJudge.judge`, in the order in which they were fitted.
+
+    These are the shares of each block in both log-odds, the sums, the other shares in both, the numbers.
+    """
+    blocks = np.arange(len(BLOCKS)) * width
+    numbers = _SUMS * width + 2 * (1 + len(GRAMMED)) + np.arange(len(NUMBERS) + 1)
+    total = numbers[-1] + 1 + np.arange(columns)
+    return np.concatenate([blocks, blocks + 1, total, *_places_of_shares(width), numbers])
 
 
 def _forest(arrays: Mapping[str, Any], part: str) -> Forest:

@@ -15,6 +15,7 @@ from langroute.adapt import Adapted, Target, adapt, adapt_kwargs, target_for, to
 from langroute.engine.effects import Reply, RouteCall
 from langroute.hosts.attempt_config import attempt_config
 from langroute.hosts.binding import BoundTools
+from langroute.hosts.prompt import prompt_for
 from langroute.hosts.style import SystemStyle
 from langroute.providers.wire import uses_responses
 from langroute.routes.route import BuiltRoute
@@ -161,28 +162,28 @@ class ModelHost:
         model, messages, config, kwargs = self.ready(call)
         if self.limiter is not None:
             self.limiter.acquire(blocking=True)
-        return Reply(model.invoke(messages, config, **kwargs))
+        return Reply(model.invoke(prompt_for(model, messages, "invoke"), config, **kwargs))
 
     async def acall(self, call: RouteCall) -> Reply:
         """Async version of `call`."""
         model, messages, config, kwargs = self.ready(call)
         if self.limiter is not None:
             await self.limiter.aacquire(blocking=True)
-        return Reply(await model.ainvoke(messages, config, **kwargs))
+        return Reply(await model.ainvoke(prompt_for(model, messages, "ainvoke"), config, **kwargs))
 
     def stream(self, call: RouteCall) -> Iterator[Any]:
         """Stream the model."""
         model, messages, config, kwargs = self.ready(call)
         if self.limiter is not None:
             self.limiter.acquire(blocking=True)
-        return model.stream(messages, config, **kwargs)  # type: ignore[no-any-return]
+        return model.stream(prompt_for(model, messages, "stream", "invoke"), config, **kwargs)  # type: ignore[no-any-return]
 
     async def astream(self, call: RouteCall) -> AsyncIterator[Any]:
         """Async version of `stream`."""
         model, messages, config, kwargs = self.ready(call)
         if self.limiter is not None:
             await self.limiter.aacquire(blocking=True)
-        chunks = model.astream(messages, config, **kwargs)
+        chunks = model.astream(prompt_for(model, messages, "astream", "ainvoke"), config, **kwargs)
         try:
             async for chunk in chunks:
                 yield chunk

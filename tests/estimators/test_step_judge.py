@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import itertools
+import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +19,11 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from langroute.core.errors import DataError
 from langroute.estimators.step_fields import FIELDS, NUMBERS, PLACES, step_fields
-from langroute.estimators.step_grams import MOST_GRAMMED, SLOTS, grams_of
-from langroute.estimators.step_judge import read_step_judge
+from langroute.estimators.step_grams import GRAMMED, MOST_GRAMMED, SLOTS, grams_of
+from langroute.estimators.step_judge import POOLED, read_step_judge
 from langroute.estimators.step_schema import schema_shape, tool_lines
 from langroute.estimators.step_words import blocks_of, words_of
+from langroute.estimators.trees import Forest
 from langroute.policies.judgement import FILE, step_judge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +94,20 @@ def test_ngrams_of_any_text_are_within_their_bounds() -> None:
         assert not len(slots) or slots.max() < SLOTS
 
 
+@pytest.mark.parametrize("text", ["a", "ab", "Nr. 47", "größe 東京 12", "x" * 500])
+def test_ngrams_are_the_hashes_of_two_three_and_four_characters(text: str) -> None:
+    codes = [48 if code in range(48, 58) else code for code in map(ord, f" {text[:MOST_GRAMMED].lower()} ")]
+    wanted = []
+    for length in (2, 3, 4):
+        for place in range(len(codes) - length + 1):
+            total = 0
+            for code in codes[place : place + length]:
+                total = (total * 0x9E3779B1 + code) % (1 << 32)
+            wanted.append((total * 0x9E3779B1) % (1 << 32) >> 17)
+
+    assert sorted(grams_of(text).tolist()) == sorted(wanted)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
@@ -158,6 +176,69 @@ def test_a_huge_request_is_no_more_work_than_a_long_one() -> None:
 
     asked(10_000, 500)
     assert asked(1_000_000, 5000) < 1.1 * asked(10_000, 500)
+
+
+def plainly_judged(arrays: dict[str, Any], messages: list[Any], tools: tuple[Any, ...], schema: Any) -> tuple[float, float]:
+    """Return the probabilities of the file's model by its plain sums: one text, one word and one tree after the other."""
+    fields = step_fields(messages, tools, schema)
+    words = [words_of(text) for text in fields.texts]
+    numbers = np.array([*fields.numbers, np.mean([word not in names_of(arrays)[1] for word in set(words[1])] or [0.0])])
+    weights = arrays["weights"] * arrays["scales"] * arrays["rarity"].astype(float)[:, None]
+    shares, row, placed = [], 0, np.zeros(2)
+    for block, (names, said) in enumerate(zip(names_of(arrays), blocks_of(words), strict=True)):
+        found = [row + names[word] for word in said if word in names]
+        length = max(float(np.square(arrays["rarity"].astype(float)[found]).sum()), 1e-6) ** 0.5
+        shares.append(weights[found].sum(0) / length)
+        if block == 1:
+            every = arrays["placed"] * arrays["placed_scales"] * arrays["rarity"].astype(float)[row:][: len(arrays["placed"]), None]
+            single = [place - row for place in found if place - row < len(every)]
+            placed = every[single].reshape(-1, len(PLACES), 2)[:, fields.place].sum(0) / length
+        row += len(names)
+    beside = [placed]
+    for field in GRAMMED:
+        slots = grams_of(fields.texts[field])
+        beside.append((arrays[f"gram_{field}"] * arrays[f"gram_{field}_scales"])[slots].sum(0) / max(len(slots), 1) ** 0.5)
+    vectors = {name: place for place, name in enumerate(bytes(arrays["vector_words"]).decode().split("\n"))}
+    rarity = arrays["vector_rarity"].astype(float)
+    for own, field in enumerate(POOLED):
+        found = [vectors[word] for word in set(words[field]) if word in vectors]
+        both = (arrays["vector_weights"] * arrays["vector_scales"])[found][:, [own, own + len(POOLED)]]
+        beside.append((both * rarity[found, None]).sum(0) / max(float(np.square(rarity[found]).sum()), 1e-6) ** 0.5)
+    total = np.sum(shares, 0) + numbers @ arrays["dense"]
+    total[:2] += np.sum(beside, 0)
+    by_block, others = np.array(shares), np.array(beside)
+    outputs = np.concatenate([by_block[:, 0], by_block[:, 1], total, others[:, 0], others[:, 1], numbers])[None]
+    offsets = json.loads(bytes(arrays["facts"]))["offsets"]
+    parts = [{name[len(part) :]: one for name, one in arrays.items() if name.startswith(part)} for part in ("hard_", "costly_")]
+    odds = [offset + Forest.from_arrays(part).predict(outputs)[0, 0] for offset, part in zip(offsets, parts, strict=True)]
+    return 1 / (1 + np.exp(-odds[0])), 1 / (1 + np.exp(-odds[1]))
+
+
+@lru_cache
+def names_in(text: bytes) -> list[dict[str, int]]:
+    return [{name: place for place, name in enumerate(block.split("\n") if block else ())} for block in text.decode().split("\0")]
+
+
+def names_of(arrays: dict[str, Any]) -> list[dict[str, int]]:
+    return names_in(bytes(arrays["words"]))
+
+
+def test_a_judgement_is_that_of_the_plain_sums() -> None:
+    """Whatever is computed at once or beforehand. A sum rounded otherwise may fall on the other side of a tree's threshold, rarely."""
+    with np.load(FILE) as file:
+        arrays = {name: file[name] for name in file.files}
+    with gzip.open(ROOT / "benchmarks" / "steps" / "labelled.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in itertools.islice(file, 0, None, 40)]
+    differ = []
+    for row in rows:
+        messages = [*([{"role": "system", "content": row["system"]}] if row["system"] else []), *row["messages"]]
+        tools = tuple({"name": line.partition("(")[0], "description": line} for line in row["tools"] or ())
+        found = step_judge().judge(messages, tools, row["schema"])
+        wanted = plainly_judged(arrays, messages, tools, row["schema"])
+        differ.append(max(abs(found.hard - wanted[0]), abs(found.stakes - wanted[1])))
+
+    assert sum(difference > 1e-9 for difference in differ) <= len(rows) // 20
+    assert max(differ) < 0.01
 
 
 def test_what_weighed_can_be_asked() -> None:
