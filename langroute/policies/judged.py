@@ -24,7 +24,7 @@ STUCK_ERRORS = 2
 STUCK_REPEATS = 2
 """Repetitions of the same tool call, with nothing changed in between, after which a step counts as stuck."""
 
-LIMIT = 0.09
+LIMIT = 0.08
 """Default of `Judged(limit=)`: a step is easy where the probability that it needs a frontier model is below it.
 
 Chosen by folds over the hands that wrote the labelled steps (`benchmarks/fit_steps.py`): the largest at which no more than 2.5 % of the hard ones
