@@ -47,7 +47,7 @@ STRENGTH = 1.0
 MEANS = 0.3
 """Scale of mean vectors beside words."""
 
-BESIDE = 0.3
+BESIDE = 0.6
 """Weight in the fits of a step whose text is another step's, with another job: it shows that the job decides, and says its words once more."""
 
 LEAST_STEPS = 3
