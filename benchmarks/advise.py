@@ -16,7 +16,7 @@ from typing import Any
 
 from langroute.learning.advise import advise
 from langroute.learning.luck import luck_of, oracle_of
-from langroute.learning.outcome_table import OutcomeTable
+from langroute.learning.outcome_reader import OutcomeReader
 from langroute.learning.traffic import parse_exchange
 
 SHARED = Path(os.environ.get("LANGROUTE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
@@ -83,9 +83,10 @@ def chains() -> None:
 
 def runs() -> None:
     """Print what is luck in Terminal-Bench."""
-    table = OutcomeTable()
+    reader = OutcomeReader()
     for row in traffic("terminal_bench"):
-        table.add(parse_exchange(row))
+        reader.add(parse_exchange(row))
+    table = reader.table
     sample, names = table.sample(), list(table.routes)
     print(f"Terminal-Bench, {table.requests} tasks, five runs")
     for one in luck_of(sample, names):

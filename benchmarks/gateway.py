@@ -18,6 +18,7 @@ import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,10 @@ def gateway(port: int, upstream: int, folder: str) -> None:
     run_worker(config, os.environ, bound_socket(config.serve), digest=token_digest(TOKEN), read=None)
 
 
-async def called(session: Any, url: str, body: bytes) -> tuple[float, float]:
-    """Milliseconds until the first byte, and until the end."""
+async def called(session: Any, url: str, body: bytes, more: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Milliseconds until the first byte, and until the end; `more` are further headers."""
     begun = time.perf_counter()
-    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}", **(more or {})}
     async with session.post(url, data=body, headers=headers) as response:
         first = None
         async for _ in response.content.iter_any():
@@ -133,8 +134,13 @@ async def called(session: Any, url: str, body: bytes) -> tuple[float, float]:
     return ((first or begun) - begun) * 1e3, (time.perf_counter() - begun) * 1e3
 
 
-async def paired(urls: dict[str, str], size: int, pairs: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return median and p99 of what each adds to the direct call of its turn, in milliseconds: to the first byte and to the end."""
+async def paired(
+    urls: dict[str, str], size: int, pairs: int, headers: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return median and p99 of what each adds to the direct call of its turn, in milliseconds: to the first byte and to the end.
+
+    `headers` are those that some of them need besides, by name.
+    """
     import aiohttp
 
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in urls}
@@ -142,7 +148,7 @@ async def paired(urls: dict[str, str], size: int, pairs: int) -> dict[str, dict[
         for turn in range(pairs + 20):
             body = chat_body(size, turn)
             for name, url in urls.items():
-                found = await called(session, url, body)
+                found = await called(session, url, body, (headers or {}).get(name))
                 if turn >= 20:
                     taken[name].append(found)
     found_of: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in list(urls)[1:]}
@@ -153,7 +159,7 @@ async def paired(urls: dict[str, str], size: int, pairs: int) -> dict[str, dict[
     return found_of
 
 
-async def rate(url: str, size: int, seconds: float, clients: int = 16) -> float:
+async def rate(url: str, size: int, seconds: float, clients: int = 16, more: Mapping[str, str] | None = None) -> float:
     """Requests a second of some clients that call as fast as they are answered."""
     import aiohttp
 
@@ -163,7 +169,7 @@ async def rate(url: str, size: int, seconds: float, clients: int = 16) -> float:
         async def calls() -> None:
             nonlocal count
             while time.perf_counter() < until:
-                await called(session, url, body)
+                await called(session, url, body, more)
                 count += 1
 
         await asyncio.gather(*(calls() for _ in range(clients)))

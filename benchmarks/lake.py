@@ -1,24 +1,28 @@
 """Benchmark of lakes: reports and replay over more recorded decisions than a machine should hold in memory.
 
     python benchmarks/lake.py report [--rows 1000000] [--folder DIR]
-    python benchmarks/lake.py replay [--rows 200000] [--folder DIR]
+    python benchmarks/lake.py replay|advise|fit [--rows 200000] [--folder DIR]
 
 `report`: writes a lake of that many decisions (a fifth as many tasks, 1.2 calls each, over 60 days) straight to Parquet with DuckDB, then
 runs `langroute report` on it and tells the seconds and the most memory of that process.
 
-`replay`: writes made traffic over three routes as a lake's, then runs `langroute replay` in one process, and with two workers of a Ray
-cluster on this machine. The cluster is started before, as a cluster is; `--cold` has each run start its own.
+The others: write made traffic over three routes as a lake's, then run `langroute replay`, `advise` or `fit` in one process, and with two
+workers of a Ray cluster on this machine. The cluster is started before, as a cluster is; `--cold` has each run start its own. Seconds of
+processors are told of the command's process, of all workers together, and of the worker that had most: on a machine with other work these
+say more than the seconds that passed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
@@ -148,16 +152,62 @@ def make_traffic(folder: Path, rows: int) -> None:
     (folder / MARK).write_text(json.dumps({"lake": VERSION, "ledger": "made"}))
 
 
-def replay(folder: Path, rows: int, cold: bool, rounds: int) -> None:
-    prices = folder.parent / "prices.toml"
-    policy = folder.parent / "policy"
-    if not (folder / MARK).exists():
-        from made_traffic import PRICES, made_traffic, write
+class Workers(Thread):
+    """Looks how long the processors worked for each of a cluster's workers, as long as there are any."""
 
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seconds: dict[str, float] = {}
+        self._ended = Event()
+        self._before = self._look()
+        self.start()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.2):
+            for name, seconds in self._look().items():
+                self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
+
+    def end(self) -> list[float]:
+        """Return the seconds of each worker since the beginning."""
+        self._ended.set()
+        self.join()
+        return [seconds - self._before.get(name, 0.0) for name, seconds in self.seconds.items()]
+
+    def _look(self) -> dict[str, float]:
+        return {process.name: seconds_of(process) for process in Path("/proc").glob("[0-9]*")}
+
+
+def seconds_of(process: Path) -> float:
+    """Return how long the processors worked for a process; 0 for one that has ended, or is no worker of Ray."""
+    try:
+        if not (process / "cmdline").read_bytes().startswith(b"ray::"):
+            return 0.0
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def command_of(what: str, folder: Path, rows: int) -> tuple[Any, ...]:
+    """Return the command that is measured; its traffic, prices and policy are made where they are missing."""
+    prices, policy = folder.parent / "prices.toml", folder.parent / "policy"
+    from made_traffic import PRICES, made_traffic, write
+
+    if not (folder / MARK).exists():
         make_traffic(folder, rows)
-        prices.write_text(PRICES)
+    prices.write_text(PRICES)
+    if what == "replay" and not policy.exists():
         run("fit", write(folder.parent / "train.jsonl", made_traffic(2000, seed=10_000)), "-o", policy, "--prices", prices)
-    command = ("replay", folder, "--policy", policy, "--format", "json")
+    more = {
+        "replay": ("--policy", policy, "--format", "json"),
+        "advise": ("--prices", prices, "--format", "json"),
+        "fit": ("--prices", prices, "-o", folder.parent / "fitted"),
+    }
+    return (what, folder, *more[what])
+
+
+def compare(what: str, folder: Path, rows: int, cold: bool, rounds: int) -> None:
+    command = command_of(what, folder, rows)
     cluster = None
     if not cold:
         import ray
@@ -166,23 +216,28 @@ def replay(folder: Path, rows: int, cold: bool, rounds: int) -> None:
     found = {}
     for name, more in (("one process", ()), ("two workers", ("--engine", "ray"))) * rounds:
         variables = {"RAY_ADDRESS": cluster.address_info["address"]} if cluster is not None and more else {}
+        workers = Workers()
         seconds, processors, memory, printed = run(*command, *more, **variables)
+        theirs = workers.end()
         found[name] = printed
+        if what == "fit":
+            written = sorted((folder.parent / "fitted").iterdir())
+            found[name] = " ".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in written)
         print(
-            f"replay, {name}: {seconds:.1f} s ({processors:.1f} s of this process's processors), {memory:.2f} GB here", flush=True
+            f"{what}, {name}: {seconds:.1f} s; seconds of processors: {processors:.1f} here, {sum(theirs):.1f} of the workers, "
+            f"{max(theirs, default=0.0):.1f} of the busiest; {memory:.2f} GB here",
+            flush=True,
         )
-    print(
-        f"{json.loads(printed)['requests']:,} requests; the results are {'equal' if len(set(found.values())) == 1 else 'DIFFERENT'}"
-    )
+    print(f"the results are {'equal' if len(set(found.values())) == 1 else 'DIFFERENT'}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["report", "replay"])
+    parser.add_argument("what", choices=["report", "replay", "advise", "fit"])
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=None)
-    parser.add_argument("--rounds", type=int, default=2, help="replay: how often each is run, in turns")
-    parser.add_argument("--cold", action="store_true", help="replay: each run starts a cluster of its own")
+    parser.add_argument("--rounds", type=int, default=2, help="all but report: how often each is run, in turns")
+    parser.add_argument("--cold", action="store_true", help="all but report: each run starts a cluster of its own")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary) / "lake"
@@ -190,7 +245,7 @@ def main() -> None:
             report(folder, given.rows or 1_000_000)
         else:
             sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-            replay(folder, given.rows or 200_000, given.cold, given.rounds)
+            compare(given.what, folder, given.rows or 200_000, given.cold, given.rounds)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import statistics
 from typing import Any
 
 from provider import PRICES
+from tables import points
 
 OURS = {"langroute_default", "langroute_fixed", "langroute_gateway"}
 
@@ -24,7 +25,17 @@ def rank(fault: str, got: str) -> int:
 
 def ahead(found: Any) -> list[str]:
     """Return a line for each cell in which a peer does better."""
-    return [*_timed(found), *_imported(found), *_failing(found), *_gateways(found), *_cached(found)]
+    return [
+        *_timed(found),
+        *_looped(found),
+        *_imported(found),
+        *_failing(found),
+        *_gateways(found),
+        *_cached(found),
+        *_served(found),
+        *_routed(found),
+        *_tasks(found),
+    ]
 
 
 def _median(turns: list[dict[str, Any]], *path: str) -> float:
@@ -52,6 +63,24 @@ def _timed(found: Any) -> list[str]:
                 won.append(f"{case} {theirs:,.0f} against {own:,.0f}")
         if won:
             lines.append(f"**{found.name(key)}** adds less than {found.name(ours)}, µs: {'; '.join(won)}.")
+    return lines
+
+
+def _looped(found: Any) -> list[str]:
+    known, lines = found.of("agents"), []
+    own = known.get("agent_langroute")
+    for key, turns in known.items():
+        if own is None or key.startswith("agent_langroute"):
+            continue
+        won = [
+            f"{case} {_median(turns, case, 'adds'):,.0f} against {_median(own, case, 'adds'):,.0f}"
+            for case in turns[0]
+            if _median(turns, case, "adds") < _median(own, case, "adds")
+        ]
+        if won:
+            lines.append(
+                f"**{found.name(key)}** adds less to an agent's call than {found.name('agent_langroute')}, µs: {'; '.join(won)}."
+            )
     return lines
 
 
@@ -95,17 +124,26 @@ def _failing(found: Any) -> list[str]:
 
 def _gateways(found: Any) -> list[str]:
     told = found.found["probes"].get("gateways", {})
-    own, peer = told.get("langroute serve"), told.get("LiteLLM's proxy")
-    if not own or not peer:
-        return []
+    own, lines = told.get("langroute serve"), []
+    for name, peer in told.items():
+        if own and isinstance(peer, dict) and not name.startswith("langroute"):
+            lines += _gateway(name, peer, own)
+    return lines
+
+
+def _gateway(name: str, peer: dict[str, Any], own: dict[str, Any]) -> list[str]:
     lines = [
-        f"**LiteLLM's proxy**, {size}, {what}: adds {peer[size][what]:.1f} ms against {own[size][what]:.1f}."
+        f"**{name}**, {size}, {what}: adds {peer[size][what]:.1f} ms against {own[size][what]:.1f}."
         for size in ("2 kB", "77 kB")
         for what in ("first", "whole")
         if peer[size][what] < own[size][what]
     ]
+    if peer["rate"] > own["rate"]:
+        lines.append(f"**{name}** answers {peer['rate']:.0f} requests a second, `langroute serve` {own['rate']:.0f}.")
+    if peer["cpu"] < own["cpu"]:
+        lines.append(f"**{name}** takes {peer['cpu']:.1f} ms of processor time for a request, `langroute serve` {own['cpu']:.1f}.")
     if peer["memory"] < own["memory"]:
-        lines.append(f"**LiteLLM's proxy** begins with {peer['memory']:.0f} MB, `langroute serve` with {own['memory']:.0f}.")
+        lines.append(f"**{name}** begins with {peer['memory']:.0f} MB, `langroute serve` with {own['memory']:.0f}.")
     return lines
 
 
@@ -133,5 +171,54 @@ def _cached(found: Any) -> list[str]:
             lines.append(
                 f"**{found.name(key)}** keeps more of the thread's prompt in the provider's cache: {theirs['cached']:.1%} against {own['cached']:.1%}; "
                 f"{theirs['small']:.0f} of {theirs['steps']:.0f} calls went to the small model, langroute's {own['small']:.0f}."
+            )
+    return lines
+
+
+def _served(found: Any) -> list[str]:
+    lines = []
+    for name, one in found.found["probes"].get("pairs", {}).get("sets", {}).items():
+        own = next(((hits, false) for key, _, hits, false in one["rows"] if key == "langroute_cache"), None)
+        better = [
+            f"{label} {hits:,}, {false:,}"
+            for key, label, hits, false in one["rows"]
+            if own is not None and key != "langroute_cache" and hits > own[0] and "langroute's hits" not in label
+        ]
+        if own and better:
+            lines.append(
+                f"{name} pairs: more hits than langroute's semantic cache, and false hits ({own[0]:,}, {own[1]:,}): {'; '.join(better)}."
+            )
+    return lines
+
+
+def _routed(found: Any) -> list[str]:
+    rows = found.found["probes"].get("questions", {}).get("found", {})
+    lines = []
+    for kind, own in rows.get("langroute's default", {}).items():
+        better = [
+            f"{label} {points(one[kind]['above'])} ± {one[kind]['error']:.1f} at {one[kind]['usd']:.0f} %"
+            for label, one in rows.items()
+            if "langroute" not in label and kind in one and round(one[kind]["above"] - own["above"], 1) > 0
+        ]
+        if better:
+            mine = f"{points(own['above'])} ± {own['error']:.1f} at {own['usd']:.0f} %"
+            lines.append(
+                f"Recorded questions, {kind} pairs of models: more points above the mix, at their share of the large model's cost, than langroute's default ({mine}): {'; '.join(better)}."
+            )
+    return lines
+
+
+def _tasks(found: Any) -> list[str]:
+    lines = []
+    for source, one in found.found["probes"].get("tasks", {}).get("found", {}).items():
+        own = one["rows"]["langroute's autopilot"]
+        better = [
+            f"{label} {row['worth']:,.0f}"
+            for label, row in one["rows"].items()
+            if "langroute" not in label and row["worth"] > own["worth"]
+        ]
+        if better:
+            lines.append(
+                f"Recorded tasks, {source}: worth more, USD, than langroute's autopilot ({own['worth']:,.0f}): {'; '.join(better)}."
             )
     return lines

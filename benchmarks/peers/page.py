@@ -5,9 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+import recorded_page
 from ahead import ahead, bill
 from probe import FAULTS
 from provider import PRICES
+from tables import COMMAND, number, spread, table
 
 CASES = {
     "short": "short prompt",
@@ -17,16 +19,9 @@ CASES = {
     "stream": "stream, first chunk",
     "async": "`ainvoke`, short",
 }
+LOOPS = {"question": "a new question", "80": "a question after 80 messages", "async": "a new question, `ainvoke`"}
 RIGHT = {"openai": 0.042, "openai, streamed": 0.042, "anthropic": 0.043, "anthropic, streamed": 0.043}
 """USD of the usage shapes in `provider.py`, by hand: (10,000 x 2 + 90,000 x 0.2 + 500 x 8) and (8,000 x 2 + 90,000 x 0.2 + 2,000 x 2.5 + 500 x 8) / 1e6."""
-
-COMMAND = "python benchmarks/peers/run.py"
-
-
-def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """Return a table; its first columns are aligned to the left."""
-    line = "|" + "".join("---|" if place < left else "--:|" for place in range(len(head)))
-    return "\n".join(["| " + " | ".join(head) + " |", line, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 class Found:
@@ -49,16 +44,6 @@ class Found:
         """Return a line for each subject of which a probe could not be run."""
         found = self.found["probes"].get(probe, {})
         return [f"{self.name(key)}: {turns[0]['failed']}" for key, turns in found.items() if all("failed" in one for one in turns)]
-
-
-def number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}"
-
-
-def spread(values: list[float]) -> str:
-    """Return the median of turns, and their range where there are several."""
-    middle = number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({number(min(values))} to {number(max(values))})"
 
 
 def who(found: Found) -> str:
@@ -102,6 +87,24 @@ def overhead(found: Found) -> str:
         + table(["", "what it does", *CASES.values(), "bare"], rows, 2)
         + "\n"
         + unmeasured(found, "overhead")
+    )
+
+
+def agents(found: Found) -> str:
+    """Return the section on agents."""
+    rows = []
+    for key, turns in found.of("agents").items():
+        cells = [spread([turn[case]["adds"] for turn in turns]) for case in LOOPS]
+        bare = number(statistics.median(turn["question"]["bare"] for turn in turns))
+        rows.append([found.name(key), found.subjects[key]["group"], *cells, bare])
+    return (
+        "## Time added to an agent's call\n\n"
+        "Microseconds of processor time, of all threads, that a call of the model in `create_agent`'s loop takes more than in the bare agent, both run in the same process in the same rounds, in shuffled order: a run is five calls with a tool "
+        "between them, of a model that answers at once, and every run is a new one with new messages. Medians of the differences of whole runs, divided by five; the range of the turns in brackets. The last column is the bare agent, for each call.\n\n"
+        f"`{COMMAND} --only agents`\n\n"
+        + table(["", "what it does", *LOOPS.values(), "bare"], rows, 2)
+        + "\n"
+        + unmeasured(found, "agents")
     )
 
 
@@ -150,7 +153,7 @@ def gateways(found: Found) -> str:
     return (
         "## Gateways\n\n"
         "Milliseconds added to a direct call of the same provider on loopback, streamed, 60 events: median and, in brackets, p99. `langroute serve` judges each step, asks a budget and "
-        "writes a ledger; `fixed` judges nothing. LiteLLM's proxy fails over, and keeps no records, as it has no database here. Provider and clients share the cores, so requests a second are for comparison.\n\n"
+        "writes a ledger; `fixed` judges nothing. LiteLLM's proxy fails over, and keeps no records, as it has no database here; Portkey fails over, too. Provider and clients share the cores, so requests a second are for comparison.\n\n"
         f"`{COMMAND} --only gateways`\n\n" + table(head, rows) + "\n"
     )
 
@@ -231,23 +234,28 @@ def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
     """Return the whole page."""
     found, about = Found(told_of, results), results["about"]
     took = f"the last part ({about['part']})" if about.get("part") else "all"
-    took = f"{took} in {about['minutes']:.0f} minutes, {about['turns']} turns of {about['rounds']} rounds"
+    took = f"{took} in {about['minutes']:.0f} minutes, {about['rounds']} rounds of each timed case"
+    ended = "; ".join(
+        f"{name} {one['date']}, load {one['load']:.1f}" + (f", {one['turns']} turns" if one["turns"] > 1 else "")
+        for name, one in results.get("parts", {}).items()
+    )
     intro = (
         "# Beside its peers\n\n"
         f"<!-- Made by: {COMMAND}. What is changed here by hand is lost. -->\n\n"
         "What langroute and the packages that one would take instead do with the same work, by programs that run and say what they got. The whole page is made by\n\n"
         f"```bash\n{COMMAND}\n```\n\n"
-        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), load {about['load']:.1f} at its end, {took}; "
-        "timed probes in turns of all subjects. `--from build/peers/results.json` writes it again without measuring.\n"
+        f"Made on {about['date']} on {about['cores']} cores ({about['machine']}, Python {about['python']}), {took}; "
+        f"timed probes in turns of all subjects. When each part ended: {ended}. Timings of a busy machine are upper bounds. What is compared on recorded data that is not ours to ship is skipped, with the reason, where `--data` does not have it. `--from build/peers/results.json` writes it again without measuring.\n"
     )
     lines = ahead(found)
     behind = "## Where a peer is ahead\n\nTaken from the tables by the command: every cell in which a peer does better than langroute, and by how much.\n\n"
     behind += "\n".join(f"- {line}" for line in lines) if lines else "Nowhere, in what was measured."
     limits = (
         "## What this does not show\n\n"
-        "- Whether the chosen model was good enough. Labelled steps, recorded outcomes and recorded threads are measured in [Choosing a policy](policies.md), "
-        "[What to do with recorded outcomes](advise.md) and [Autopilot](autopilot.md).\n"
-        "- Semantic caches: [their page](semantic_cache.md) has langroute's beside a threshold of similarity.\n"
+        "- More on the choice of models, on labelled steps and recorded threads: [Choosing a policy](policies.md), [What to do with recorded outcomes](advise.md), "
+        "[Autopilot](autopilot.md); on the guard of the cache: [The semantic cache](semantic_cache.md).\n"
+        "- Recorded questions have one right answer, and models that have been replaced since; nobody's own traffic is like them.\n"
+        "- Routing by examples of each route, as langchain-model-router's `EmbeddingStrategy` and semantic-router do: somebody has to write them, and nobody has for these questions.\n"
         "- Real providers, real networks, more than one machine. What one server carries: [Capacity](capacity.md).\n"
         "- Features that only one of them has: LiteLLM speaks to far more providers and has keys, teams and an interface; LangChain's own parts need no package at all.\n"
     )
@@ -255,12 +263,14 @@ def page(told_of: dict[str, Any], results: dict[str, Any]) -> str:
         intro,
         who(found),
         overhead(found),
+        agents(found),
         imports(found),
         gateways(found),
         faults(found),
         told(found),
         costs(found),
         thread(found),
+        *(part(found.found["probes"]) for part in (recorded_page.pairs, recorded_page.questions, recorded_page.tasks)),
         behind + "\n",
         limits,
     ]

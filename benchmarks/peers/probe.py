@@ -66,6 +66,16 @@ def overhead(subject: Any, _: str, rounds: int) -> dict[str, Any]:
     return measured(subject, rounds)
 
 
+def agents(subject: Any, _: str, rounds: int) -> dict[str, Any]:
+    """Return what a subject adds to each call of the model in an agent's loop, paired with the bare agent."""
+    from subjects.agent_loop import CALLS
+    from timing import looped
+
+    # A run takes milliseconds, so a third of the rounds will do.
+    found = looped(subject, max(10, rounds // 3))
+    return {case: {name: value / CALLS for name, value in told.items()} for case, told in found.items()}
+
+
 def faults(subject: Any, provider: str, _: int) -> dict[str, Any]:
     """Return what a caller gets when the first of two models fails, and how often each model was asked."""
     found = {}
@@ -157,7 +167,7 @@ def thread(subject: Any, provider: str, _: int) -> dict[str, Any]:
     return {"log": fetched(f"{provider}/log")}
 
 
-PROBES = {"overhead": overhead, "faults": faults, "costs": costs, "told": told, "thread": thread}
+PROBES = {"overhead": overhead, "agents": agents, "faults": faults, "costs": costs, "told": told, "thread": thread}
 
 
 def main() -> None:

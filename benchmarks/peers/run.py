@@ -3,9 +3,11 @@
     python benchmarks/peers/run.py                 # makes an environment for each peer, measures, writes the page
     python benchmarks/peers/run.py --quick         # what this interpreter has, few rounds, prints the page and writes nothing
     python benchmarks/peers/run.py --only overhead --subjects langroute_default,litellm_router
+    python benchmarks/peers/run.py --only pairs,questions,tasks --data DIR
 
 Each subject runs in processes of its own, in an environment of its own, with the settings that `peers.toml` names. Timings are made in
 turns (`--turns`), all subjects in each, so that what else the machine does meets all of them; the page shows the median turn and the range.
+What is measured on recorded data that is not ours to ship is skipped, with the reason on the page, where `--data` does not have it.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environments import Environment, NotInstalledError, ThisEnvironment, clean
+from environments import Environment, NotInstalledError, ThisEnvironment
 from page import page
+from recorded import Recorded
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,8 +37,15 @@ else:
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PROBES = ("overhead", "import", "faults", "costs", "told", "thread", "gateways")
-TURNED = ("overhead", "import")
+DATA = Path(os.environ.get("LANGROUTE_SHARED") or ROOT.parent / "shared")
+CALLED = ("overhead", "import", "faults", "costs", "told", "thread")
+"""Probes of every subject that does not name its own."""
+
+RECORDED = ("pairs", "questions", "tasks")
+"""Probes of all subjects together, on recorded data."""
+
+PROBES = (*CALLED, "agents", "gateways", *RECORDED)
+TURNED = ("overhead", "import", "agents")
 """Probes that are repeated in turns, because they are timed."""
 
 
@@ -51,27 +62,18 @@ def provider() -> Iterator[str]:
         process.wait(10)
 
 
-def asked(environment: Environment, arguments: list[str], own: bool) -> dict[str, Any]:
-    """Run a program in an environment, and return the JSON of its last line, or `{"failed": ...}`."""
-    variables = clean()
-    if isinstance(environment, ThisEnvironment) and own:
-        variables["PYTHONPATH"] = str(ROOT)
-    try:
-        done = subprocess.run([environment.python, *arguments], capture_output=True, text=True, env=variables, timeout=400)
-    except subprocess.TimeoutExpired:
-        return {"failed": "was not done within 400 s"}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        return {"failed": lines[-1][:200]}
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
-
-
 class Comparison:
     """Subjects in their environments, and what was found of each."""
 
     def __init__(self, told: dict[str, Any], environments: dict[str, Environment], subjects: dict[str, Any]) -> None:
         self.told, self.environments, self.subjects = told, environments, subjects
-        self.found: dict[str, Any] = {"versions": {}, "missing": {}, "probes": {}}
+        self.found: dict[str, Any] = {"versions": {}, "missing": {}, "probes": {}, "parts": {}}
+
+    def keep(self, before: dict[str, Any], wanted: list[str]) -> None:
+        """Keep what an earlier run found of the probes that are not made anew."""
+        self.found["versions"] = before["versions"] | self.found["versions"]
+        for kept in ("probes", "parts"):
+            self.found[kept] = {name: found for name, found in before.get(kept, {}).items() if name not in wanted}
 
     def make(self) -> None:
         """Make the environments, and leave out the subjects of those that cannot be had."""
@@ -91,14 +93,14 @@ class Comparison:
     def probe(self, name: str, address: str, rounds: int) -> None:
         """Run a probe of every subject that has it, once."""
         for key, subject in self.subjects.items():
-            if name not in subject.get("probes", [one for one in PROBES if one != "gateways"]):
+            if name not in subject.get("probes", CALLED):
                 continue
             environment = self.environments[subject["environment"]]
             program = [str(HERE / "probe.py"), key, name, "--provider", address, "--rounds", str(rounds)]
             if name == "import":
                 program = [str(HERE / "importing.py"), *(["--core"] if subject.get("core") else []), *subject["imports"]]
             begun = time.monotonic()
-            found = asked(environment, program, own=subject["environment"] == "langroute")
+            found = environment.asked(program)
             told = found.get("failed", f"{time.monotonic() - begun:.0f} s")
             print(f"{name:10}{key:26}{told}", flush=True)
             self.found["probes"].setdefault(name, {}).setdefault(key, []).append(found)
@@ -109,9 +111,33 @@ class Comparison:
         if "langroute" not in environments:
             return
         others = [f"--litellm={self.environments['litellm'].folder}/bin/litellm"] if "litellm" in environments else []
+        if "portkey" in environments:
+            script = "node_modules/@portkey-ai/gateway/build/start-server.js"
+            others.append(f"--portkey={self.environments['portkey'].folder / script}")
         program = [str(HERE / "gateways.py"), "--pairs", str(pairs), "--seconds", str(seconds), *others]
-        self.found["probes"]["gateways"] = asked(self.environments["langroute"], program, own=True)
+        self.found["probes"]["gateways"] = self.environments["langroute"].asked(program)
         print(f"gateways  {self.found['probes']['gateways'].get('failed', 'done')}", flush=True)
+
+    def recorded(self, name: str, data: Path, folder: Path, *, quick: bool) -> None:
+        """Compare on recorded data."""
+        work = Recorded(self.environments, self.subjects, data, folder)
+        if name == "pairs":
+            found = work.pairs(every=40 if quick else 1)
+        elif name == "questions":
+            found = work.routing("questions", "--most", "200" if quick else "3000")
+        else:
+            found = work.routing("tasks", "--orders", "2" if quick else "40")
+        self.found["probes"][name] = found
+
+
+@contextmanager
+def working_folder(given: argparse.Namespace) -> Iterator[Path]:
+    """Give a folder for what programs hand to each other; it is kept beside the environments, as embeddings take their time."""
+    if not given.quick:
+        yield given.environments / "recorded"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def machine() -> dict[str, Any]:
@@ -134,6 +160,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3, help="of timed probes")
     parser.add_argument("--rounds", type=int, default=300, help="of each timed case in a turn")
     parser.add_argument("--newest", action="store_true", help="take the newest versions of the peers")
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="folder of recorded data: `pairs`, `outcomes`, `agents`, each if there"
+    )
     parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers", help="where environments are made and kept")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "comparison.md")
     parser.add_argument("--from", dest="saved", type=Path, help="write the page from a file of results, measuring nothing")
@@ -160,23 +189,29 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     turns, rounds = (1, min(given.rounds, 20)) if given.quick else (given.turns, given.rounds)
     saved = given.environments / "results.json"
     if given.only and not given.quick and saved.exists():
-        before = json.loads(saved.read_text())
-        compared.found["versions"] = before["versions"] | compared.found["versions"]
-        compared.found["probes"] = {name: found for name, found in before["probes"].items() if name not in wanted}
+        compared.keep(json.loads(saved.read_text()), wanted)
 
-    def told() -> dict[str, Any]:
+    def told(*names: str) -> dict[str, Any]:
+        for name in names:
+            compared.found["parts"][name] = machine() | {"turns": turns if name in TURNED else 1}
         about = machine() | {"minutes": (time.monotonic() - begun) / 60, "turns": turns, "rounds": rounds, "part": given.only}
         if not given.quick:
             saved.write_text(json.dumps(compared.found | {"about": about}, indent=1))
         return compared.found | {"about": about}
 
     with provider() as address:
-        for name in [*TURNED * turns, *(one for one in PROBES if one not in (*TURNED, "gateways"))]:
+        for name in [*TURNED * turns, *(one for one in CALLED if one not in TURNED)]:
             if name in wanted:
                 compared.probe(name, address, rounds)
-                told()
+                told(name)
     if "gateways" in wanted:
         compared.gateways(*((10, 0.5) if given.quick else (given.rounds, 8.0)))
+        told("gateways")
+    with working_folder(given) as folder:
+        for name in RECORDED:
+            if name in wanted:
+                compared.recorded(name, given.data, folder, quick=given.quick)
+                told(name)
     return told()
 
 

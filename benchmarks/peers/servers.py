@@ -1,4 +1,4 @@
-"""Starts the gateways that are compared: `langroute serve` and LiteLLM's proxy, each in a process of its own."""
+"""Starts the gateways that are compared: `langroute serve` and LiteLLM's proxy and Portkey's, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -140,4 +140,39 @@ def litellm_proxy(program: Path, models: dict[str, dict[str, str]], judged: bool
             yield f"http://127.0.0.1:{port}/v1", process
 
 
-__all__ = ["LITELLM_NAMES", "TOKEN", "NotStartedError", "free", "langroute_serve", "litellm_proxy", "litellm_smart"]
+def fallback_header(urls: dict[str, str], protocol: str) -> dict[str, str]:
+    """Return the header that tells Portkey's gateway its targets: the second where the first fails."""
+    targets = [
+        {
+            "provider": protocol,
+            "api_key": "none",
+            "custom_host": url,
+            "request_timeout": 2000,
+            "override_params": {"model": name},
+        }
+        for name, url in urls.items()
+    ]
+    return {"x-portkey-config": json.dumps({"strategy": {"mode": "fallback"}, "targets": targets})}
+
+
+@contextmanager
+def portkey_gateway(script: Path) -> Iterator[tuple[str, Any]]:
+    """Run Portkey's gateway without its console; give its address and its process. What it does is told by each request."""
+    port = free()
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["node", script, f"--port={port}", "--headless"]
+        with running(command, port, "/", folder, NODE_ENV="production", TRUSTED_CUSTOM_HOSTS="127.0.0.1") as process:
+            yield f"http://127.0.0.1:{port}/v1", process
+
+
+__all__ = [
+    "LITELLM_NAMES",
+    "TOKEN",
+    "NotStartedError",
+    "fallback_header",
+    "free",
+    "langroute_serve",
+    "litellm_proxy",
+    "litellm_smart",
+    "portkey_gateway",
+]

@@ -30,30 +30,37 @@ def history(length: int) -> list[dict[str, Any]]:
     return messages[:length]
 
 
-def paired(bare: Callable[[Any], Any], routed: Callable[[Any], Any], inputs: Any, rounds: int) -> dict[str, float]:
+Clock = Callable[[], float]
+
+
+def paired(
+    bare: Callable[[Any], Any], routed: Callable[[Any], Any], inputs: Any, rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Return medians of (routed - bare) and of bare, in microseconds; both are given the same input in a round."""
     differences, plain = [], []
     for number in range(rounds + 20):
         given, took = next(inputs), {}
         for work in random.sample([bare, routed], 2):
-            begun = time.perf_counter()
+            begun = clock()
             work(given)
-            took[work] = (time.perf_counter() - begun) * 1e6
+            took[work] = (clock() - begun) * 1e6
         if number >= 20:
             differences.append(took[routed] - took[bare])
             plain.append(took[bare])
     return {"adds": statistics.median(differences), "bare": statistics.median(plain)}
 
 
-async def apaired(bare: Callable[[Any], Any], routed: Callable[[Any], Any], inputs: Any, rounds: int) -> dict[str, float]:
+async def apaired(
+    bare: Callable[[Any], Any], routed: Callable[[Any], Any], inputs: Any, rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Async version of `paired`."""
     differences, plain = [], []
     for number in range(rounds + 20):
         given, took = next(inputs), {}
         for work in random.sample([bare, routed], 2):
-            begun = time.perf_counter()
+            begun = clock()
             await work(given)
-            took[work] = (time.perf_counter() - begun) * 1e6
+            took[work] = (clock() - begun) * 1e6
         if number >= 20:
             differences.append(took[routed] - took[bare])
             plain.append(took[bare])
@@ -75,3 +82,16 @@ def measured(subject: Any, rounds: int) -> dict[str, Any]:
     found["stream"] = paired(*works["first"], itertools.repeat(subject.given(short)), rounds)
     found["async"] = asyncio.run(apaired(*works["ainvoke"], itertools.repeat(subject.given(short)), rounds))
     return found
+
+
+def looped(subject: Any, rounds: int) -> dict[str, Any]:
+    """Return the processor time that a subject adds to a run of an agent, which has threads; `subject.looped()` has the callables."""
+    works = subject.looped()
+    asked = ([{"role": "user", "content": QUESTION.format(number, VERBS[number % 5])}] for number in itertools.count())
+    begun = history(80)
+    long = ([*begun, {"role": "user", "content": QUESTION.format(number, VERBS[number % 5])}] for number in itertools.count())
+    return {
+        "question": paired(*works["invoke"], asked, rounds, time.process_time),
+        "80": paired(*works["invoke"], long, rounds, time.process_time),
+        "async": asyncio.run(apaired(*works["ainvoke"], asked, rounds, time.process_time)),
+    }

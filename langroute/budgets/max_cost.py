@@ -163,10 +163,11 @@ class MaxCost:
 def _fees(price: Price, seen: _BillFacts, tools: Sequence[Any]) -> tuple[tuple[str, int], ...]:
     """Return the most searches and the like that a call may make."""
     fees = dict(seen.fees)
-    if tools and (most := sum(map(_searches, tools))):
-        for name, _ in price.extra_rates:
-            if COMPONENTS[name].of is None:
-                fees[name] = max(fees.get(name, 0), most)
+    asked = [name for name, _ in price.extra_rates if COMPONENTS[name].of is None]
+    # Agents have dozens of tools, and few prices ask for a fee.
+    if asked and tools and (most := sum(map(_searches, tools))):
+        for name in asked:
+            fees[name] = max(fees.get(name, 0), most)
     return tuple((name, count) for name, count in fees.items() if count)
 
 

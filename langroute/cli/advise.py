@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
+from langroute.cli.engines import engine_of, engine_option, resume_option
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.options import format_option, since_option
 from langroute.cli.terminal import Terminal
+from langroute.core.errors import InputError
 from langroute.core.plain_text import one_line
 from langroute.core.storable import strict_json
 
@@ -41,6 +43,8 @@ SAME = "the same requests"
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Lines of each table.")
 @format_option("table", "json")
+@engine_option
+@resume_option
 def advise(
     files: tuple[str, ...],
     ledger: str,
@@ -53,42 +57,50 @@ def advise(
     power: float,
     top: int,
     form: str,
+    named: str | None,
+    resume: Path | None,
 ) -> None:
     """Say which routes to leave, what a cascade needs, and which trials are worth it.
 
     Reads traffic files, or the ledger where no file is named.
     """
-    from langroute.learning.advise import advise as run
     from langroute.learning.families import TrialTerms
     from langroute.learning.prices import read_prices
 
     dimensions = [part.strip() for part in by.split(",") if part.strip()]
     terms = TrialTerms(margin=margin, value_usd=value_usd, power=power)
-    table = read_prices(prices) if prices else None
-    with _exchanges(files, ledger, since) as exchanges:
-        result = run(exchanges, prices=table, frontier=frontier, by=dimensions, terms=terms)
+    given = {"prices": read_prices(prices) if prices else None, "frontier": frontier, "by": dimensions, "terms": terms}
+    result = _of_files(files, ledger, named, resume, given) or _of_ledger(ledger, since, given)
     if form == "json":
         click.echo(strict_json(result))
     else:
         _show(result, top)
 
 
-@contextmanager
-def _exchanges(files: Sequence[str], ledger: str, since: str) -> Iterator[Iterator[Any]]:
-    """Yield the recorded requests of files, or of a ledger where there is none."""
-    from langroute.learning.traffic import parse_exchange, read_traffic
+def _of_files(
+    files: Sequence[str], ledger: str, named: str | None, resume: Path | None, given: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the advice on files, or on a lake; `None` where there is a ledger alone."""
+    from langroute.learning.advise import advise_files
     from langroute.ledger.lake import is_lake
 
     if files or is_lake(ledger):
-        yield read_traffic(files or [ledger])
-        return
+        return advise_files(files or [ledger], **given, engine=engine_of(named, resume))
+    if named is not None or resume is not None:
+        raise InputError("A ledger is read in one process: leave out --engine and --resume, or name files.")
+    return None
+
+
+def _of_ledger(ledger: str, since: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    from langroute.learning.advise import advise
+    from langroute.learning.traffic import parse_exchange
     from langroute.ledger.export import export_traffic
     from langroute.reports.window import Window
 
     window = Window.since(since)
     with open_existing(ledger) as opened:
         rows = export_traffic(opened, since=window.start or 0.0, until=window.end)
-        yield (parse_exchange(row, f"decision {row['id']}") for row in rows)
+        return advise((parse_exchange(row, f"decision {row['id']}") for row in rows), **given)
 
 
 def _show(result: Mapping[str, Any], top: int) -> None:

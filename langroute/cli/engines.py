@@ -1,4 +1,4 @@
-"""The `--engine` option: what works through traffic."""
+"""The options `--engine` and `--resume`: what works through traffic, and where it keeps what it came to."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="ray[://ADDRESS]",
         callback=_check,
         help="Spread the work over a Ray cluster; needs langroute[ray]. This process by default.",
+    )(command)
+
+
+def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the option `--resume`."""
+    return click.option(
+        "--resume",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Keep what pieces came to; run again, it goes on.",
     )(command)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from langroute.cli.engines import engine_of, engine_option
+from langroute.cli.engines import engine_of, engine_option, resume_option
 from langroute.cli.objects import working_directory_counts
 from langroute.cli.options import format_option
 from langroute.cli.terminal import Terminal
@@ -80,6 +80,8 @@ def _folder(_: Any, __: Any, value: str) -> str:
     "--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Same files and seed, same bytes."
 )
 @EMBEDDINGS
+@engine_option
+@resume_option
 def fit(
     files: tuple[str, ...],
     output: str,
@@ -88,6 +90,8 @@ def fit(
     targets: tuple[float, ...],
     seed: int,
     embeddings: str | None,
+    named: str | None,
+    resume: Path | None,
 ) -> None:
     """Fit a routing policy on recorded outcomes."""
     from langroute.estimators.store import room_for_policy, save_policy
@@ -104,6 +108,7 @@ def fit(
         targets=targets,
         seed=seed,
         embeddings=_embeddings(embeddings),
+        engine=engine_of(named, resume),
     )
     policy = save_policy(policy, output, card_of(policy))
     console = Terminal()
@@ -139,12 +144,7 @@ def fit(
 @click.option("--estimator", type=click.Choice(["ips", "snips", "dr"]), help="Off-policy estimate, from logged propensities.")
 @EMBEDDINGS
 @engine_option
-@click.option(
-    "--resume",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keep what pieces came to; run again, it goes on.",
-)
+@resume_option
 def replay(
     files: tuple[str, ...],
     policy: str,

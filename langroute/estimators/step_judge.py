@@ -36,6 +36,9 @@ VERSION = 2
 KEPT = (0, 6, 7)
 """Places in `FIELDS` of the texts that an app's steps share, which are read once: system, tools, schema."""
 
+KEPT_IN_TURN = (*KEPT, 1)
+"""Those that are read once for the steps after a tool call, which share their request, too."""
+
 MOST_KEPT = 256
 """Most texts that are kept."""
 
@@ -44,6 +47,8 @@ _Read = tuple[list[str], list[int], list[int], Floats]
 
 _NO_GRAMS: Floats = np.zeros(2, np.float32)
 _NOTHING: _Read = [], [], [], _NO_GRAMS
+
+_CALLED = FIELDS.index("called")
 
 _SUMS = len(BLOCKS) + len(POOLED) + 1
 """Number of sums of rows: one for each block of features, for each text in `POOLED`, and for the requests' features by the step's place."""
@@ -112,7 +117,8 @@ class StepJudge:
             schema: The schema that the answer must have.
         """
         fields = step_fields(messages, tools, schema)
-        parts = [self._read(field, text) if text else _NOTHING for field, text in enumerate(fields.texts)]
+        kept = KEPT_IN_TURN if fields.texts[_CALLED] else KEPT
+        parts = [self._read(field, text, kept) if text else _NOTHING for field, text in enumerate(fields.texts)]
         words = [part[0] for part in parts]
         numbers = np.array((*fields.numbers, self._unknown(words[1])), np.float32)
         anywhere = self._rows_of(len(parts), anywhere_of(words))
@@ -127,9 +133,9 @@ class StepJudge:
         hard, stakes = map(_probability, map(add, self._offsets, self._trees.means(np.concatenate([values, total]))))
         return Judgement(hard, stakes, self.kinds[int(total[2:].argmax())])
 
-    def _read(self, field: int, text: str) -> _Read:
-        """Return what is known of one text of a step; of those that an app's steps share it is kept."""
-        if field not in KEPT:
+    def _read(self, field: int, text: str, kept: tuple[int, ...]) -> _Read:
+        """Return what is known of one text of a step; of those that other steps share it is kept."""
+        if field not in kept:
             return self._looked_up(field, text)
         known = self._kept.get((field, text))
         if known is None:

@@ -24,8 +24,7 @@ from langroute.wire.protocols import PROTOCOLS
 from langroute.wire.spans import encoded
 
 try:
-    from starlette.applications import Starlette
-    from starlette.routing import Route
+    from starlette.routing import Route, Router
 except ImportError as error:
     raise MissingExtraError("starlette", "serve", "The gateway") from error
 
@@ -254,7 +253,7 @@ class _ClientWatch:
             task.cancel()
 
 
-def gateway_app(gateway: GatewayState) -> Starlette:
+def gateway_app(gateway: GatewayState) -> Router:
     """Return the ASGI application of a gateway.
 
     Args:
@@ -295,7 +294,8 @@ def gateway_app(gateway: GatewayState) -> Starlette:
         finally:
             await gateway.close()
 
-    return Starlette(routes=routes, lifespan=lifespan)
+    # Without Starlette's application around it, through which each part of an answer would pass twice: there is nothing that it would catch.
+    return Router(routes, lifespan=lifespan)
 
 
 _READ = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/models"})

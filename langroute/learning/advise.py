@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -21,7 +22,9 @@ from langroute.learning.families import TrialTerms, families_of
 from langroute.learning.luck import luck_of, oracle_of
 from langroute.learning.mix_line import MixLine, mix_line
 from langroute.learning.offpolicy import estimate_value
+from langroute.learning.outcome_reader import OutcomeWork, known_price
 from langroute.learning.outcome_table import NO_ROUTE, OutcomeSample, OutcomeTable
+from langroute.learning.pieces import Engine, OneProcess, in_pieces
 from langroute.learning.traffic import Exchange
 from langroute.policies.shadow import wilson
 
@@ -66,12 +69,36 @@ def advise(
         DataError: There are no requests, or `by` has an unknown dimension.
         UnknownRouteError: The frontier is not a route of this traffic.
     """
+    tables = in_pieces(_work(prices, by), enumerate(exchanges, 1))
+    return _advice(tables, prices or {}, frontier, terms or TrialTerms())
+
+
+def advise_files(
+    paths: Sequence[str | Path],
+    *,
+    prices: Mapping[str, Price] | None = None,
+    frontier: str | None = None,
+    by: Sequence[str] = ("task",),
+    terms: TrialTerms | None = None,
+    engine: Engine | None = None,
+) -> dict[str, Any]:
+    """Advise on traffic files as `advise` does; `engine` reads them, this process by default. Every engine gives the same result."""
+    tables = (OneProcess() if engine is None else engine).run(_work(prices, by), paths)
+    return _advice(tables, prices or {}, frontier, terms or TrialTerms())
+
+
+def _work(prices: Mapping[str, Price] | None, by: Sequence[str]) -> OutcomeWork:
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown or not by:
         raise DataError(f"Cannot make families by {', '.join(unknown) or 'nothing'}; there are: {', '.join(DIMENSIONS)}.")
-    table = OutcomeTable(prices, by)
-    for one in exchanges:
-        table.add(one)
+    return OutcomeWork(prices or {}, tuple(by))
+
+
+def _advice(tables: Iterable[OutcomeTable], prices: Mapping[str, Price], frontier: str | None, terms: TrialTerms) -> dict[str, Any]:
+    """Return the advice on what the pieces of some traffic came to."""
+    table = OutcomeTable()
+    for more in tables:
+        table.merge(more)
     if not table.requests:
         raise DataError("There are no requests to advise on.")
     names = list(table.routes)
@@ -81,9 +108,9 @@ def advise(
     compared = _Comparison(sample, names)
     base = frontier or _in_use(sample, names) or compared.best()
     used = _used(sample, names, base, given=frontier is not None)
-    everyone = [*names, *(name for name in prices or {} if name not in table.routes)]
-    known = {name: price for name in everyone if (price := table.price(name)) is not None}
-    families = families_of(sample, everyone, table.families, used, known, terms or TrialTerms())
+    everyone = [*names, *(name for name in prices if name not in table.routes)]
+    known = {name: price for name in everyone if (price := known_price(prices, name)) is not None}
+    families = families_of(sample, everyone, table.families, used, known, terms)
     pairs = compared.pairs(base)
     luck = luck_of(sample, names)
     return {

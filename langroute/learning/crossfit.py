@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from langroute.estimators.arrays import Floats, Ints
 from langroute.estimators.char_ngrams import LEAST
@@ -17,7 +19,7 @@ from langroute.estimators.documents import Document
 from langroute.estimators.embedding_features import CachedEmbeddings
 from langroute.estimators.estimator import Blend, Estimator, Tokens, logit, probability
 from langroute.estimators.features import featurize
-from langroute.estimators.linear import Linear
+from langroute.learning.pieces import Engine, OneProcess
 from langroute.learning.training import (
     fit_forest,
     fit_letters,
@@ -26,6 +28,7 @@ from langroute.learning.training import (
     fit_sense,
     folds,
     matrix_of,
+    one_thread,
     vocabulary_of,
     weighting_of,
 )
@@ -81,6 +84,7 @@ def fit_estimator(
     seed: int,
     settings: Settings | None = None,
     reader: CachedEmbeddings | None = None,
+    engine: Engine | None = None,
 ) -> Fitted:
     """Fit all models of one group of routes.
 
@@ -93,11 +97,12 @@ def fit_estimator(
         seed: Seed of the folds, trees and directions.
         settings: Sizes of the models.
         reader: Embeddings, where a model on them is part of the estimator.
+        engine: What fits the models; this process by default. Every engine gives the same result.
 
     Returns:
         The estimator, and its cross-fitted predictions.
     """
-    settings = settings or Settings()
+    settings, engine = settings or Settings(), OneProcess() if engine is None else engine
     leaf = settings.leaf or min(max(len(documents) // 500, 8), 20)
     count = len(documents)
     vocabulary = vocabulary_of(documents, settings.most_words, settings.least)
@@ -111,27 +116,20 @@ def fit_estimator(
     # A request and its unlabelled copy are in the same fold.
     fold = folds(count, settings.folds, seed)[rows]
 
-    linear = fit_linear(matrix, scores)
-    words = _cross(fold, lambda rows: _linear_logits(fit_linear(matrix[rows], scores[rows]), matrix), scores.shape)
+    linear, words = _cross(engine, _Words(matrix, scores), fold)
     projection = fit_projection(matrix[:count], len(vocabulary), settings.directions, seed).astype(np.float16).astype(np.float32)
     features = np.hstack([batch.dense, matrix @ projection])
     whole = np.hstack([features, words])
     filled = np.where(np.isfinite(scores), scores, probability(words))
 
-    def trees(rows: np.ndarray) -> Floats:
-        return fit_forest(whole[rows], filled[rows], trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed).predict(
-            whole
-        )
-
-    shapes = logit(_cross(fold, trees, scores.shape))
-    forest = fit_forest(whole, filled, trees=settings.trees, leaf=leaf, depth=settings.depth, seed=seed)
-    logits = [words, shapes]
+    forest, shapes = _cross(engine, _Shapes(whole, filled, settings, leaf, seed), fold)
+    logits = [words, logit(shapes)]
     sense = None
     if reader is not None:
         vectors = reader.read([document.text for document in documents])[rows]
-        probe = reader.probe()
-        logits.append(_cross(fold, lambda rows: fit_sense(vectors[rows], scores[rows], probe).of(vectors), scores.shape))
-        sense = replace(fit_sense(vectors, scores, probe), reader=reader)
+        sense, meant = _cross(engine, _Meanings(vectors, scores, reader.probe()), fold)
+        logits.append(meant)
+        sense = replace(sense, reader=reader)
     blend = fit_blend(logits, scores)
     success = np.zeros(scores.shape)
     for part in range(settings.folds):
@@ -139,7 +137,7 @@ def fit_estimator(
         own = fit_blend([one[seen] for one in logits], scores[seen])
         success[~seen] = own([one[~seen] for one in logits])
     success = success[:count]
-    letters, added = fit_letters(documents, scores[:count] - success)
+    letters, added = fit_letters(documents, scores[:count] - success, engine)
     if letters is not None:
         success = np.clip(success + added, LEAST, 1 - LEAST)
 
@@ -158,15 +156,84 @@ def _once_more(documents: Sequence[Document], seed: int) -> Ints:
     return np.flatnonzero(chosen & np.array([bool(one.labels) for one in documents]))
 
 
-def _linear_logits(model: Linear, matrix: object) -> Floats:
-    return np.asarray(matrix @ model.weights + model.bias)  # type: ignore[operator]
+class _Kind(Protocol):
+    """A kind of model, and the requests that it is fitted on; rows are truth values, `(requests,)`."""
+
+    def fit(self, rows: NDArray[np.bool_]) -> Any:
+        """Return the model fitted on some requests."""
+
+    def of(self, model: Any) -> Floats:
+        """Return what a model says of all requests, `(requests, routes)`."""
 
 
-def _cross(fold: Ints, fit_and_predict: object, shape: tuple[int, ...]) -> Floats:
-    out = np.zeros(shape)
-    for part in range(int(fold.max()) + 1):
-        out[fold == part] = fit_and_predict(fold != part)[fold == part]  # type: ignore[operator]
-    return out
+@dataclass(frozen=True, slots=True)
+class _Words:
+    matrix: Any
+    scores: Floats
+
+    def fit(self, rows: NDArray[np.bool_]) -> Any:
+        return fit_linear(self.matrix[rows], self.scores[rows])
+
+    def of(self, model: Any) -> Floats:
+        return np.asarray(self.matrix @ model.weights + model.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    features: Floats
+    scores: Floats
+    settings: Settings
+    leaf: int
+    seed: int
+
+    def fit(self, rows: NDArray[np.bool_]) -> Any:
+        sizes = {"trees": self.settings.trees, "leaf": self.leaf, "depth": self.settings.depth}
+        return fit_forest(self.features[rows], self.scores[rows], **sizes, seed=self.seed)
+
+    def of(self, model: Any) -> Floats:
+        return np.asarray(model.predict(self.features))
+
+
+@dataclass(frozen=True, slots=True)
+class _Meanings:
+    vectors: Floats
+    scores: Floats
+    probe: Floats
+
+    def fit(self, rows: NDArray[np.bool_]) -> Any:
+        return fit_sense(self.vectors[rows], self.scores[rows], self.probe)
+
+    def of(self, model: Any) -> Floats:
+        return np.asarray(model.of(self.vectors))
+
+
+EVERYTHING = -1
+"""Stands for no fold: a model is fitted on all requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CrossWork:
+    """Fits a model on all requests but those of a fold, and says what it makes of these; or returns the model fitted on all."""
+
+    kind: _Kind
+    fold: Ints
+
+    def __call__(self, part: int) -> Any:
+        # A worker has threads of its own.
+        with one_thread():
+            seen = self.fold != part
+            model = self.kind.fit(seen)
+            return model if part == EVERYTHING else self.kind.of(model)[~seen]
+
+
+def _cross(engine: Engine, kind: _Kind, fold: Ints) -> tuple[Any, Floats]:
+    """Return the model fitted on all requests, and what models that had not seen them say of them, `(requests, routes)`."""
+    parts = range(int(fold.max()) + 1)
+    model, *found = engine.map(_CrossWork(kind, fold), [EVERYTHING, *parts])
+    out = np.zeros((len(fold), found[0].shape[1]))
+    for part, said in zip(parts, found, strict=True):
+        out[fold == part] = said
+    return model, out
 
 
 def fit_blend(logits: Sequence[Floats], scores: Floats, pull: float = 1.0) -> Blend:

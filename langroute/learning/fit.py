@@ -24,10 +24,12 @@ from langroute.estimators.store import Group, Point, PolicyFile
 from langroute.learning.agreement import chain_plan, chains, outcomes
 from langroute.learning.cascades import Ground, Search, ground_of
 from langroute.learning.crossfit import Settings, fit_estimator
+from langroute.learning.drawing import drawn_from
 from langroute.learning.grouping import Table, group, table_of
+from langroute.learning.pieces import Engine
 from langroute.learning.points import Candidate, Chosen, choose, rounded
 from langroute.learning.prices import prices_for
-from langroute.learning.traffic import Exchange, digest_of, known_routes, read_traffic
+from langroute.learning.traffic import Exchange, digest_of, known_routes
 from langroute.learning.traffic_files import traffic_files
 from langroute.learning.training import need_sklearn, one_thread
 from langroute.routes.price_arrays import PriceTable
@@ -36,7 +38,7 @@ LEAST = 100
 """Fewest requests with outcomes of every route that a group needs."""
 
 MOST = 60_000
-"""Most requests that are fitted on; of more, a random sample is kept while the file is streamed."""
+"""Most requests that are fitted on; of more, some are drawn by lot while the files are read."""
 
 TARGETS = (1.0, 0.99, 0.98, 0.95)
 
@@ -56,6 +58,7 @@ def fit_files(
     seed: int = 0,
     settings: Settings | None = None,
     embeddings: Any = None,
+    engine: Engine | None = None,
 ) -> PolicyFile:
     """Fit a policy on files of recorded outcomes.
 
@@ -68,6 +71,7 @@ def fit_files(
         seed: Seed of all random choices; the same files and seed give the same policy.
         settings: Sizes of the models.
         embeddings: LangChain embeddings for an additional model; the same ones must be given when the policy is loaded.
+        engine: What reads the traffic and fits the models; this process by default.
 
     Raises:
         ConfigurationError: `embeddings` is not a LangChain embeddings object.
@@ -82,7 +86,9 @@ def fit_files(
         raise DataError(f"The seed is {seed}; give a whole number from 0 to {(1 << 32) - 1}.")
     if routes is not None and len(set(routes)) < 2:
         raise DataError(f"Name two routes or more to choose between, not {', '.join(routes) or 'none'}.")
-    exchanges = _sample(paths, seed)
+    exchanges = drawn_from(paths, seed, MOST, engine)
+    if not exchanges:
+        raise DataError(f"{_named(paths)}: there are no requests.")
     known = known_routes(exchanges)
     unknown = [route for route in dict.fromkeys(routes or ()) if route not in known]
     if unknown:
@@ -104,7 +110,7 @@ def fit_files(
         reader.probe()
     with one_thread():
         fitted = tuple(
-            fit_group(table_of(members, names, rates), rates, targets, seed, settings, reader) for names, members in large
+            fit_group(table_of(members, names, rates), rates, targets, seed, settings, reader, engine) for names, members in large
         )
     return PolicyFile(fitted, seed, data, __version__)
 
@@ -115,20 +121,6 @@ def _named(paths: Sequence[str | Path]) -> str:
 
 def _complete(names: Sequence[str], members: Sequence[Exchange]) -> int:
     return sum(all(name in one.outcomes and one.outcomes[name].score is not None for name in names) for one in members)
-
-
-def _sample(paths: Sequence[str | Path], seed: int) -> list[Exchange]:
-    """Return all exchanges, or a uniform sample of `MOST`. Source: Vitter, Random Sampling with a Reservoir (1985)."""
-    random = np.random.default_rng(seed)
-    kept: list[Exchange] = []
-    for number, exchange in enumerate(read_traffic(paths)):
-        if len(kept) < MOST:
-            kept.append(exchange)
-        elif (place := int(random.integers(number + 1))) < MOST:
-            kept[place] = exchange
-    if not kept:
-        raise DataError(f"{_named(paths)}: there are no requests.")
-    return kept
 
 
 def _described(paths: Sequence[str | Path]) -> tuple[dict[str, Any], ...]:
@@ -149,6 +141,7 @@ def fit_group(
     seed: int,
     settings: Settings | None = None,
     reader: CachedEmbeddings | None = None,
+    engine: Engine | None = None,
 ) -> Group:
     """Fit one group of routes and find its operating points.
 
@@ -159,6 +152,7 @@ def fit_group(
         seed: Seed of all random choices.
         settings: Sizes of the models.
         reader: Embeddings, where a model on them is part of the estimator.
+        engine: What fits the models; this process by default.
 
     Raises:
         DataError: No answer has a score above 0, or no request has text.
@@ -174,6 +168,7 @@ def fit_group(
         seed=seed,
         settings=settings,
         reader=reader,
+        engine=engine,
     )
     complete = table.complete
     small = _only(table, complete)

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -20,14 +21,24 @@ from langroute.core.files import make_folder
 from langroute.core.writing import write_together
 from langroute.learning.baselines import Baselines, Sums
 from langroute.learning.beside_mix import BesideSums
+from langroute.learning.drawing import Drawn
 from langroute.learning.neighbours import Neighbours
+from langroute.learning.outcome_table import OutcomeColumns, OutcomeTable, RouteCounts
 from langroute.learning.parts import Read
 from langroute.learning.pieces import Piece
+from langroute.learning.recorded import Recorded
 from langroute.learning.replay_totals import ReplaySums, ReplayTotals
+from langroute.learning.traffic import Exchange
 from langroute.learning.traffic_files import is_url
+from langroute.learning.verdict_counts import VerdictCounts
 
 KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums)
+    kind.__name__: kind
+    for kind in (
+        *(Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums),
+        *(OutcomeColumns, OutcomeTable, RouteCounts, VerdictCounts),
+        *(Drawn, Exchange, Recorded),
+    )
 }
 """Objects that results consist of."""
 
@@ -68,7 +79,12 @@ class KeptPieces:
         if path.exists():
             return self._read(path)
         made = make()
-        write_together({path: gzip.compress(json.dumps(_plain(made)).encode(), 1)})
+        try:
+            plain = _plain(made)
+        except TypeError:
+            # Requests in Parquet may have values that are no JSON, such as dates; this piece is made again.
+            return made
+        write_together({path: gzip.compress(json.dumps(plain).encode(), 1)})
         return made
 
     def has(self, work: str, piece: Piece) -> bool:
@@ -89,6 +105,8 @@ class KeptPieces:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, array):
+        value = np.array(value, value.typecode)
     if isinstance(value, np.ndarray):
         return {"array": [value.dtype.str, value.shape, base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()]}
     if isinstance(value, np.generic):
@@ -99,15 +117,17 @@ def _plain(value: Any) -> Any:
         return {"dict": [[_plain(key), _plain(one)] for key, one in value.items()]}
     if isinstance(value, _SIMPLE):
         return value
-    if isinstance(value, (list, tuple, set)):
+    if isinstance(value, (list, tuple, set)) and not hasattr(value, "_fields"):
         return {type(value).__name__: [_plain(one) for one in value]}
+    if type(value).__name__ not in KINDS:
+        raise TypeError(type(value).__name__)
     return {type(value).__name__: [[name, _plain(getattr(value, name))] for name in _names(value)]}
 
 
 def _names(value: Any) -> list[str]:
     if is_dataclass(value):
         return [field.name for field in fields(value)]
-    return list(getattr(value, "__slots__", ())) or list(vars(value))
+    return list(getattr(value, "_fields", ()) or getattr(value, "__slots__", ())) or list(vars(value))
 
 
 def _array(given: Any) -> Any:
@@ -133,7 +153,10 @@ def _value(plain: Any) -> Any:
     ((name, given),) = plain.items()
     if name in _MADE:
         return _MADE[name](given)
-    made: Any = object.__new__(KINDS[name])
+    kind = KINDS[name]
+    if issubclass(kind, tuple):
+        return kind(*[_value(one) for _, one in given])
+    made: Any = object.__new__(kind)
     for field, one in given:
         object.__setattr__(made, field, _value(one))
     return made

@@ -1,30 +1,28 @@
 """Recorded outcomes as a table of requests and routes, in bounded memory however long the traffic is.
 
 Counts and sums of spend are of everything. Scores and costs by request are those of a sample, where there are too many: whole
-tasks, or all repeats of a request, are drawn by a hash, so that the same traffic gives the same sample.
+tasks, or all repeats of a request, are drawn by a hash, so that the same traffic gives the same sample. Tables of pieces of traffic are merged
+in order; repeats find one another by the hash of what is asked, in whichever pieces they are.
 
 Source of the sampling: Flajolet, On adaptive sampling (1990).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langroute.core.records import Price, Usage
 from langroute.estimators.arrays import Floats, Ints
 from langroute.learning.recorded import Recorded
 from langroute.learning.traffic import Exchange
 from langroute.learning.verdict_counts import VerdictCounts
-from langroute.routes.pricing import cost, price_of
 
 MOST_OUTCOMES = 500_000
 """Most outcomes that are kept one by one; above, half of the requests are let go."""
@@ -32,22 +30,73 @@ MOST_OUTCOMES = 500_000
 MOST_NAMES = 1000
 """Most routes, and most families, that are told apart."""
 
+MOST_OF_PIECE = 10_000
+"""Most of them that are told apart in one piece of traffic: they may be others than those of the pieces before."""
+
 OTHERS = "(others)"
 """The family of the requests that come after as many families as are told apart."""
 
 NO_ROUTE = -1
 
+UNIT_BITS = 80
+"""Money is added in whole units of 2^-80 USD, so that a sum is the float next to the true one in any order."""
+
+EVERYTHING = 1 << 64
+"""Every hash is below it."""
+
 
 @dataclass(slots=True)
 class RouteCounts:
-    """What was recorded of one route."""
+    """What was recorded of one route.
 
+    Example:
+        >>> counts = RouteCounts()
+        >>> counts.add_outcome(3, scored=True, failed=False, paid=0.125)
+        >>> counts.merge(counts), counts.asked, counts.usd
+        (None, 6, 0.75)
+    """
+
+    outcomes: int = 0
     asked: int = 0
+    """Runs, of which one outcome may tell several."""
+
     scored: int = 0
     failed: int = 0
     priced: int = 0
-    usd: float = 0.0
+    units: int = 0
     verdicts: VerdictCounts = field(default_factory=VerdictCounts)
+
+    @property
+    def usd(self) -> float:
+        """What the runs with a known cost cost in all."""
+        try:
+            return self.units / (1 << UNIT_BITS)
+        except OverflowError:
+            return inf
+
+    def add_outcome(self, runs: int, *, scored: bool, failed: bool, paid: float | None) -> None:
+        """Count an outcome.
+
+        Args:
+            runs: Number of runs that it tells.
+            scored: Whether it has a score.
+            failed: Whether it is an error.
+            paid: USD of one run, where that is known.
+        """
+        self.outcomes += 1
+        self.asked += runs
+        self.scored += runs if scored else 0
+        self.failed += failed
+        if paid is not None:
+            over, under = paid.as_integer_ratio()
+            self.priced += runs
+            self.units += runs * ((over << UNIT_BITS) // under)
+
+    def merge(self, more: RouteCounts) -> None:
+        """Add what was recorded elsewhere."""
+        for name in ("outcomes", "asked", "scored", "failed", "priced", "units"):
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.verdicts.merge(more.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,120 +163,8 @@ class OutcomeSample:
         return replace(self, line=(np.cumsum(lines) - 1)[self.line[runs]], **of_lines, **of_runs)
 
 
-class OutcomeTable:
-    """Collects recorded requests, one at a time.
-
-    Args:
-        prices: Prices by route name; list prices for others. Where a cost was billed, that is taken.
-        by: Which of `task`, `kind`, `node`, `team` make a family together.
-        most: Most outcomes that are kept one by one.
-
-    Example:
-        >>> from langroute.learning.traffic import parse_exchange
-        >>> table = OutcomeTable()
-        >>> table.add(parse_exchange({"id": "1", "messages": [{"role": "user", "content": "Hi."}],
-        ...     "outcomes": {"small": {"trials": [1, 0], "input_tokens": 3, "output_tokens": 5, "cost_usd": 0.1}}}))
-        >>> sample = table.sample()
-        >>> sample.means(sample.score, [0]).tolist(), table.routes["small"].usd
-        ([[0.5]], 0.2)
-    """
-
-    def __init__(self, prices: Mapping[str, Price] | None = None, by: Sequence[str] = ("task",), most: int = MOST_OUTCOMES) -> None:
-        self._prices, self._by, self._most = prices or {}, tuple(by), most
-        self.requests = 0
-        self.routes: dict[str, RouteCounts] = {}
-        self.left_out: Counter[str] = Counter()
-        """Outcomes of routes beyond the first `MOST_NAMES`, all under one name."""
-
-        self.families: dict[str, int] = {}
-        self.logged = 0
-        """Requests that say which route served them."""
-
-        self.in_turn = 0
-        """Requests for which several routes were asked one after the other; only the one that served them is compared with others."""
-
-        self._of_family: dict[tuple[str, ...], int] = {}
-        self._rates: dict[str, Price | None] = {}
-        self._places: dict[str, int] = {}
-        self._columns = _Columns()
-        self._below = 1 << 64
-
-    def add(self, one: Exchange) -> None:
-        """Add a recorded request and its outcomes."""
-        self.requests += 1
-        self.logged += "served" in one.step
-        known = []
-        for name, outcome in one.outcomes.items():
-            place = self._places.get(name)
-            if place is None:
-                if len(self._places) >= MOST_NAMES:
-                    self.left_out[OTHERS] += 1
-                    continue
-                place = self._places[name] = len(self._places)
-                self.routes[name] = RouteCounts()
-            paid = self._cost(name, outcome)
-            self._count(self.routes[name], outcome, paid)
-            known.append((place, outcome, paid))
-        if one.in_turn:
-            # The second route was asked because of what the first one answered: what both made of it compares them on the first one's failures.
-            self.in_turn += 1
-            known = [run for run in known if run[0] == self._places.get(str(one.step.get("served")))]
-        family = self._family(one)
-        request, told = _hash(_asked(one)), one.step.get("task_id")
-        task = _hash(f"task {told}") if isinstance(told, (str, int)) else request
-        # Whole tasks are drawn, for what they cost in all; without tasks all repeats of a request.
-        if task < self._below:
-            self._columns.add(
-                one, (request, task if task != request else _hash(f"line {one.id}"), task, family), self._places, known
-            )
-            while len(self._columns.score) > self._most and self._below > 1:
-                self._below //= 2
-                self._columns = self._columns.below(self._below)
-
-    def sample(self) -> OutcomeSample:
-        """Return the sampled outcomes."""
-        return self._columns.sample(self._below / (1 << 64))
-
-    def price(self, route: str) -> Price | None:
-        """Return a route's price: the user's, else the list price of the model of that name, where there is one."""
-        if route not in self._rates:
-            self._rates[route] = self._prices.get(route) or price_of(route)
-        return self._rates[route]
-
-    def _cost(self, route: str, outcome: Recorded) -> float | None:
-        """Return the USD of one run."""
-        if outcome.cost_usd is not None:
-            return outcome.cost_usd
-        if not outcome.input_tokens and not outcome.output_tokens:
-            # No request has no tokens at all, so they are not known.
-            return None
-        return cost(self.price(route), Usage(outcome.input_tokens, outcome.output_tokens), outcome.latency_s or 0.0)
-
-    def _count(self, counts: RouteCounts, outcome: Recorded, paid: float | None) -> None:
-        runs = max(len(outcome.trials), 1)
-        counts.asked += runs
-        counts.scored += runs if outcome.score is not None else 0
-        counts.failed += outcome.error_type is not None
-        if outcome.checked is not None:
-            counts.verdicts.add(*outcome.checked)
-        if paid is not None:
-            counts.priced += runs
-            counts.usd += runs * paid
-
-    def _family(self, one: Exchange) -> int:
-        values = tuple([one.task if name == "task" else str(one.step.get(name) or "") for name in self._by])
-        found = self._of_family.get(values)
-        if found is None:
-            full = len(self._of_family) >= MOST_NAMES
-            name = OTHERS if full else " / ".join(value or "(none)" for value in values)
-            found = self.families.setdefault(name, len(self.families))
-            if not full:
-                self._of_family[values] = found
-        return found
-
-
 @dataclass(slots=True)
-class _Columns:
+class OutcomeColumns:
     """The kept outcomes, in arrays that grow."""
 
     request: array[int] = field(default_factory=lambda: array("Q"))
@@ -274,17 +211,39 @@ class _Columns:
                 self.given.append(outcome.input_tokens)
                 self.written.append(outcome.output_tokens)
 
-    def below(self, least: int) -> _Columns:
+    def extend(self, more: OutcomeColumns, routes: Ints, families: Ints) -> None:
+        """Add the columns of later lines.
+
+        Args:
+            more: The columns.
+            routes: Index of each of its routes here, `NO_ROUTE` for one that is left out.
+            families: Index of each of its families here.
+        """
+        begin, route = len(self.request), routes[np.asarray(more.route, np.int64)]
+        kept = route != NO_ROUTE
+        for name in ("request", "task", "drawn", "propensity"):
+            _fill(getattr(self, name), getattr(more, name))
+        _fill(self.family, families[np.asarray(more.family, np.int64)])
+        _fill(self.served, routes[np.asarray(more.served, np.int64)])
+        _fill(self.line, np.asarray(more.line, np.int64)[kept] + begin)
+        _fill(self.route, route[kept])
+        for name in ("score", "cost", "given", "written"):
+            _fill(getattr(self, name), np.asarray(getattr(more, name), np.float64)[kept])
+
+    def below(self, least: int) -> OutcomeColumns:
         """Return the columns of what has a hash below a number."""
-        lines = np.frombuffer(self.drawn, np.uint64) < np.uint64(least)
+        drawn = np.array(self.drawn, np.uint64)
+        lines = drawn < np.uint64(least)
         kept = self.sample(1.0).only(lines)
-        made = _Columns()
+        made = OutcomeColumns()
         for name in ("request", "task", "family", "served", "propensity", "line", "route", "score", "cost", "given", "written"):
             _fill(getattr(made, name), getattr(kept, name))
-        _fill(made.drawn, np.frombuffer(self.drawn, np.uint64)[lines])
+        _fill(made.drawn, drawn[lines])
         return made
 
     def sample(self, share: float) -> OutcomeSample:
+        """Return copies of the columns."""
+
         def column(values: Any, kind: Any) -> Any:
             return np.array(values, kind)
 
@@ -304,16 +263,75 @@ class _Columns:
         )
 
 
+@dataclass(slots=True)
+class OutcomeTable:
+    """What was recorded of some traffic; `OutcomeReader` fills it."""
+
+    requests: int = 0
+    routes: dict[str, RouteCounts] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Outcomes of routes beyond the first `MOST_NAMES`, all under one name."""
+
+    families: dict[str, int] = field(default_factory=dict)
+    logged: int = 0
+    """Requests that say which route served them."""
+
+    in_turn: int = 0
+    """Requests for which several routes were asked one after the other; only the one that served them is compared with others."""
+
+    below: int = EVERYTHING
+    """What has a lower hash is kept one by one."""
+
+    columns: OutcomeColumns = field(default_factory=OutcomeColumns)
+
+    def sample(self) -> OutcomeSample:
+        """Return the sampled outcomes."""
+        return self.columns.sample(self.below / EVERYTHING)
+
+    def counts_of(self, route: str, most: int) -> RouteCounts | None:
+        """Return the counts of a route; `None` where `most` others are told apart already."""
+        if route not in self.routes and len(self.routes) < most:
+            self.routes[route] = RouteCounts()
+        return self.routes.get(route)
+
+    def place_of_family(self, name: str, most: int) -> int:
+        """Return the index of a family, that of `OTHERS` where `most` others are told apart already."""
+        if name not in self.families and len(self.families) >= most:
+            name = OTHERS
+        return self.families.setdefault(name, len(self.families))
+
+    def keep_at_most(self, outcomes: int) -> None:
+        """Let go of half of what is kept one by one until there are at most so many outcomes."""
+        while len(self.columns.score) > outcomes and self.below > 1:
+            self._lower(self.below // 2)
+
+    def merge(self, more: OutcomeTable, most: int = MOST_OUTCOMES) -> None:
+        """Add what was recorded of the requests after these, as if they were added one by one; `most` outcomes are kept one by one."""
+        self.requests += more.requests
+        self.logged += more.logged
+        self.in_turn += more.in_turn
+        self.left_out.update(more.left_out)
+        for name, counts in more.routes.items():
+            if (mine := self.counts_of(name, MOST_NAMES)) is None:
+                self.left_out[OTHERS] += counts.outcomes
+            else:
+                mine.merge(counts)
+        known = {name: place for place, name in enumerate(self.routes)}
+        # The last one is where `NO_ROUTE` points to.
+        routes = np.array([*(known.get(name, NO_ROUTE) for name in more.routes), NO_ROUTE])
+        families = np.array([self.place_of_family(name, MOST_NAMES) for name in more.families], np.int64)
+        self._lower(more.below)
+        self.columns.extend(more.columns if more.below == self.below else more.columns.below(self.below), routes, families)
+        self.keep_at_most(most)
+
+    def _lower(self, below: int) -> None:
+        if below < self.below:
+            self.below = below
+            self.columns = self.columns.below(below)
+
+
 def _fill(into: Any, values: Any) -> None:
     into.frombytes(np.ascontiguousarray(values).tobytes())
 
 
-def _asked(one: Exchange) -> str:
-    """Return what a request asks, equal for repeats; where the messages are not kept it is the id, which has no repeats."""
-    if not any(message.get("content") or message.get("tool_calls") for message in one.messages):
-        return f"id {one.id}"
-    return json.dumps([one.task, one.step.get("node"), one.messages, one.tools], sort_keys=True, default=str)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+__all__ = ["NO_ROUTE", "OutcomeColumns", "OutcomeSample", "OutcomeTable", "RouteCounts"]

@@ -40,10 +40,13 @@ class PieceWork(Protocol[T_co]):
 
 
 class Engine(Protocol):
-    """Does work on all pieces of traffic. Results come in the order of the pieces."""
+    """Does work on all pieces of traffic, or on parts of anything else. Results come in the order of the pieces."""
 
     def run(self, work: PieceWork[Any], paths: Sequence[str | Path]) -> Iterator[Any]:
         """Yield the result of each piece."""
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each part; work and parts can be sent to another process."""
 
 
 class OneProcess:
@@ -61,8 +64,17 @@ class OneProcess:
     def run(self, work: Callable[[Iterable[Exchange]], Any], paths: Sequence[str | Path]) -> Iterator[Any]:
         """Yield the result of each piece."""
         for file in traffic_files(paths):
-            for _, numbered in groupby(read_numbered(file), key=lambda pair: (pair[0] - 1) // LINES):
-                yield work(exchange for _, exchange in numbered)
+            yield from in_pieces(work, read_numbered(file))
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each part."""
+        yield from map(work, parts)
+
+
+def in_pieces(work: Callable[[Iterable[Exchange]], Any], numbered: Iterable[tuple[int, Exchange]]) -> Iterator[Any]:
+    """Yield the result of each piece of traffic that is read already, its requests numbered from 1 on."""
+    for _, piece in groupby(numbered, key=lambda pair: (pair[0] - 1) // LINES):
+        yield work(exchange for _, exchange in piece)
 
 
 def pieces_of(paths: Iterable[str | Path]) -> Iterator[Piece]:
@@ -73,4 +85,4 @@ def pieces_of(paths: Iterable[str | Path]) -> Iterator[Piece]:
             yield Piece(file, begin, min(begin + LINES, lines))
 
 
-__all__ = ["LINES", "Engine", "OneProcess", "Piece", "PieceWork", "pieces_of"]
+__all__ = ["LINES", "Engine", "OneProcess", "Piece", "PieceWork", "in_pieces", "pieces_of"]

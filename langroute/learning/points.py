@@ -5,7 +5,12 @@ bias is estimated by the bootstrap, by choosing again on samples and evaluating 
 expected quality. That is done for each family of settings by itself: fitted cascades, of which many are searched, owe more to luck than
 agreement chains, in which nothing is fitted.
 
-Source: Tsamardinos et al., Bootstrapping the Out-of-sample Predictions for Efficient and Accurate Cross-validation (2018).
+What is promised is the quality of the policy that is fitted on all requests; it was measured with fits on parts of them, which share most of
+what they learned from. Requests that were left out in turn are therefore not independent, and the interval of a fitted setting is wider
+than their number says.
+
+Sources: Tsamardinos et al., Bootstrapping the Out-of-sample Predictions for Efficient and Accurate Cross-validation (2018); Nadeau and
+Bengio, Inference for the Generalization Error (2003), for the variance between fits.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import numpy as np
 from langroute.core.errors import DataError
 from langroute.estimators.arrays import Floats, Ints
 from langroute.learning.agreement import Chain
+from langroute.learning.crossfit import Settings
 
 TOLERATED = 0.001
 """Shortfall of the cross-fitted quality at which a target still counts as met."""
@@ -28,6 +34,10 @@ SAMPLES = 100
 
 BLOCK = 64
 """Number of candidates whose means are computed at once."""
+
+BETWEEN_FITS = Settings().folds / (Settings().folds - 1)
+"""Variance of a fitted setting's quality between fits, in units of the variance of its mean over the requests: the number of requests that
+each fit was measured on over that of those it was fitted on, times the number of fits."""
 
 MARGINS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05)
 """By how much more than the target the cross-fitted quality has to be, tried in turn, until it is met with the luck taken off."""
@@ -59,6 +69,11 @@ class Candidate:
     def kind(self) -> str:
         """Family of the setting: `chain`, `cascade` or `call`."""
         return "call" if self.order is None and self.chain is None else "chain" if self.order is None else "cascade"
+
+    @property
+    def fitted(self) -> bool:
+        """Whether models decide, so that another fit would decide otherwise."""
+        return self.tolerance is not None and self.chain is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +210,13 @@ def _promise(chosen: Candidate, reference: Floats, found: _Found) -> dict[str, A
         reference: Scores of the best single route, `(requests,)`.
         found: Its luck, and how unsettled the choice is.
     """
-    luck, unsettled = found.luck, found.unsettled
-    score, count = chosen.score, len(chosen.score)
+    luck, score, count = found.luck, chosen.score, len(chosen.score)
     reference = reference.astype(score.dtype)
-    spread = float(score.std(ddof=1))
+    spread, apart = float(score.std(ddof=1)), float((score - reference).std(ddof=1))
+    fits = np.sqrt(BETWEEN_FITS / count) if chosen.fitted else 0.0
+    unsettled = np.hypot(found.unsettled, spread * fits)
     error = np.hypot(spread / np.sqrt(count), unsettled)
-    difference = np.hypot(float((score - reference).std(ddof=1)) / np.sqrt(count), unsettled)
+    difference = np.hypot(apart / np.sqrt(count), np.hypot(found.unsettled, apart * fits))
     base = float(reference.mean())
     quality = max(float(score.mean()) - luck, 0.0)
     return {

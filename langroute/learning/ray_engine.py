@@ -1,12 +1,14 @@
-"""`RayEngine`: works through traffic on a Ray cluster, a piece a task, with the results in the order of the pieces."""
+"""`RayEngine`: works on a Ray cluster, a piece of traffic or another part a task, with the results in the order of the pieces."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,25 @@ MOST_WORKS = 4
 _works: dict[str, Any] = {}
 
 
-def _do(key: str, held: list[Any], piece: Piece) -> Any:
-    """Work on a piece, in a worker. The work is unpacked once for each worker: a policy takes longer than a piece."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Work on a piece that the worker reads itself."""
+
+    work: PieceWork[Any]
+
+    def __call__(self, piece: Piece) -> Any:
+        return self.work(piece.exchanges())
+
+
+def _do(key: str, held: list[Any], part: Any) -> Any:
+    """Work on a part, in a worker. The work is unpacked once for each worker: a policy takes longer than a piece."""
     import ray
 
     if key not in _works:
         while len(_works) >= MOST_WORKS:
             _works.pop(next(iter(_works)))
         _works[key] = ray.get(held[0])
-    return _works[key](piece.exchanges())
+    return _works[key](part)
 
 
 class RayEngine:
@@ -47,7 +59,7 @@ class RayEngine:
         address: Address of the cluster, as `ray.init` takes it; by default what Ray finds (`RAY_ADDRESS`), else a cluster of this machine's
             processors that ends with the program.
         progress: Called after each piece with how many are done and wanted.
-        kept: Keeps the results of the pieces of a replay, so that one that was stopped goes on.
+        kept: Keeps the results of pieces of traffic, so that work that was stopped goes on.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -76,26 +88,38 @@ class RayEngine:
         Raises:
             LangrouteError: What a piece raised, such as a `DataError` that names its line.
         """
-        ray = self._ray
         pieces = list(pieces_of(paths))
+        # Work that cannot be told from other work by words is not kept.
+        named, kept = getattr(work, "key", None), self._kept
+        if kept is None or named is None:
+            yield from self.map(_Reading(work), pieces)
+            return
+        there = {place for place, piece in enumerate(pieces) if kept.has(str(named), piece)}
+        for piece, promised in zip(pieces, self._promises(_Reading(work), pieces, there), strict=True):
+            yield kept.get(str(named), piece, partial(self._result, promised))
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each part, in order.
+
+        Raises:
+            LangrouteError: What a part raised.
+        """
+        for promised in self._promises(work, list(parts)):
+            yield self._result(promised)
+
+    def _promises(self, work: Callable[[Any], Any], parts: Sequence[Any], there: Collection[int] = ()) -> Iterator[Any]:
+        """Yield what the result of each part can be had for, in order; `None` for those that are there already, by their index."""
+        ray = self._ray
         key, held = secrets.token_hex(8), [ray.put(work)]
         task = ray.remote(max_retries=RETRIES)(_do)
         ahead = max(AHEAD * int(ray.cluster_resources().get("CPU", 1)), 1)
-        waiting: deque[tuple[Piece, Any]] = deque()
-        given = iter(pieces)
-        # Work that cannot be told from other work by words is not kept.
-        named = getattr(work, "key", None)
-        kept = self._kept if named is not None else None
-        for done in range(1, len(pieces) + 1):
-            while len(waiting) < ahead and (piece := next(given, None)) is not None:
-                there = kept is not None and kept.has(str(named), piece)
-                waiting.append((piece, None if there else task.remote(key, held, piece)))
-            piece, promised = waiting.popleft()
-            if kept is None:
-                yield self._result(promised)
-            else:
-                yield kept.get(str(named), piece, partial(self._result, promised))
-            self._progress(done, len(pieces))
+        waiting: deque[Any] = deque()
+        given = enumerate(parts)
+        for done in range(1, len(parts) + 1):
+            for place, part in islice(given, ahead - len(waiting)):
+                waiting.append(None if place in there else task.remote(key, held, part))
+            yield waiting.popleft()
+            self._progress(done, len(parts))
 
     def _result(self, promised: Any) -> Any:
         try:

@@ -23,6 +23,7 @@ from langroute.estimators.features import Batch, label_hash, word_hashes
 from langroute.estimators.linear import Linear, Weighting
 from langroute.estimators.trees import Forest
 from langroute.estimators.vocabulary import HashedVocabulary
+from langroute.learning.pieces import Engine, OneProcess
 
 
 def need_sklearn() -> None:
@@ -146,7 +147,7 @@ PULLS = (3.0, 10.0, 30.0, 100.0)
 """Ridge penalties that are tried for each label."""
 
 
-def fit_letters(documents: Sequence[Document], errors: Floats) -> tuple[Letters | None, Floats]:
+def fit_letters(documents: Sequence[Document], errors: Floats, engine: Engine | None = None) -> tuple[Letters | None, Floats]:
     """Fit a ridge regression of the residuals on byte bigrams, for each label that many requests carry.
 
     The ridge penalty of a label is the one with the smallest leave-one-out error. A label gets weights only where that error is smaller
@@ -157,6 +158,7 @@ def fit_letters(documents: Sequence[Document], errors: Floats) -> tuple[Letters 
     Args:
         documents: The requests.
         errors: Score minus cross-fitted success, `(requests, routes)`; NaN where a route has no outcome.
+        engine: What fits the labels; this process by default.
 
     Returns:
         The model, or `None` where no label gets weights; and its leave-one-out corrections, `(requests, routes)`.
@@ -168,8 +170,9 @@ def fit_letters(documents: Sequence[Document], errors: Floats) -> tuple[Letters 
     members = owned(documents, {label: place for place, label in enumerate(large)})
     kept: dict[int, _Own] = {}
     added = np.zeros(errors.shape)
-    for place, label in enumerate(large):
-        own = _fit_own([documents[row].text for row in members[place]], errors[members[place]])
+    parts = (([documents[row].text for row in members[place]], errors[members[place]]) for place in range(len(large)))
+    fitted = (OneProcess() if engine is None else engine).map(_fit_own, parts)
+    for place, (label, own) in enumerate(zip(large, fitted, strict=True)):
         if own is not None:
             kept[label] = own
             added[members[place]] += own.left_out
@@ -196,7 +199,13 @@ class _Own:
     """Leave-one-out corrections, `(requests, routes)`."""
 
 
-def _fit_own(texts: Sequence[str], errors: Floats) -> _Own | None:
+def _fit_own(part: tuple[Sequence[str], Floats]) -> _Own | None:
+    """Return the weights of a label from the texts that carry it, and their errors."""
+    with one_thread():
+        return _own_weights(*part)
+
+
+def _own_weights(texts: Sequence[str], errors: Floats) -> _Own | None:
     counts = np.concatenate(list(pair_counts(texts)))
     rarity = (np.log((1 + len(counts)) / (1 + (counts > 0).sum(0))) + 1).astype(np.float32)
     # The last column is the bias, with a weaker penalty than a weight.

@@ -48,6 +48,13 @@ class VerdictCounts:
             self.rejected += 1
             self.rejected_wrong += told < ACCEPTED
 
+    def merge(self, more: VerdictCounts) -> None:
+        """Add what was counted elsewhere."""
+        self.accepted += more.accepted
+        self.accepted_right += more.accepted_right
+        self.rejected += more.rejected
+        self.rejected_wrong += more.rejected_wrong
+
     @property
     def told(self) -> int:
         """Number of verdicts that outcomes were told of."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Double, Table, bindparam, case, delete, func, select, text, update
+from sqlalchemy import Connection, Double, Select, Table, bindparam, case, delete, func, select, text, update
 
 from langroute.core.records import Decision
 from langroute.ledger import schema
@@ -18,7 +19,7 @@ from langroute.ledger.batch import CallRow, Claim, QueuedRecord, RecordBatch, Wo
 from langroute.ledger.codec import as_json
 from langroute.ledger.columns import TASK_SUMS
 from langroute.ledger.facts import CallRecord, Labels
-from langroute.ledger.many_rows import LEAST, among, as_parameter, given, insert_rows, is_server
+from langroute.ledger.many_rows import LEAST, VALUES, as_parameter, given, insert_rows, is_server, one_of
 from langroute.ledger.outcome_rows import NO_LABELS, OutcomeWriter, chunks, day_of, find_tasks, lock_tasks
 from langroute.ledger.privacy import Privacy
 from langroute.ledger.words import KnownWords
@@ -61,6 +62,8 @@ class BatchWriter:
             from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
         self._insert: Any = insert
         self._postgres = dialect == "postgresql"
+        days = schema.dirty_days
+        self._mark = self._insert(days).on_conflict_do_update(index_elements=["day"], set_={"writes": days.c.writes + 1})
         self.words = KnownWords(insert)
         self.outcomes = OutcomeWriter(privacy)
 
@@ -247,7 +250,7 @@ class BatchWriter:
             sequence = text("SELECT nextval(:name) FROM generate_series(1, :count)")
             return list(connection.execute(sequence, {"name": f"{table.name}_numbers", "count": count}).scalars())
         # SQLite allows one writing transaction at a time, which is this one.
-        last = connection.execute(select(func.max(table.c.n))).scalar() or 0
+        last = connection.execute(_last_number(table)).scalar() or 0
         return range(last + 1, last + 1 + count)
 
     def _said(self, call: CallRecord) -> str | None:
@@ -337,12 +340,10 @@ class BatchWriter:
 
         The row is written even if it exists: a process that is summing the day sees by its count that rows came meanwhile.
         """
-        table = schema.dirty_days
         # A count of its own each time, so that who sums the day sees that it is not the one that was read.
         rows = [{"day": day, "writes": 1 + secrets.randbelow(1 << 30)} for day in sorted(days)]
         if rows:
-            insert = self._insert(table)
-            connection.execute(insert.on_conflict_do_update(index_elements=["day"], set_={"writes": table.c.writes + 1}), rows)
+            connection.execute(self._mark, rows)
 
 
 class _Moved:
@@ -359,13 +360,24 @@ def _stored(connection: Connection, entries: Sequence[QueuedRecord]) -> set[str]
     told = [entry.record for entry in entries if isinstance(entry.record, Decision)]
     days = [day_of(one.started_at) for one in told]
     found: set[str] = set()
+    server = is_server(connection)
     for some in chunks(sorted({one.id for one in told})):
-        query = select(schema.decisions.c.id).where(among(connection, schema.decisions.c.id, some))
-        if is_server(connection):
-            # What is recorded twice began once; without this every partition would be searched.
-            query = query.where(schema.decisions.c.day.between(min(days) - 1, max(days) + 1))
-        found.update(connection.execute(query).scalars())
+        between = {"b_first": min(days) - 1, "b_last": max(days) + 1} if server else {}
+        found.update(connection.execute(_decisions_of(server=server), {VALUES: some, **between}).scalars())
     return found
+
+
+@lru_cache(2)
+def _decisions_of(*, server: bool) -> Select[Any]:
+    decisions = schema.decisions.c
+    query = select(decisions.id).where(one_of(decisions.id, server=server))
+    # What is recorded twice began once; without this every partition would be searched.
+    return query.where(decisions.day.between(bindparam("b_first"), bindparam("b_last"))) if server else query
+
+
+@lru_cache(8)
+def _last_number(table: Table) -> Select[Any]:
+    return select(func.max(table.c.n))
 
 
 __all__ = ["BatchWriter"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, or_, select, update
 
 from langroute.core.amounts import YEAR_3000
 from langroute.core.records import Outcome
 from langroute.core.storable import finite
 from langroute.ledger import columns, schema
 from langroute.ledger.facts import Labels, summarize_outcomes
-from langroute.ledger.many_rows import among
+from langroute.ledger.many_rows import VALUES, among, is_server, one_of
 from langroute.ledger.privacy import Privacy
 
 if TYPE_CHECKING:
@@ -43,12 +44,21 @@ def chunks(items: list[Any], size: int = 500) -> Iterable[list[Any]]:
 
 def find_tasks(connection: Connection, ids: Iterable[str]) -> list[Any]:
     """Return the rows of the given tasks that exist."""
-    tasks = schema.tasks
+    query = _tasks_of(server=is_server(connection))
     found: list[Any] = []
     for some in chunks(list(ids)):
-        columns = select(tasks.c.n, tasks.c.id, tasks.c.label, tasks.c.user, tasks.c.day)
-        found.extend(connection.execute(columns.where(among(connection, tasks.c.id, some))))
+        found.extend(connection.execute(query, {VALUES: some}))
     return found
+
+
+@lru_cache(2)
+def _tasks_of(*, server: bool) -> Select[Any]:
+    tasks = schema.tasks.c
+    return select(tasks.n, tasks.id, tasks.label, tasks.user, tasks.day).where(one_of(tasks.id, server=server))
+
+
+_WAITS = select(exists().where(schema.outcomes.c.task.is_(None)))
+"""Whether any outcome waits for what it is about."""
 
 
 def lock_tasks(connection: Connection, numbers: Iterable[int]) -> None:
@@ -201,7 +211,7 @@ class OutcomeWriter:
         o = schema.outcomes.c
         if not (batch.decisions or batch.calls or batch.roots):
             return ()
-        if not connection.execute(select(exists().where(o.task.is_(None)))).scalar():
+        if not connection.execute(_WAITS).scalar():
             return ()
         runs = {row.values["run_id"] for row in batch.calls} | set(batch.roots)
         runs |= {call.values["run_id"] for row in batch.decisions for call in row.calls}

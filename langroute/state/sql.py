@@ -72,8 +72,8 @@ class SqlState:
         return [found.get(key, StateEntry()) for key in keys]
 
     def _read(self, connection: Connection, space: str, keys: Sequence[str]) -> dict[str, StateEntry]:
-        s, now = STATE.c, self._clock()
-        rows = connection.execute(select(s.key, s.value, s.version, s.until).where(s.space == space, s.key.in_(keys)))
+        now = self._clock()
+        rows = connection.execute(_READ, {"b_space": space, "b_keys": keys})
         return {row.key: StateEntry(row.value, row.version) for row in rows if row.until is None or row.until > now}
 
     def commit(self, space: str, changes: Sequence[Change]) -> bool:
@@ -159,6 +159,9 @@ class SqlState:
 # Made once: to make a statement takes longer than to carry it out.
 _AT = (STATE.c.space == bindparam("b_space")) & (STATE.c.key == bindparam("b_key"))
 _CURRENT = _AT & (STATE.c.version == bindparam("b_version"))
+_READ = select(STATE.c.key, STATE.c.value, STATE.c.version, STATE.c.until).where(
+    STATE.c.space == bindparam("b_space"), STATE.c.key.in_(bindparam("b_keys", expanding=True))
+)
 _LOOK = select(STATE.c.key).where(_AT)
 _FORGET = delete(STATE).where(_AT, STATE.c.until <= bindparam("b_now"))
 _REMOVE = delete(STATE).where(_CURRENT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -69,7 +69,12 @@ class AnswerReader:
     """
 
     def __init__(
-        self, read: Callable[[AnswerReader, Event], None], *, stream: bool, provider: str | None = None, reason_ends: bool = False
+        self,
+        read: Callable[[AnswerReader, Sequence[Event]], None],
+        *,
+        stream: bool,
+        provider: str | None = None,
+        reason_ends: bool = False,
     ) -> None:
         self.stream = stream
         self.provider = provider
@@ -112,20 +117,20 @@ class AnswerReader:
             if self._plain_bytes <= MAX_PLAIN:
                 self._plain += chunk
             return
-        for event in self._events.feed(chunk):
-            self._take(event)
+        if events := self._events.feed(chunk):
+            self._read(self, events)
 
     def finish(self) -> AnswerReader:
         """Say that no more bytes come. Return the reader."""
         if self.stream:
             # A last event without the empty line behind it is no event, by the standard; `[DONE]` is often sent so.
-            for event in self._events.feed(b"\n\n") if self._events.rest().endswith(b"[DONE]") else ():
-                self._take(event)
+            if self._events.rest().endswith(b"[DONE]"):
+                self._read(self, self._events.feed(b"\n\n"))
             if self.reason_ends and self.error is None and self.finish_reason is not None and self.between_events:
                 # Some servers leave out what should end the stream; nothing of the answer can be missing.
                 self.complete = True
         elif 0 < self._plain_bytes <= MAX_PLAIN:
-            self._take(Event("", bytes(self._plain)))
+            self._read(self, (Event("", bytes(self._plain)),))
             self._plain = bytearray()
         return self
 
@@ -224,11 +229,18 @@ class AnswerReader:
         )
         self.complete = False
 
-    def _take(self, event: Event) -> None:
-        try:
-            self._read(self, event)
-        except Exception:  # noqa: BLE001 - an event may be anything; what it says is left out
-            return
+
+def read_each(read: Callable[[AnswerReader, Event], None], answer: AnswerReader, events: Sequence[Event]) -> None:
+    """Take from each event what it says."""
+    for event in events:
+        _read(read, answer, event)
+
+
+def _read(read: Callable[[AnswerReader, Event], None], answer: AnswerReader, event: Event) -> None:
+    try:
+        read(answer, event)
+    except Exception:  # noqa: BLE001 - an event may be anything; what it says is left out
+        return
 
 
 def parsed(event: Event) -> dict[str, Any]:
@@ -256,4 +268,4 @@ def _cut(value: Any) -> str:
     return "" if value is None else str(value)[:2000]
 
 
-__all__ = ["AnswerReader", "WireCall", "WireError", "mapping", "parsed", "sequence", "word"]
+__all__ = ["AnswerReader", "WireCall", "WireError", "mapping", "parsed", "read_each", "sequence", "word"]

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat and /chat-streaming 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -13,7 +14,6 @@ from langroute.core.errors import MissingExtraError
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.chat_usage import usage_edits
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
@@ -40,21 +40,23 @@ class _SpokenDelta(msgspec.Struct):
 
 class _SpokenChoice(msgspec.Struct):
     delta: _SpokenDelta | None = None
-    finish_reason: None = None
+    finish_reason: str | None = None
 
 
 class _Spoken(msgspec.Struct):
-    """An event that says a part of the text and nothing else, as most of a stream do."""
+    """An event that says a part of the text, its end or the usage, and nothing else, as most of a stream do."""
 
     id: str | None = None
     model: str | None = None
     service_tier: str | None = None
     choices: tuple[_SpokenChoice, ...] = ()
-    usage: None = None
+    usage: dict[str, Any] | None = None
     error: None = None
 
 
 _SPOKEN = msgspec.json.Decoder(_Spoken)
+_ALL_SPOKEN = msgspec.json.Decoder(list[_Spoken])
+_DONE = b"[DONE]"
 
 
 class ChatProtocol(WireProtocol):
@@ -76,8 +78,28 @@ class ChatProtocol(WireProtocol):
         return usage_edits(request) if "stream_options" in target.rules(self.api).arguments else ()
 
     @override
+    def read_events(self, answer: AnswerReader, events: Sequence[Event]) -> None:
+        if len(events) < 2:
+            super().read_events(answer, events)
+            return
+        done = events[-1].data == _DONE
+        told = [event.data for event in (events[:-1] if done else events)]
+        try:
+            spoken = _ALL_SPOKEN.decode(b"[%s]" % b",".join(told))
+        except BROKEN:
+            spoken = []
+        if len(spoken) != len(told):
+            # One of them says something else.
+            super().read_events(answer, events)
+            return
+        for one in spoken:
+            self._say(answer, one)
+        if done:
+            self.read_event(answer, events[-1])
+
+    @override
     def read_event(self, answer: AnswerReader, event: Event) -> None:
-        if event.data[:1] != b"{" and event.data.strip() == b"[DONE]":
+        if event.data[:1] != b"{" and event.data.strip() == _DONE:
             answer.complete = answer.error is None and answer.finish_reason is not None
             return
         try:
@@ -85,11 +107,17 @@ class ChatProtocol(WireProtocol):
         except BROKEN:
             self.read_any(answer, parsed(event))
             return
-        if answer.model is None or answer.id is None or spoken.service_tier is not None:
-            self._envelope(answer, {"model": spoken.model, "id": spoken.id, "service_tier": spoken.service_tier})
+        self._say(answer, spoken)
+
+    def _say(self, answer: AnswerReader, spoken: _Spoken) -> None:
+        if answer.model is None or answer.id is None or spoken.service_tier is not None or spoken.usage is not None:
+            said = {"model": spoken.model, "id": spoken.id, "service_tier": spoken.service_tier, "usage": spoken.usage}
+            self._envelope(answer, said)
         for choice in spoken.choices:
             if choice.delta is not None:
                 answer.add_text(choice.delta.content)
+            if choice.finish_reason is not None:
+                answer.finish_reason = choice.finish_reason
 
     def read_any(self, answer: AnswerReader, said: dict[str, Any]) -> None:
         """Read an event by its parsed form."""
@@ -189,10 +217,10 @@ class ChatProtocol(WireProtocol):
 
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:
-        head: list[bytes] = [without_marks(request.raw("tools"))]
+        head: list[bytes] = [request.unmarked(request.raw("tools"))]
         for place in request.parts("messages"):
             raw = request.body[place.start : place.stop]
-            head.append(without_marks(raw))
+            head.append(request.unmarked(raw))
             if mapping(value_of(raw, 0, len(raw))).get("role") not in ("system", "developer"):
                 break
         return head

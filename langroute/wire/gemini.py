@@ -16,7 +16,6 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence, word
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.gemini_edits import edits_for
 from langroute.wire.protocol import WireProtocol
@@ -195,8 +194,8 @@ class GeminiProtocol(WireProtocol):
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:
         first = next((request.body[one.start : one.stop] for one in request.parts("contents")[:1]), b"")
-        heads = [without_marks(request.raw(name)) for name in self.head_fields]
-        return [*heads, without_marks(request.raw("tools")), without_marks(first)]
+        heads = [request.unmarked(request.raw(name)) for name in self.head_fields]
+        return [*heads, request.unmarked(request.raw("tools")), request.unmarked(first)]
 
 
 def _problem(method: str, query: str) -> str | None:

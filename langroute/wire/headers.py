@@ -31,6 +31,18 @@ ABOUT_THE_CLIENT = frozenset(
 )
 """Headers that were true of the client's own connection, and are written anew."""
 
+_LEFT_OUT = HOP_BY_HOP | CREDENTIALS | ABOUT_THE_CLIENT
+
+_OF_ONE_ANSWER = HOP_BY_HOP | {
+    "content-length",
+    "content-encoding",
+    "set-cookie",
+    "server",
+    "date",
+    "alt-svc",
+    "strict-transport-security",
+}
+
 _OURS = "x-langroute-"
 """What a client tells the gateway, and the gateway a client. A provider neither hears it nor says it."""
 
@@ -59,11 +71,11 @@ def forward_headers(
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     named = {word.strip().lower() for name, value in pairs if name.lower() == "connection" for word in value.split(",")}
-    out = HOP_BY_HOP | CREDENTIALS | ABOUT_THE_CLIENT | named | set(drop)
+    more = named.union(drop)
     kept: dict[str, str] = {}
     for name, value in pairs:
         low = name.lower()
-        if low in out or low.startswith(_FORWARDED) or not _is_plain(value):
+        if low in _LEFT_OUT or low in more or low.startswith(_FORWARDED) or not _is_plain(value):
             continue
         # Of a header that occurs twice the values are one list: RFC 9110, section 5.3.
         kept[low] = f"{kept[low]}, {value}" if low in kept else value
@@ -79,20 +91,11 @@ def answer_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> di
         >>> answer_headers({"Retry-After": "2", "Transfer-Encoding": "chunked", "X-Langroute-Route": "theirs"})
         {'retry-after': '2'}
     """
-    out = HOP_BY_HOP | {
-        "content-length",
-        "content-encoding",
-        "set-cookie",
-        "server",
-        "date",
-        "alt-svc",
-        "strict-transport-security",
-    }
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return {
         name.lower(): value
         for name, value in pairs
-        if name.lower() not in out and not name.lower().startswith(_NEVER_BACK) and _is_plain(value)
+        if name.lower() not in _OF_ONE_ANSWER and not name.lower().startswith(_NEVER_BACK) and _is_plain(value)
     }
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from langroute.core.locks import new_lock
 from langroute.wire import histories
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.request import MAX_ENTRIES, WireRequest
 from langroute.wire.spans import value_of
 
@@ -64,11 +63,11 @@ class HistoryMemo:
     def messages(self, request: WireRequest) -> list[Any]:
         """Return a request's history as LangChain messages. The list is a new one, its messages are not: do not change them."""
         protocol = request.protocol
-        raw = without_marks(request.raw(protocol.entries_field))
+        raw = request.unmarked(request.raw(protocol.entries_field))
         if raw[:1] != b"[":
             return list(protocol.messages_of(request))
         # Calls beside a conversation have its id and another history.
-        key = (protocol.name, request.thread, bool(request.parts("tools")))
+        key = (protocol.name, request.thread, request.has_tools)
         with self._lock:
             known = self._known.get(key, Known())
         grown = _grown(known.raw, raw)
@@ -78,7 +77,7 @@ class HistoryMemo:
             return list(protocol.messages_of(request))
         read = [one for entry in entries for one in protocol.entry(entry)]
         messages = histories.in_rounds([] if grown is None else known.messages, read)
-        head_raw = b"\0".join(without_marks(request.raw(name)) for name in protocol.head_fields)
+        head_raw = b"\0".join(request.unmarked(request.raw(name)) for name in protocol.head_fields)
         head = known.head if known.raw and known.head_raw == head_raw else tuple(protocol.head_of(request))
         self._keep(key, Known(raw, tuple(messages), head_raw, head))
         return histories.with_a_user([*head, *messages])

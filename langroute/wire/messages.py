@@ -12,7 +12,6 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.messages_edits import edits_for
 from langroute.wire.protocol import WireProtocol
@@ -182,7 +181,7 @@ class MessagesProtocol(WireProtocol):
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:
         first = next((request.body[one.start : one.stop] for one in request.parts("messages")[:1]), b"")
-        return [without_marks(request.raw("system")), without_marks(request.raw("tools")), without_marks(first)]
+        return [request.unmarked(request.raw("system")), request.unmarked(request.raw("tools")), request.unmarked(first)]
 
 
 MESSAGES = MessagesProtocol()

@@ -46,7 +46,7 @@ def edits_for(request: WireRequest, target: WireTarget, rules: WireRules) -> tup
             *_betas(request, rules),
             *_sampling(request, rules),
         ]
-        if not rules.cache_marks:
+        if request.has_marks and not rules.cache_marks:
             places = [one for name in ("system", "tools", "messages") if (one := request.fields.get(name)) is not None]
             found += edit("drop-cache-marks", [one for place in places for one in marks(request.body, place, ("cache_control",))])
     return combined(request, found)

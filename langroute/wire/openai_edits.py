@@ -126,6 +126,8 @@ def _stops(request: WireRequest, rules: WireRules) -> list[WireEdit]:
 
 
 def _cache_marks(request: WireRequest, rules: WireRules, history: str) -> list[WireEdit]:
+    if not request.has_marks:
+        return []
     names = {"cache_control", "prompt_cache_breakpoint"} - rules.cache_marks
     places = [one for name in ("tools", history) if (one := request.fields.get(name)) is not None]
     return edit("drop-cache-marks", [one for place in places for one in marks(request.body, place, names)]) if names else []

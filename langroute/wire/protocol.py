@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from langroute.providers.profile import ProtocolWords, WireRules
@@ -15,7 +16,7 @@ from langroute.providers.wire import WORDS
 from langroute.steps.inspector import Inspector, tool_tokens
 from langroute.wire import headers as wire_headers
 from langroute.wire import histories
-from langroute.wire.answers import AnswerReader
+from langroute.wire.answers import AnswerReader, read_each
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.request import WireRequest
 from langroute.wire.spans import Splice, encoded, spliced
@@ -150,8 +151,12 @@ class WireProtocol(ABC):
             stream: The answer is a stream of events, as its content type says, not a JSON body.
             provider: The provider that answers, for its words.
         """
-        read = self.read_event if stream else self.read_plain
+        read = self.read_events if stream else partial(read_each, self.read_plain)
         return AnswerReader(read, stream=stream, provider=provider, reason_ends=self.reason_ends)
+
+    def read_events(self, answer: AnswerReader, events: Sequence[Event]) -> None:
+        """Take from events of a stream, which came together, what they say."""
+        read_each(self.read_event, answer, events)
 
     @abstractmethod
     def read_event(self, answer: AnswerReader, event: Event) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from langroute.wire.cache_marks import without_marks
+from langroute.wire.cache_marks import has_marks, without_marks
 from langroute.wire.resend_key import resend_key_of
 from langroute.wire.sessions import Session, session_of
 from langroute.wire.side_calls import side_call_of
@@ -60,6 +60,7 @@ class WireRequest:
         self.fields: dict[str, Member] = {}
         """Name of a field → its places in the body; of a name that occurs twice the last."""
         self.all_fields: Sequence[Member] = ()
+        self._raw: dict[str, bytes] = {}
         self._parts: dict[str, list[Span]] = {}
         try:
             self.all_fields = members(body)
@@ -80,16 +81,33 @@ class WireRequest:
         return None if found is None else value_of(self.body, found.value, found.stop)
 
     def raw(self, name: str) -> bytes:
-        """Return the bytes of a top-level field's value; empty where it is not there."""
-        found = self.fields.get(name)
-        return b"" if found is None else self.body[found.value : found.stop]
+        """Return the bytes of a top-level field's value; empty where it is not there.
+
+        They are the same object each time, whose hash Python keeps, but for the history: a request lasts as long as its answer.
+        """
+        raw = self._raw.get(name)
+        if raw is None:
+            found = self.fields.get(name)
+            raw = b"" if found is None else self.body[found.value : found.stop]
+            if name != self.protocol.entries_field:
+                self._raw[name] = raw
+        return raw
+
+    @cached_property
+    def has_marks(self) -> bool:
+        """Whether marks of the prompt cache may stand in the body."""
+        return has_marks(self.body)
+
+    def unmarked(self, part: bytes) -> bytes:
+        """Return bytes of the body without marks of the prompt cache; the body is searched for them once."""
+        return without_marks(part) if self.has_marks else part
 
     def entries(self, name: str) -> list[Any]:
         """Return the items of a top-level array without marks of the prompt cache; none where it is no array.
 
         Of an array with more items than are read the last are returned.
         """
-        raw = without_marks(self.raw(name))
+        raw = self.unmarked(self.raw(name))
         found = value_of(raw, 0, len(raw)) if raw else None
         return found[-MAX_ENTRIES:] if isinstance(found, list) else []
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.histories import is_machine_text
 from langroute.wire.spans import NotJsonError, Span, items, members, value_of
 
@@ -42,17 +41,17 @@ def resend_key_of(request: WireRequest) -> str:
         digest.update(b"\0")
         last = _last_said(request, name) if name == protocol.entries_field else None
         if last is None:
-            digest.update(without_marks(request.raw(name)))
+            digest.update(request.unmarked(request.raw(name)))
         else:
             place, said = last
-            digest.update(without_marks(request.body[request.fields[name].value : place.start]) + b"\0" + said)
+            digest.update(request.unmarked(request.body[request.fields[name].value : place.start]) + b"\0" + said)
     return digest.hexdigest()
 
 
 def _last_said(request: WireRequest, name: str) -> tuple[Span, bytes] | None:
     """Return the last entry in which something is said, and what; `None` where the last entries have none."""
     for place in reversed(request.parts(name)[-MOST_ADDED:]):
-        raw = without_marks(request.body[place.start : place.stop])
+        raw = request.unmarked(request.body[place.start : place.stop])
         entry = value_of(raw, 0, len(raw))
         if request.protocol.is_answer(entry):
             continue

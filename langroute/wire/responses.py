@@ -12,7 +12,6 @@ from typing_extensions import override
 from langroute.providers.profile import WireRules
 from langroute.wire import histories
 from langroute.wire.answers import AnswerReader, mapping, parsed, sequence, word
-from langroute.wire.cache_marks import without_marks
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.openai_edits import edits_for
 from langroute.wire.openai_errors import error_of
@@ -182,10 +181,10 @@ class ResponsesProtocol(WireProtocol):
 
     @override
     def beginning_of(self, request: WireRequest) -> list[bytes]:
-        head = [without_marks(request.raw("instructions")), without_marks(request.raw("tools"))]
+        head = [request.unmarked(request.raw("instructions")), request.unmarked(request.raw("tools"))]
         for place in request.parts("input"):
             raw = request.body[place.start : place.stop]
-            head.append(without_marks(raw))
+            head.append(request.unmarked(raw))
             item = mapping(value_of(raw, 0, len(raw)))
             if item.get("role") not in ("system", "developer"):
                 break

@@ -61,6 +61,9 @@ class EventReader:
         self._after_return = chunk[-1:] == b"\r"
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._begun and not self._buffer and chunk.endswith(b"\n\n"):
+            # Whole events, as nearly always.
+            return self._events_of(chunk[:-2].split(b"\n\n"))
         self._buffer += chunk
         return self._split()
 
@@ -69,24 +72,17 @@ class EventReader:
         return bytes(self._buffer)
 
     def _split(self) -> list[Event]:
-        buffer, found = self._buffer, []
+        buffer = self._buffer
         if not self._begun:
             if b"\xef\xbb\xbf".startswith(buffer):
                 return []
             self._begun = True
             if buffer.startswith(b"\xef\xbb\xbf"):
                 del buffer[:3]
-        place = 0
-        while (end := buffer.find(b"\n\n", max(place, self._seen))) >= 0:
-            if self._skipping:
-                self._skipping = False
-            elif end - place > self.max_event:
-                self.left_out += 1
-            elif (event := _event(bytes(buffer[place:end]))) is not None:
-                found.append(event)
-            place = end + 2
-            self._seen = place
-        del buffer[:place]
+        end = buffer.rfind(b"\n\n", self._seen)
+        found = [] if end < 0 else self._events_of(bytes(buffer[:end]).split(b"\n\n"))
+        if end >= 0:
+            del buffer[: end + 2]
         self._seen = max(0, len(buffer) - 1)
         if len(buffer) > self.max_event:
             if not self._skipping:
@@ -96,12 +92,25 @@ class EventReader:
             self._seen = 0
         return found
 
+    def _events_of(self, blocks: list[bytes]) -> list[Event]:
+        """Return the events that blocks of lines are; the rest of one that was too long is left out."""
+        if self._skipping:
+            self._skipping = False
+            del blocks[0]
+        found = []
+        for block in blocks:
+            if len(block) > self.max_event:
+                self.left_out += 1
+            elif block.startswith(b"data: ") and b"\n" not in block:
+                # One line of data, as most servers write an event.
+                found.append(Event("", block[6:]))
+            elif (event := _event(block)) is not None:
+                found.append(event)
+        return found
+
 
 def _event(block: bytes) -> Event | None:
     """Return the event that these lines are; `None` where they have no data."""
-    if b"\n" not in block:
-        # One line of data, as most servers write an event.
-        return Event("", block[6 if block[5:6] == b" " else 5 :]) if block.startswith(b"data:") or block == b"data" else None
     name, data = "", []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):

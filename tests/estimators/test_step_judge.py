@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langroute.core.errors import DataError
 from langroute.estimators.step_fields import FIELDS, NUMBERS, PLACES, step_fields
 from langroute.estimators.step_grams import GRAMMED, MOST_GRAMMED, SLOTS, grams_of
-from langroute.estimators.step_judge import POOLED, read_step_judge
+from langroute.estimators.step_judge import MOST_KEPT, POOLED, read_step_judge
 from langroute.estimators.step_schema import schema_shape, tool_lines
 from langroute.estimators.step_words import blocks_of, words_of
 from langroute.estimators.trees import Forest
@@ -212,6 +212,17 @@ def plainly_judged(arrays: dict[str, Any], messages: list[Any], tools: tuple[Any
     parts = [{name[len(part) :]: one for name, one in arrays.items() if name.startswith(part)} for part in ("hard_", "costly_")]
     odds = [offset + Forest.from_arrays(part).predict(outputs)[0, 0] for offset, part in zip(offsets, parts, strict=True)]
     return 1 / (1 + np.exp(-odds[0])), 1 / (1 + np.exp(-odds[1]))
+
+
+def test_texts_that_were_read_before_change_no_judgement() -> None:
+    """A turn's request is read once for all its steps, and forgotten after many others."""
+    judge = read_step_judge(FILE)
+    first = judge.judge(MESSAGES)
+
+    assert judge.judge(MESSAGES) == first
+    for number in range(MOST_KEPT + 10):
+        judge.judge([MESSAGES[0], HumanMessage(f"Question {'x' * number}?"), *MESSAGES[2:]])
+    assert judge.judge(MESSAGES) == first
 
 
 @lru_cache

@@ -21,6 +21,7 @@ from langroute.learning.break_even import pair_of
 from langroute.learning.families import TrialTerms
 from langroute.learning.luck import luck_of, oracle_of
 from langroute.learning.mix_line import mix_line
+from langroute.learning.outcome_reader import OutcomeReader
 from langroute.learning.outcome_table import OutcomeTable
 from langroute.learning.sample_size import tasks_for_arms, tasks_for_pairs
 from langroute.learning.traffic import parse_exchange
@@ -43,10 +44,10 @@ def exchanges(rows: list[dict[str, Any]]) -> Iterator[Any]:
 
 
 def table_of(rows: list[dict[str, Any]], **options: Any) -> tuple[OutcomeTable, list[str]]:
-    table = OutcomeTable(**options)
+    reader = OutcomeReader(**options)
     for one in exchanges(rows):
-        table.add(one)
-    return table, list(table.routes)
+        reader.add(one)
+    return reader.table, list(reader.table.routes)
 
 
 FOUR = [(1, 1)] * 50 + [(1, 0)] * 10 + [(0, 1)] * 30 + [(0, 0)] * 10
@@ -455,9 +456,10 @@ def test_recorded_agents_need_the_verifiers_that_were_found_before(shared: Path)
 
 def test_the_oracle_of_recorded_agents_is_mostly_luck(shared: Path) -> None:
     found = advise(agents(shared, "terminal_bench"))["luck"]
-    table = OutcomeTable()
+    reader = OutcomeReader()
     for one in agents(shared, "terminal_bench"):
-        table.add(one)
+        reader.add(one)
+    table = reader.table
     pair = oracle_of(table.sample(), list(table.routes), ["droid/claude-opus-4-1", "droid/claude-sonnet-4"])
     assert pair is not None
 

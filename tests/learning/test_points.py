@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,3 +100,24 @@ def test_a_target_above_the_best_route_is_met_where_routes_together_are_better()
         choose([1.2], [chain, single], reference, 0)
     with pytest.raises(DataError, match="none is better than the best single route"):
         choose([1.2], [single], reference, 0)
+
+
+def test_a_promise_of_what_is_fitted_allows_for_another_fit() -> None:
+    """What is fitted would decide otherwise after another fit, which scatters besides; a chain is the same again."""
+    random = np.random.default_rng(3)
+    fitted = _interval(random, tolerance=1.0)
+    chain = _interval(random, tolerance=float("nan"), chain=Chain((0, 1), 2))
+
+    assert fitted["unsettled"] == pytest.approx(fitted["spread"] * np.sqrt(1.25 / 500), abs=1e-5)
+    assert chain["unsettled"] == 0
+    assert _width(fitted) == pytest.approx(1.5 * _width(chain), rel=0.05)
+
+
+def _interval(random: np.random.Generator, **setting: Any) -> dict[str, Any]:
+    scores = (random.random(500) < 0.8).astype(float)
+    (found,) = choose([0.5], [Candidate(scores, np.full(500, 0.1), **setting)], scores, 0)
+    return found.promised
+
+
+def _width(promised: dict[str, Any]) -> float:
+    return float(promised["quality_high"] - promised["quality_low"])

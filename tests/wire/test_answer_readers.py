@@ -270,12 +270,20 @@ def test_the_list_of_models_is_read_by_clients_of_all_protocols() -> None:
 _SPEAKS = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a", "tool_calls": None}}]}
 
 
-@pytest.mark.parametrize(
+def _said(reader: AnswerReader) -> tuple[Any, ...]:
+    calls = [(one.id, one.name, one.text) for one in reader.tool_calls]
+    known = (reader.id, reader.model, reader.terms, reader.raw_usage, reader.text, reader.finish_reason)
+    return (*known, reader.error, reader.started, reader.complete, calls)
+
+
+MORE = pytest.mark.parametrize(
     "more",
     [
         {},
         {"service_tier": "flex", "usage": None, "error": None},
         {"usage": {"prompt_tokens": 3}},
+        {"usage": {"prompt_tokens": 3, "completion_tokens": None}, "choices": []},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
         {"error": {"message": "no"}},
         {"id": 7, "model": None},
         {"choices": [{"delta": {"content": "b", "refusal": "c"}}, {"delta": {"reasoning": "d"}}, {"delta": None}, 5]},
@@ -285,24 +293,25 @@ _SPEAKS = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"role": "
     ],
     ids=json.dumps,
 )
+
+
+@MORE
 def test_chat_events_say_the_same_whether_they_are_read_the_quick_way_or_not(more: dict[str, Any]) -> None:
     event = Event("", json.dumps({**_SPEAKS, **more}).encode())
     quick, slow = (PROTOCOLS["chat"].answer_reader(stream=True) for _ in range(2))
     PROTOCOLS["chat"].read_event(quick, event)
     PROTOCOLS["chat"].read_any(slow, json.loads(event.data))  # type: ignore[attr-defined]
+    assert _said(quick) == _said(slow)
 
-    def said(reader: AnswerReader) -> tuple[Any, ...]:
-        calls = [(one.id, one.name, one.text) for one in reader.tool_calls]
-        return (
-            reader.id,
-            reader.model,
-            reader.terms,
-            reader.raw_usage,
-            reader.text,
-            reader.finish_reason,
-            reader.error,
-            reader.started,
-            calls,
-        )
 
-    assert said(quick) == said(slow)
+@MORE
+@pytest.mark.parametrize("rest", [(), (b"[DONE]",), (b" [DONE]",), (b"{", b"[DONE]"), (b'{"a":1},{"a":2}', b"[DONE]")], ids=str)
+def test_chat_events_that_come_together_say_what_each_says(more: dict[str, Any], rest: tuple[bytes, ...]) -> None:
+    data = [json.dumps(one).encode() for one in (_SPEAKS, {**_SPEAKS, **more}, _SPEAKS)]
+    ends = {"choices": [{"delta": {"content": ""}, "finish_reason": "length"}]}
+    events = [Event("", one) for one in (*data, json.dumps(ends).encode(), *rest)]
+    together, apart = (PROTOCOLS["chat"].answer_reader(stream=True) for _ in range(2))
+    together.feed(b"".join(b"data: %s\n\n" % event.data for event in events))
+    for event in events:
+        PROTOCOLS["chat"].read_event(apart, event)
+    assert _said(together) == _said(apart)

@@ -284,3 +284,13 @@ def test_a_long_history_is_read_in_a_time_that_grows_with_it() -> None:
         return best
 
     assert seconds(1200) < 12 * seconds(300)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_request_holds_its_history_once(name: str) -> None:
+    field = PROTOCOLS[name].entries_field
+    body = compact({"model": "m", field: [{"role": "user", "content": "a" * 100}], "tools": [{"type": "function"}]})
+    request = PROTOCOLS[name].read_request(body, {})
+    assert request.raw("tools") is request.raw("tools") != b""
+    assert request.raw(field) == request.raw(field)
+    assert request.raw(field) is not request.raw(field)

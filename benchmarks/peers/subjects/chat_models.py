@@ -89,6 +89,12 @@ def local_calls(bare: Any, routed: Any) -> dict[str, tuple[Callable[[Any], Any],
     }
 
 
+def answered(model: Any, asked: dict[str, Any]) -> Any:
+    """Return the answer to a recorded question, which may have tools."""
+    bound = model.bind_tools(asked["tools"]) if asked["tools"] else model
+    return bound.invoke(convert_to_messages(asked["messages"]))
+
+
 def plain_tell(message: Any) -> dict[str, Any]:
     """Return what LangChain itself says: the provider's name of the model."""
     return {"model": message.response_metadata.get("model_name"), "why": None, "cost": None}

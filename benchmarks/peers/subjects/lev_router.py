@@ -7,7 +7,9 @@ import tempfile
 from contextlib import AbstractContextManager
 from typing import Any
 
-from subjects.chat_models import ADDRESS, InstantModel, calls, given, instant, local_calls
+from subjects.chat_models import ADDRESS, InstantModel, answered, calls, given, instant, local_calls
+
+TIERS = ("simple", "standard", "complex")
 
 os.environ.setdefault("LEVROUTER_HOME", tempfile.mkdtemp())
 
@@ -31,14 +33,33 @@ def client(urls: dict[str, str], judged: bool, protocol: str = "openai") -> Abst
     return calls(router, tell, urls, judged, protocol)
 
 
-def local() -> dict[str, Any]:
+def at_once(name: str) -> Any:
     # It puts itself around ChatOpenAI's own methods, so these have to be the ones that answer at once.
     from langchain_openai import ChatOpenAI
 
-    for name in ("_generate", "_agenerate", "_stream", "_astream"):
-        setattr(ChatOpenAI, name, getattr(InstantModel, name))
-    routed = ChatOpenAI(model="large", api_key="none", base_url=ADDRESS, max_retries=0)
-    return local_calls(instant("large"), router({"large": routed}, judged=True))
+    for method in ("_generate", "_agenerate", "_stream", "_astream"):
+        setattr(ChatOpenAI, method, getattr(InstantModel, method))
+    return ChatOpenAI(model=name, api_key="none", base_url=ADDRESS, max_retries=0)
 
 
-__all__ = ["client", "given", "local"]
+def local() -> dict[str, Any]:
+    return local_calls(instant("large"), router({"large": at_once("large")}, judged=True))
+
+
+def decided(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    import levrouter
+
+    # Questions have nothing to do with each other here: no threads, and none is the other asked again.
+    config = levrouter.RouterConfig(
+        backend="heuristic",
+        tiers={"openai": {tier: tier for tier in TIERS}},
+        provider_hosts={"127.0.0.1": "openai"},
+        sticky_threads=False,
+        escalate_after_repeats=0,
+    )
+    routed = levrouter.route(at_once("complex"), config)
+    levels = [TIERS.index(tell(answered(routed, one))["model"]) for one in asked]
+    return [{"levels": levels, "cuts": [("`simple` to the small model", 0), ("`simple` and `standard`", 1)]}]
+
+
+__all__ = ["client", "decided", "given", "local"]

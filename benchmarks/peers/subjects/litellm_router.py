@@ -10,6 +10,10 @@ from typing import Any
 from provider import PRICES
 from servers import LITELLM_NAMES, litellm_smart
 
+TIERS = ("SIMPLE", "MEDIUM", "COMPLEX", "REASONING")
+CLASSIFIERS = {"heuristic": "complexity router", "heuristic_v2": "complexity router, `heuristic_v2`"}
+"""Its judges that ask no model, in words."""
+
 SESSION = {"metadata": {"session_id": "thread-1"}, "litellm_session_id": "thread-1"}
 
 
@@ -105,3 +109,34 @@ def local() -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]:
         ),
         "ainvoke": (lambda m: litellm.acompletion(messages=m, **plain), lambda m: routed.acompletion(messages=m, **ours)),
     }
+
+
+def decided(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    import asyncio
+
+    found = []
+    for kind, words in CLASSIFIERS.items():
+        levels = asyncio.run(levels_of(kind, asked))
+        cuts = [(f"{words}, up to {tier} to the small model", level) for level, tier in enumerate(TIERS[:-1])]
+        found.append({"levels": levels, "cuts": cuts})
+    return found
+
+
+async def levels_of(kind: str, asked: list[dict[str, Any]]) -> list[int]:
+    """Return the tiers of recorded questions, by one of its judges."""
+    import litellm
+
+    litellm.suppress_debug_info = True
+    config = {"tiers": {tier: tier for tier in TIERS}, "classifier_type": kind}
+    params = {
+        "model": "auto_router/complexity_router",
+        "complexity_router_config": config,
+        "complexity_router_default_model": "SIMPLE",
+    }
+    deployments = [{"model_name": tier, "litellm_params": {"model": "openai/gpt-4o-mini", "api_key": "none"}} for tier in TIERS]
+    routed = litellm.Router(model_list=[*deployments, {"model_name": "smart", "litellm_params": params}], num_retries=0)
+    levels = []
+    for one in asked:
+        found: Any = await routed.async_pre_routing_hook(model="smart", request_kwargs={}, messages=one["messages"])
+        levels.append(TIERS.index(found.model))
+    return levels
