@@ -207,11 +207,20 @@ def client_lines(url: str, token: str) -> list[tuple[str, str]]:
         ("aider", f"OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={token} aider --model openai/langroute/auto"),
         ("mini", f"OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={token} mini -m openai/langroute/auto"),
         ("qwen-code", f"OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={token} OPENAI_MODEL=langroute/auto qwen"),
-        ("Cline", f"cline auth -p openai-compatible -k {token} -m langroute/auto -b {url}/v1 && cline"),
+        ("Cline", _cline_line(url, token)),
         ("deepagents", f"OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={token} deepagents-code -M openai:langroute/auto"),
         ("Gemini CLI", f"GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY={token} gemini -m langroute/auto"),
         ("other", f"OpenAI {url}/v1 or Anthropic {url}, key {token}, model langroute/auto"),
     ]
+
+
+def _cline_line(url: str, token: str) -> str:
+    """Return the line for Cline: settings without a key in a file of their own, since `cline auth` takes the key as an argument alone."""
+    settings = {"provider": "openai-compatible", "model": "langroute/auto", "baseUrl": f"{url}/v1"}
+    providers = {"openai-compatible": {"settings": settings, "updatedAt": "2026-12-01T00:00:00Z"}}
+    told = json.dumps({"version": 1, "lastUsedProvider": "openai-compatible", "providers": providers}, separators=(",", ":"))
+    file = "~/.cline-langroute.json"
+    return f"echo '{told}' > {file}; CLINE_PROVIDER_SETTINGS_PATH={file} OPENAI_API_KEY={token} cline"
 
 
 # Outcomes --------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langroute.engine.drivers import Plan
+from langroute.gateway.answer import WireAnswer
 from langroute.gateway.wire_host import BrokenStepError
+from langroute.wire.resend_key import GivenAnswer
 
 if TYPE_CHECKING:
     from langroute.gateway.wire_step import OpenStep
@@ -20,6 +22,9 @@ MOST_WAITING = 1000
 class _Waiting:
     step: OpenStep
     broken: BrokenStepError
+    given: GivenAnswer
+    """What the broken call's request had of an answer."""
+
     timer: asyncio.TimerHandle
 
 
@@ -40,20 +45,33 @@ class Resends:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, key: str, step: OpenStep, broken: BrokenStepError) -> None:
-        """Let a step wait."""
+    def put(self, key: str, step: OpenStep, broken: BrokenStepError, given: GivenAnswer) -> None:
+        """Let a step wait.
+
+        Args:
+            key: Whose it is, and its resend key.
+            step: The step.
+            broken: Its call that broke off.
+            given: What the call's request had of an answer.
+        """
         if (before := self._waiting.pop(key, None)) is not None:
             self._end(before)
         while len(self._waiting) >= MOST_WAITING:
             self._over(next(iter(self._waiting)))
         timer = asyncio.get_running_loop().call_later(self.seconds, self._over, key)
-        self._waiting[key] = _Waiting(step, broken, timer)
+        self._waiting[key] = _Waiting(step, broken, given, timer)
 
-    def take(self, key: str) -> OpenStep | None:
-        """Return the step that is sent again, with its next effect; `None` where none waits, or its plan has ended."""
-        found = self._waiting.pop(key, None)
-        if found is None:
+    def take(self, key: str, given: GivenAnswer) -> OpenStep | None:
+        """Return the step that is sent again, with its next effect; `None` where none waits, or its plan has ended.
+
+        Args:
+            key: Whose the request is, and its resend key.
+            given: What it has of an answer.
+        """
+        found = self._waiting.get(key)
+        if found is None or not given.goes_on(found.step.begun, found.given, _heard(found.broken)):
             return None
+        del self._waiting[key]
         found.timer.cancel()
         reply = found.broken.reply
         # The client throws away what it has of the answer, so nothing of it counts as shown.
@@ -81,6 +99,12 @@ class Resends:
         with suppress(StopIteration):
             plan.send(found.broken.reply)
         plan.close()
+
+
+def _heard(broken: BrokenStepError) -> str:
+    """Return the text that came of an answer before it broke off."""
+    answer = broken.reply.output
+    return answer.reader.text if isinstance(answer, WireAnswer) and answer.reader is not None else ""
 
 
 __all__ = ["MOST_WAITING", "Resends"]

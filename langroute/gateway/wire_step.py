@@ -54,6 +54,9 @@ class OpenStep:
     session: WireCacheSession | None = None
     """Its calls to the response cache, if there is one."""
 
+    begun: str = ""
+    """What its first request had of an answer, for the model to go on from."""
+
 
 class AskedOptions:
     """The options of calls, remembered by the bytes that they stand in: an agent sends the same tools with every step.
@@ -155,7 +158,7 @@ class WireStep:
             InputError: The request holds no message.
             LangrouteError: No route may take it.
         """
-        waiting = self.resends.take(self._key()) if len(self.resends) else None
+        waiting = self.resends.take(self._key(), self.request.given_answer) if len(self.resends) else None
         if waiting is not None:
             return waiting
         wanted = self.serving.wanted(self.request.model, self.request.protocol.name)
@@ -204,7 +207,9 @@ class WireStep:
         try:
             result = await drive_wire(step.plan, host if step.session is None else step.session.go_on(host), step.effect)
         except BrokenStepError as broken:
-            self.resends.put(self._key(), OpenStep(broken.plan, step.router, session=step.session), broken)
+            given = self.request.given_answer
+            first = given.text if step.effect is None else step.begun
+            self.resends.put(self._key(), OpenStep(broken.plan, step.router, session=step.session, begun=first), broken, given)
             self._remember_broken(key, host)
             await self.broke(outlet, broken.reply.error)
             return None

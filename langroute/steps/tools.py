@@ -14,6 +14,7 @@ from typing import Any
 
 from langroute.core.bounded import parse_json
 from langroute.core.fast_dataclass import fast_dataclass
+from langroute.steps.commands import programs
 from langroute.steps.results import passed_tests, ran_badly
 
 EDIT = frozenset(
@@ -139,10 +140,36 @@ _SHOWING = READ | frozenset(
 )
 """Programs that show a text which somebody else wrote."""
 
-_FIRST_PROGRAM = re.compile(
-    r"\s*(?:cd\s+[^\s;&|]{1,500}\s*(?:&&|;)\s*)?(?:\w{1,100}=\S{0,500}\s+){0,20}(?:\S{0,500}/)?([\w.-]{1,100})"
+_SILENT = frozenset(
+    [
+        ":",
+        "[",
+        "[[",
+        "break",
+        "cd",
+        "chmod",
+        "continue",
+        "cp",
+        "exit",
+        "export",
+        "false",
+        "for",
+        "mkdir",
+        "mv",
+        "popd",
+        "pushd",
+        "rm",
+        "set",
+        "sleep",
+        "test",
+        "touch",
+        "true",
+        "unset",
+        "wait",
+    ]
 )
-"""The program that a command begins with, behind a change of the folder and variables."""
+"""What the shell does by itself, and programs that print nothing where they do what they are told."""
+
 _SIGNS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -216,9 +243,6 @@ _STARTS_BADLY = re.compile(
     re.IGNORECASE,
 )
 _BEGINNING = 400
-_COMMAND = 2000
-"""Most characters of a command that are read."""
-
 _HEARSAY = 0.5
 """Failure degree of a result whose own text says that it failed, where the text may come from anybody."""
 
@@ -288,23 +312,27 @@ def verdict_of_tests(status: str | None, text: str, family: str | None = None, a
         False
         >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cat ci.log"}) is None
         True
+        >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cat setup.cfg && pytest"})
+        True
     """
-    if family != "run" or _only_shows(args):
+    if family != "run":
         return None
     told = _printed(text)
     passed = passed_tests(told)
+    if passed is None or _only_shows(args):
+        return None
     # Something else failed, and perhaps before all of them were run.
     return None if passed and failure_of(status, text, family) >= 0.5 else passed
 
 
 def _only_shows(args: Any) -> bool:
-    """Return whether a call's command begins with a program that shows texts."""
+    """Return whether all that a call's command runs are programs that show texts, or print nothing."""
     given = next((args[name] for name in ("command", "cmd", "script") if name in args), None) if isinstance(args, Mapping) else None
     if isinstance(given, (list, tuple)):
         # `bash -lc ...`, as Codex has it.
         given = given[-1] if given and given[0] in ("bash", "sh", "zsh", "/bin/bash", "/bin/sh") else given[0] if given else None
-    found = _FIRST_PROGRAM.match(given[:_COMMAND]) if isinstance(given, str) else None
-    return found is not None and found[1] in _SHOWING
+    found = programs(given) if isinstance(given, str) else []
+    return bool(found) and all(program in _SHOWING or program in _SILENT for program in found)
 
 
 def _printed(text: str) -> str:

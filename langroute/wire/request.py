@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langroute.wire.cache_marks import has_marks, without_marks
-from langroute.wire.resend_key import resend_key_of
+from langroute.wire.resend_key import GivenAnswer, given_answer_of, resend_key_of
 from langroute.wire.sessions import Session, session_of
 from langroute.wire.side_calls import side_call_of
 from langroute.wire.spans import Member, NotJsonError, Span, items, members, value_of
@@ -198,6 +198,11 @@ class WireRequest:
     def resend_key(self) -> str:
         """Key that is the same for a resend of the same step: as a stream or not, with what was heard of its answer or without."""
         return resend_key_of(self)
+
+    @cached_property
+    def given_answer(self) -> GivenAnswer:
+        """What stands of an answer at the end of the history: the client's own beginning of it, or what it heard of one that broke off."""
+        return given_answer_of(self)
 
 
 __all__ = ["WireRequest"]

@@ -3,6 +3,9 @@
 A client that sends a step again after its answer broke off may add what it heard of it (Codex: reasoning; Claude Code: blocks that were whole), and
 a word of its own, such as "<system-reminder>Your response above was cut off mid-stream. Resume …</system-reminder>" (Claude Code) or "[System: You
 previously generated thoughts …]" (Gemini CLI). Neither begins a step. All else counts as it stands in the bytes, other tags and system messages included.
+
+What stands of an answer is not in the key, since a resend has more of it; but a client may give an answer's beginning itself, for the model to go on
+from, and another beginning is another step. `GivenAnswer.goes_on` tells them apart by what the client had heard.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from langroute.core.answers import text_of
+from langroute.core.fast_dataclass import fast_dataclass
 from langroute.wire.histories import is_machine_text
 from langroute.wire.spans import NotJsonError, Span, items, members, value_of
 
@@ -21,6 +26,54 @@ MOST_ADDED = 50
 
 OPENS, CLOSES = "<system-reminder>", "</system-reminder>"
 """The tag in which Claude Code tells the model that its answer broke off."""
+
+
+@fast_dataclass
+class GivenAnswer:
+    """What stands of an answer behind what a person or a tool last said. White space, which clients cut off, is left out.
+
+    Args:
+        text: Its text.
+        last: Nothing stands behind it, so that the model goes on from it.
+    """
+
+    text: str = ""
+    last: bool = False
+
+    def goes_on(self, begun: str, before: GivenAnswer, heard: str) -> bool:
+        """Return whether a request with this is a resend of a step whose answer broke off; the keys are the same.
+
+        Args:
+            begun: The text that the first request of the step had.
+            before: What the request had whose answer broke off.
+            heard: The text of that answer.
+
+        Example:
+            >>> first = GivenAnswer()
+            >>> GivenAnswer("Letm", True).goes_on("", first, "Let me see"), GivenAnswer("No,", True).goes_on("", first, "Let me see")
+            (True, False)
+            >>> GivenAnswer("{", True).goes_on("[", GivenAnswer("[", True), "1, 2")
+            False
+        """
+        return self.text.startswith(begun) and (not self.last or (before.text + _plain_text(heard)).startswith(self.text))
+
+
+def given_answer_of(request: WireRequest) -> GivenAnswer:
+    """Return what stands of an answer at the end of a request's history."""
+    protocol = request.protocol
+    name = protocol.entries_field
+    found = _last_said(request, name)
+    if found is None:
+        return GivenAnswer()
+    behind = [
+        value_of(request.body, one.start, one.stop) for one in request.parts(name)[-MOST_ADDED:] if one.start > found[0].start
+    ]
+    texts = [text_of(message) for entry in behind if protocol.is_answer(entry) for message in protocol.entry(entry)]
+    return GivenAnswer(_plain_text("".join(texts)), bool(behind) and protocol.is_answer(behind[-1]))
+
+
+def _plain_text(text: str) -> str:
+    return "".join(text.split())
 
 
 def resend_key_of(request: WireRequest) -> str:
@@ -63,16 +116,17 @@ def _last_said(request: WireRequest, name: str) -> tuple[Span, bytes] | None:
 
 def _said(raw: bytes, entry: Any) -> bytes | None:
     """Return an entry without what a client adds at a resend; `None` where it says nothing else."""
-    # What has another role, or none that is understood, stands as it is.
-    if not isinstance(entry, dict) or entry.get("role", "user") != "user":
+    if not isinstance(entry, dict):
         return raw
+    # Clients add to what users say alone.
+    user = entry.get("role", "user") == "user"
     try:
         field = next((one for one in reversed(members(raw)) if one.name in ("content", "parts")), None)
         if field is None:
             return raw
         text = raw[field.value : field.value + 1] == b'"'
         parts = [Span(field.value, field.stop)] if text else items(raw, field.value, field.stop)
-        kept = [one for one in parts if not _is_added(value_of(raw, one.start, one.stop))]
+        kept = [one for one in parts if not (user and _is_added(value_of(raw, one.start, one.stop)))]
         if parts and not kept:
             return None
         told = (
@@ -107,4 +161,4 @@ def _plain(part: bytes) -> bytes:
     return next((part[one.value : one.stop] for one in members(part) if one.name == "text"), part)
 
 
-__all__ = ["resend_key_of"]
+__all__ = ["GivenAnswer", "given_answer_of", "resend_key_of"]

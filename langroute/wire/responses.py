@@ -69,8 +69,9 @@ class ResponsesProtocol(WireProtocol):
     @override
     def read_plain(self, answer: AnswerReader, event: Event) -> None:
         said = parsed(event)
-        if said.get("error") and said.get("object") != "response":
-            answer.fail(said["error"])
+        if said.get("object") != "response" and (said.get("error") or said.get("type") == "error"):
+            # Some servers answer with what would be the event of a stream.
+            answer.fail(said.get("error") or said)
             return
         for index, item in enumerate(sequence(said.get("output"))):
             self._item(answer, index, mapping(item))

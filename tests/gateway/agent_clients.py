@@ -88,16 +88,14 @@ PI = {
 CLINE = {
     "version": 1,
     "lastUsedProvider": "openai-compatible",
-    "modes": {},
     "providers": {
         "openai-compatible": {
-            "settings": {"provider": "openai-compatible", "apiKey": "lr-test", "model": MODEL, "baseUrl": f"{URL}/v1"},
-            "updatedAt": "2026-11-30T00:00:00.000Z",
-            "tokenSource": "manual",
+            "settings": {"provider": "openai-compatible", "model": MODEL, "baseUrl": f"{URL}/v1"},
+            "updatedAt": "2026-12-01T00:00:00Z",
         }
     },
 }
-"""As `cline auth -p openai-compatible` writes it."""
+"""As the line of `langroute serve` writes it: the key is a variable."""
 
 CODEX = (
     f'model = "{MODEL}"\nmodel_provider = "lr"\ncheck_for_update_on_startup = false\n[model_providers.lr]\nname = "lr"\n'
@@ -164,7 +162,8 @@ CLIENTS = {
         f"{MODULES}/@cline/cli-linux-x64/bin/cline",
         ["--auto-approve", "true", TASK],
         CHAT,
-        files={".cline/data/settings/providers.json": json.dumps(CLINE)},
+        OPENAI,
+        {".cline/data/settings/providers.json": json.dumps(CLINE)},
         stops=frozenset({"402"}),
     ),
     "aider": Client(

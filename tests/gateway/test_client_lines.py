@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def test_each_line_names_its_program_the_gateway_and_the_token() -> None:
     assert all(words for words in started.values())
 
 
+def test_the_token_is_a_variable_and_no_argument_of_a_program() -> None:
+    # Every user of a machine may list the arguments of its programs.
+    for name, line in client_lines(URL, "lr-token"):
+        words = [word for word in shlex.split(line) if "lr-token" in word and name != "other"]
+        assert all(re.fullmatch(r"[A-Z_]+=lr-token", word) for word in words), name
+
+
 def test_the_page_has_each_client_that_was_tried() -> None:
     rows = [line.casefold() for line in PAGE.read_text().splitlines() if line.startswith("|")]
     for name in CLIENTS:
@@ -33,5 +41,5 @@ def test_the_page_has_each_client_that_was_tried() -> None:
 def test_the_page_says_the_lines_that_are_shown() -> None:
     page = PAGE.read_text()
     for name, line in client_lines(URL, "$LANGROUTE_TOKEN"):
-        if name in ("aider", "mini", "qwen-code", "deepagents", "Claude Code"):
+        if name in ("aider", "mini", "qwen-code", "deepagents", "Claude Code", "Cline"):
             assert line in page, name

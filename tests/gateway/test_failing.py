@@ -79,6 +79,20 @@ def test_a_stream_that_breaks_ends_as_an_error_of_the_protocol(
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_an_error_in_the_place_of_a_whole_answer_is_a_refusal_and_costs_nothing(
+    path: str, provider: Provider, gateway: Callable[..., Any]
+) -> None:
+    provider.faults = [Fault(how="error")]
+    running = gateway(text=text_of(provider))
+    with running.client() as client:
+        answer = client.post(path, content=written(request_of(path, stream=False)), headers=JSON)
+    assert answer.status_code == 200
+    (decision,) = waited(lambda: running.decisions)
+    assert [(one.route, one.error_type) for one in decision.attempts] == [("large", "UpstreamError"), ("small", None)]
+    assert decision.attempts[0].cost_usd == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_resend_after_a_broken_stream_is_the_same_step(
     path: str, stream: bool, provider: Provider, gateway: Callable[..., Any]

@@ -71,3 +71,44 @@ def test_what_a_person_says_meanwhile_is_a_step_of_its_own(strict: Provider, gat
     running.end()
     assert sorted(len(decision.attempts) for decision in running.decisions) == [1, 1]
     assert [decision.route for decision in running.decisions].count("first") == 1
+
+
+GIVEN = {"role": "assistant", "content": "The reason is"}
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "same"),
+    [
+        ([GIVEN], [GIVEN], True),
+        ([GIVEN], [{"role": "assistant", "content": "The reason is Hel"}], True),
+        ([GIVEN], [GIVEN, {"role": "assistant", "content": [{"type": "text", "text": " Hello"}]}], True),
+        ([GIVEN], [{"role": "assistant", "content": "The answer is"}], False),
+        ([GIVEN], [], False),
+        ([], [{"role": "assistant", "content": "Hello"}], True),
+        ([], [GIVEN], False),
+    ],
+)
+def test_another_beginning_of_the_answer_is_another_step(
+    first: list[Any], again: list[Any], same: bool, strict: Provider, gateway: Callable[..., Any]
+) -> None:
+    strict.faults = [Fault(how="drop", after=4)]
+    running = gateway(text=config(strict))
+    with running.client() as client:
+        client.post(MESSAGES, content=asked(*first), headers=JSON)
+        answered = client.post(MESSAGES, content=asked(*again), headers=JSON)
+    assert answered.status_code == 200, answered.text
+    running.end()
+    assert sorted(len(decision.attempts) for decision in running.decisions) == ([2] if same else [1, 1])
+
+
+def test_an_answer_that_breaks_off_twice_is_one_step_wherever_the_client_goes_on(
+    strict: Provider, gateway: Callable[..., Any]
+) -> None:
+    strict.faults = [Fault(how="drop", after=4), Fault(how="drop", after=5)]
+    running = gateway(text=config(strict).replace("max_retries = 0", "max_retries = 3"))
+    with running.client() as client:
+        for heard in ([GIVEN], [{"role": "assistant", "content": "The reason is Hello"}], [GIVEN]):
+            answered = client.post(MESSAGES, content=asked(*heard), headers=JSON)
+    assert "error" not in dict(events_of(answered.content))
+    running.end()
+    assert [len(decision.attempts) for decision in running.decisions] == [3]

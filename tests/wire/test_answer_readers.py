@@ -111,6 +111,23 @@ def test_an_error_in_the_middle_is_told(name: str, event: bytes) -> None:
     assert not reader.complete
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Overloaded", "code": "server_error"}},
+        {"type": "error", "code": "server_error", "message": "Overloaded"},
+        {"type": "error", "error": {"message": "Overloaded", "code": "server_error"}},
+        {"object": "response", "status": "failed", "output": [], "error": {"message": "Overloaded", "code": "server_error"}},
+    ],
+)
+def test_an_error_in_the_place_of_an_answer_is_told(body: dict[str, Any]) -> None:
+    reader = read("responses", [json.dumps(body).encode()], stream=False)
+    assert reader.error is not None
+    assert (reader.error.message, reader.error.code) == ("Overloaded", "server_error")
+    assert not reader.complete
+    assert not reader.started
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_our_own_error_ends_a_stream_as_an_error(name: str) -> None:
     """What we tell a client whose stream broke is read by it as an error, never as an end."""

@@ -76,6 +76,7 @@ def test_odd_values_anywhere_raise_nothing(name: str, data: st.DataObject) -> No
     assert HistoryMemo().messages(request) == request.messages()
     assert isinstance(request.thread, str)
     assert isinstance(request.resend_key, str)
+    assert isinstance(request.given_answer.text, str)
     assert request.side_call in (None, "title", "summarize", "classify", "extract", "answer")
     assert json.loads(protocol.count_tokens(request))["input_tokens"] >= 0
     for target in TARGETS:

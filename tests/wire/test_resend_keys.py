@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from langroute.wire.protocols import PROTOCOLS
+from langroute.wire.request import WireRequest
+from langroute.wire.resend_key import GivenAnswer
 
 REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resume directly from where it stops.\n</system-reminder>"
 """As Claude Code 2.1.332 puts it."""
@@ -15,11 +17,15 @@ REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resum
 SESSION = {"x-session-id": "s"}
 
 
-def key(name: str, history: list[Any]) -> str:
+def request(name: str, history: list[Any]) -> WireRequest:
     protocol = PROTOCOLS[name]
     body: dict[str, Any] = {"model": "m", protocol.entries_field: history, "stream": True}
     address = "/m:streamGenerateContent" if name == "gemini" else ""
-    return protocol.read_request(json.dumps(body).encode(), SESSION, address).resend_key
+    return protocol.read_request(json.dumps(body).encode(), SESSION, address)
+
+
+def key(name: str, history: list[Any]) -> str:
+    return request(name, history).resend_key
 
 
 def text(said: str, **more: Any) -> dict[str, Any]:
@@ -90,6 +96,11 @@ def test_it_is_so_in_each_protocol(name: str, asked: Any, heard: Any, more: Any)
     first = key(name, [asked])
     assert first == key(name, [asked, heard, more])
     assert first != key(name, [asked, heard, asked])
+    # A model goes on from what stands last.
+    assert request(name, [asked]).given_answer == GivenAnswer()
+    assert request(name, [asked, heard]).given_answer == GivenAnswer("Iw", last=True)
+    assert request(name, [asked, heard, more]).given_answer == GivenAnswer("Iw", last=False)
+    assert request(name, [heard, asked]).given_answer == GivenAnswer()
 
 
 def test_reasoning_that_was_heard_whole_begins_no_step() -> None:
@@ -174,3 +185,12 @@ def test_a_text_is_the_same_with_a_block_and_without() -> None:
     """Claude Code makes a block of it where it puts a mark of the prompt cache."""
     block = said({**text("Translate: cat"), "cache_control": {"type": "ephemeral"}})
     assert key("messages", [QUESTION]) == key("messages", [block]) == key("messages", [said(*block["content"], text(REMINDER * 2))])
+
+
+def test_a_system_message_is_the_same_with_a_block_and_without() -> None:
+    """Claude Code 2.1.332 ends the history of a model that takes it with one, and its mark is elsewhere in the resend."""
+    left = "<total_tokens>14998980 tokens left</total_tokens>"
+    marked = {"role": "system", "content": [text(left, cache_control={"type": "ephemeral"})]}
+    resent = [*STEP, {"role": "system", "content": left}, HEARD, {"role": "user", "content": [text(REMINDER)]}]
+    assert key("messages", [*STEP, marked]) == key("messages", resent)
+    assert key("messages", [*STEP, marked]) != key("messages", [*STEP, {"role": "system", "content": left.replace("4", "5")}])
