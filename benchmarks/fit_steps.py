@@ -426,9 +426,21 @@ def measured(steps: Steps, hard: Floats, costly: Floats, limit: float = LIMIT) -
     }
 
 
+def by_fold(steps: Steps, hard: Floats, folds: NDArray[np.int64]) -> list[float]:
+    """Return the area under the curve of each fold, copies left out."""
+    clear = steps.written & (steps.hard >= 0)
+    found = []
+    for fold in range(int(folds.max()) + 1):
+        some = clear & (folds == fold)
+        found.append(round(float(roc_auc_score(steps.hard[some], hard[some])), 4))
+    return found
+
+
 def curve(steps: Steps, hard: Floats, costly: Floats) -> list[dict[str, float]]:
     """Return the rates at several limits."""
-    return [{"limit": limit, **measured(steps, hard, costly, limit)} for limit in (0.03, 0.05, 0.07, 0.09, 0.12, 0.15, 0.2, 0.3)]
+    return [
+        {"limit": limit, **measured(steps, hard, costly, limit)} for limit in (0.03, 0.05, 0.06, 0.07, 0.08, 0.09, 0.12, 0.2, 0.3)
+    ]
 
 
 def forest_of(model: HistGradientBoostingClassifier) -> dict[str, NDArray[Any]]:
@@ -571,7 +583,8 @@ def main() -> None:
     arguments = parser.parse_args()
     steps = read_steps()
     known = Known.of(steps)
-    hard, costly = left_out(known, folds_of(steps.hands, FOLDS))
+    folds = folds_of(steps.hands, FOLDS)
+    hard, costly = left_out(known, folds)
     points = curve(steps, hard, costly)
     for point in points:
         print(point)
@@ -579,7 +592,12 @@ def main() -> None:
         print(row)
     if not arguments.check:
         OUT.mkdir(parents=True, exist_ok=True)
-        facts = {"left_out": measured(steps, hard, costly), "curve": points, "limits": [LIMIT, HARD, MOST_STAKES]}
+        facts = {
+            "left_out": measured(steps, hard, costly),
+            "folds": by_fold(steps, hard, folds),
+            "curve": points,
+            "limits": [LIMIT, HARD, MOST_STAKES],
+        }
         fitted = Both(known, np.arange(len(steps.rows)))
         write_npz(OUT / "judge.npz", arrays_of(known, fitted, facts))
         (OUT / "CARD.md").write_text(card(points, named(steps, hard, costly)), encoding="utf-8")
