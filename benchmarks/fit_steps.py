@@ -47,6 +47,9 @@ STRENGTH = 1.0
 MEANS = 0.3
 """Scale of mean vectors beside words."""
 
+BESIDE = 0.6
+"""Weight in the fits of a step whose text is another step's, with another job: it shows that the job decides, and says its words once more."""
+
 LEAST_STEPS = 3
 """Fewest steps in which a word occurs to be a feature."""
 
@@ -84,6 +87,11 @@ class Steps:
     def written(self) -> NDArray[np.bool_]:
         """Which steps are no copies: neither lengthened nor a job beside another step."""
         return np.array([not row["id"].endswith("-long") and not row["id"].startswith("side") for row in self.rows])
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each step in the fits."""
+        return np.where(self.quoted == "", 1.0, BESIDE)
 
     @property
     def hard(self) -> NDArray[np.int64]:
@@ -198,10 +206,10 @@ def dense_of(steps: Steps) -> Floats:
     return np.hstack([steps.numbers, unknown_shares(steps)])
 
 
-def fit_binary(features: Any, labels: NDArray[np.int64]) -> LogisticRegression:
+def fit_binary(features: Any, labels: NDArray[np.int64], weights: Floats) -> LogisticRegression:
     """Fit the probability of a yes."""
     return LogisticRegression(C=STRENGTH, solver="liblinear", dual=True, tol=0.1, max_iter=100, random_state=0).fit(
-        features, labels
+        features, labels, weights
     )
 
 
@@ -268,7 +276,10 @@ class First:
         self.placed = placed_matrix(self.words[:, start : start + len(asked)], self.single, steps.places)
         plain = sparse.hstack([self.words, sparse.csr_matrix(known.dense)]).tocsr()
         features = sparse.hstack([plain, self.placed, *steps.grams, sparse.csr_matrix(known.means * MEANS)]).tocsr()
-        heads = [fit_binary(features[clear], steps.hard[clear]), fit_binary(features[places], steps.costly[places])]
+        heads = [
+            fit_binary(features[rows], labels[rows], steps.weights[rows])
+            for rows, labels in ((clear, steps.hard), (places, steps.costly))
+        ]
         self.kinds = RidgeClassifier(alpha=1.0, solver="lsqr", max_iter=20).fit(plain[places], steps.kinds[places])
         rows = np.vstack([head.coef_ for head in heads]).T
         ends = np.cumsum([plain.shape[1], self.placed.shape[1], *[SLOTS] * len(GRAMMED)])
@@ -355,8 +366,9 @@ class Both:
             parts = parts if parts.size else np.zeros((len(places), outputs.shape[1]))
             parts[folds == fold] = outputs
         clear = steps.hard[places] >= 0
-        self.hard = boosted().fit(parts[clear], steps.hard[places][clear])
-        self.costly = boosted().fit(parts, steps.costly[places])
+        weights = steps.weights[places]
+        self.hard = boosted().fit(parts[clear], steps.hard[places][clear], weights[clear])
+        self.costly = boosted().fit(parts, steps.costly[places], weights)
         self.first = First(known, places)
 
     def probabilities(self, places: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -414,9 +426,21 @@ def measured(steps: Steps, hard: Floats, costly: Floats, limit: float = LIMIT) -
     }
 
 
+def by_fold(steps: Steps, hard: Floats, folds: NDArray[np.int64]) -> list[float]:
+    """Return the area under the curve of each fold, copies left out."""
+    clear = steps.written & (steps.hard >= 0)
+    found = []
+    for fold in range(int(folds.max()) + 1):
+        some = clear & (folds == fold)
+        found.append(round(float(roc_auc_score(steps.hard[some], hard[some])), 4))
+    return found
+
+
 def curve(steps: Steps, hard: Floats, costly: Floats) -> list[dict[str, float]]:
     """Return the rates at several limits."""
-    return [{"limit": limit, **measured(steps, hard, costly, limit)} for limit in (0.03, 0.05, 0.07, 0.09, 0.12, 0.15, 0.2, 0.3)]
+    return [
+        {"limit": limit, **measured(steps, hard, costly, limit)} for limit in (0.03, 0.05, 0.06, 0.07, 0.08, 0.09, 0.12, 0.2, 0.3)
+    ]
 
 
 def forest_of(model: HistGradientBoostingClassifier) -> dict[str, NDArray[Any]]:
@@ -559,7 +583,8 @@ def main() -> None:
     arguments = parser.parse_args()
     steps = read_steps()
     known = Known.of(steps)
-    hard, costly = left_out(known, folds_of(steps.hands, FOLDS))
+    folds = folds_of(steps.hands, FOLDS)
+    hard, costly = left_out(known, folds)
     points = curve(steps, hard, costly)
     for point in points:
         print(point)
@@ -567,7 +592,12 @@ def main() -> None:
         print(row)
     if not arguments.check:
         OUT.mkdir(parents=True, exist_ok=True)
-        facts = {"left_out": measured(steps, hard, costly), "curve": points, "limits": [LIMIT, HARD, MOST_STAKES]}
+        facts = {
+            "left_out": measured(steps, hard, costly),
+            "folds": by_fold(steps, hard, folds),
+            "curve": points,
+            "limits": [LIMIT, HARD, MOST_STAKES],
+        }
         fitted = Both(known, np.arange(len(steps.rows)))
         write_npz(OUT / "judge.npz", arrays_of(known, fitted, facts))
         (OUT / "CARD.md").write_text(card(points, named(steps, hard, costly)), encoding="utf-8")

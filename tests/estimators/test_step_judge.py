@@ -263,7 +263,7 @@ def test_the_file_is_small_and_states_what_it_does_on_apps_that_were_left_out() 
     facts = step_judge().facts
     card = (FILE.parent / "CARD.md").read_text(encoding="utf-8")
 
-    assert FILE.stat().st_size < 1_200_000
+    assert FILE.stat().st_size < 1_600_000
     assert facts["left_out"]["hard_sent_down"] <= 0.03
     assert f"{facts['left_out']['auc']:.3f}" in card
 
@@ -311,7 +311,7 @@ def test_what_runs_is_what_was_fitted(fit: ModuleType, tmp_path: Path, monkeypat
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_the_card_says_comes_of_the_data(fit: ModuleType) -> None:
-    """One fold of hands, left out, by the first stage alone: close to what both stages reach on all folds."""
+    """One fold of hands, left out, by the first stage alone: close to what both stages reach there."""
     steps = fit.read_steps()
     known = fit.Known.of(steps)
     folds = fit.folds_of(steps.hands, fit.FOLDS)
@@ -320,4 +320,4 @@ def test_what_the_card_says_comes_of_the_data(fit: ModuleType) -> None:
     outputs = fit.First(known, np.flatnonzero(folds != 0)).outputs(outside, fit.kinds_of(steps))
     total = outputs[:, 2 * len(fit.BLOCKS)]
 
-    assert abs(fit.roc_auc_score(steps.hard[outside], total) - step_judge().facts["left_out"]["auc"]) < 0.04
+    assert abs(fit.roc_auc_score(steps.hard[outside], total) - step_judge().facts["folds"][0]) < 0.03
