@@ -63,7 +63,9 @@ class SmallTrees:
             raise DataError(f"The forests differ in their number of trees: {trees}.")
         feature = np.concatenate([part[0] for part in parts]).ravel()
         threshold = np.concatenate([part[1] for part in parts]).ravel()
-        answers = np.concatenate([part[2] for part in parts])
+        width = max(part[2].shape[1] for part in parts)
+        # Bits of comparisons that a forest has not are never set.
+        answers = np.concatenate([np.pad(part[2], ((0, 0), (0, width - part[2].shape[1]))) for part in parts])
         begins = np.arange(len(answers)) * answers.shape[1]
         return cls(feature if places is None else np.asarray(places)[feature], threshold, begins, answers.ravel(), len(forests))
 

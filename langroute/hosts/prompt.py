@@ -7,7 +7,6 @@ it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -31,17 +30,28 @@ def prompt_for(model: Any, messages: Sequence[BaseMessage], *methods: str) -> An
         'ChatPromptValue'
     """
     called = model
-    while _inherits(called.__class__, RunnableBindingBase, methods):
+    while _has_own(called, RunnableBindingBase, methods):
         called = called.bound
-    if not _inherits(called.__class__, BaseChatModel, ("_convert_input", *methods)):
+    if not _has_own(called, BaseChatModel, ("_convert_input", *methods)):
         return messages
     return ChatPromptValue.model_construct(messages=messages)
 
 
-@lru_cache(maxsize=256)
-def _inherits(kind: Any, base: Any, methods: tuple[str, ...]) -> bool:
-    """Return whether a class extends another one and has these methods from it."""
-    return issubclass(kind, base) and all(getattr(kind, name) is getattr(base, name) for name in methods)
+_METHODS = ("invoke", "ainvoke", "stream", "astream")
+
+_OWN: dict[Any, dict[str, Any]] = {
+    BaseChatModel: {name: getattr(BaseChatModel, name) for name in (*_METHODS, "_convert_input")},
+    RunnableBindingBase: {name: getattr(RunnableBindingBase, name) for name in _METHODS},
+}
+"""LangChain's own methods, as they were at import: programs that watch calls put theirs in these places later."""
+
+
+def _has_own(model: Any, base: Any, methods: Sequence[str]) -> bool:
+    """Return whether a model has these methods from a class of LangChain's, and none in their place."""
+    if not isinstance(model, base):
+        return False
+    kind, own = model.__class__, _OWN[base]
+    return all(getattr(kind, name) is own[name] and name not in model.__dict__ for name in methods)
 
 
 __all__ = ["prompt_for"]

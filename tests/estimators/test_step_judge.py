@@ -320,4 +320,4 @@ def test_what_the_card_says_comes_of_the_data(fit: ModuleType) -> None:
     outputs = fit.First(known, np.flatnonzero(folds != 0)).outputs(outside, fit.kinds_of(steps))
     total = outputs[:, 2 * len(fit.BLOCKS)]
 
-    assert abs(fit.roc_auc_score(steps.hard[outside], total) - step_judge().facts["folds"][0]) < 0.03
+    assert abs(fit.roc_auc_score(steps.hard[outside], total) - step_judge().facts["folds"][0]) < 0.04

@@ -105,3 +105,25 @@ def test_a_router_as_a_route_gets_a_list() -> None:
 
     assert prompt_for(inner, MESSAGES, "invoke") is MESSAGES
     assert ChatRouter({"inner": inner}).invoke(MESSAGES).content == "Hi."
+
+
+def test_a_method_that_was_put_in_the_place_of_langchain_s_gets_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that watch calls put theirs on a model, on its class or on LangChain's, at any time."""
+
+    class Watched(Model):
+        pass
+
+    def watch(self: Any, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        return AIMessage("Watched.")
+
+    one, other = Watched(), Watched()
+    object.__setattr__(one, "invoke", watch)
+    assert isinstance(prompt_for(other, MESSAGES, "invoke"), ChatPromptValue)
+    assert prompt_for(one, MESSAGES, "invoke") is MESSAGES
+
+    monkeypatch.setattr(Watched, "invoke", watch)
+    assert prompt_for(other, MESSAGES, "invoke") is MESSAGES
+    assert isinstance(prompt_for(Model(), MESSAGES, "invoke"), ChatPromptValue)
+
+    monkeypatch.setattr(BaseChatModel, "invoke", watch)
+    assert prompt_for(Model(), MESSAGES, "invoke") is MESSAGES
