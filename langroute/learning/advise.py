@@ -82,7 +82,10 @@ def advise_files(
     terms: TrialTerms | None = None,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
-    """Advise on traffic files as `advise` does; `engine` reads them, this process by default. Every engine gives the same result."""
+    """Advise on traffic files as `advise` does; `engine` reads them, this process by default.
+
+    Every engine gives the same result, but that an id which is repeated in different pieces of a file is an error in this process alone.
+    """
     tables = (OneProcess() if engine is None else engine).run(_work(prices, by), paths)
     return _advice(tables, prices or {}, frontier, terms or TrialTerms())
 

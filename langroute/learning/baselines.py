@@ -56,6 +56,8 @@ class Baselines:
         {'quality': 1.0, 'cost_usd': 2.0}
     """
 
+    __slots__ = ("_near", "_oracle", "_tasks", "groups")
+
     def __init__(self) -> None:
         self.groups: dict[tuple[str, ...], Sums] = {}
         self._tasks: dict[tuple[tuple[str, ...], str], Sums] = {}

@@ -1,7 +1,8 @@
 """Drawing of requests to fit on: the same ones from the same traffic and seed, whoever reads it.
 
-Every request has a number that its id and the seed say, and those with the lowest numbers are drawn. So what was drawn of pieces of
-traffic can be added up.
+Every request has a number that the seed and its place say: which of the files it is in, the line and the id. Those with the lowest numbers are
+drawn, so what was drawn of pieces of traffic can be added up. Ids alone would not do: other files may have the same ones, and would be
+drawn with them or not at all.
 
 Source: Cohen and Kaplan, Summarizing Data using Bottom-k Sketches (2007).
 """
@@ -9,15 +10,17 @@ Source: Cohen and Kaplan, Summarizing Data using Bottom-k Sketches (2007).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, sqrt
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from langroute.learning.pieces import Engine, OneProcess, pieces_of
-from langroute.learning.traffic import Exchange
+from langroute.learning.traffic import Exchange, shown_file
+from langroute.learning.traffic_files import traffic_files
 
 EVERYTHING = 1 << 64
 """Every number of a request is below it."""
@@ -37,7 +40,7 @@ class Drawn:
         >>> for piece in ("abc", "def"):
         ...     drawn.merge(work(parse_exchange({**one, "id": name}) for name in piece), 4)
         >>> drawn.requests, [exchange.id for exchange in drawn.exchanges]
-        (6, ['c', 'd', 'e', 'f'])
+        (6, ['a', 'd', 'e', 'f'])
     """
 
     requests: int = 0
@@ -60,15 +63,19 @@ class Drawn:
 class DrawingWork:
     """Draws from a piece of traffic the requests whose number is below a bound."""
 
+    makes: ClassVar[type] = Drawn
     seed: int
     below: int = EVERYTHING
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Index of each file, as `Exchange.where` names it: the same wherever the files are."""
 
     def __call__(self, exchanges: Iterable[Exchange]) -> Drawn:
         """Return what was drawn."""
         drawn = Drawn()
         for one in exchanges:
             drawn.requests += 1
-            number = _number(self.seed, one.id)
+            file, _, line = one.where.rpartition(":")
+            number = _number(f"{self.seed}/{self.files.get(file, 0)}/{line}/{one.id}")
             if number < self.below:
                 drawn.numbers.append(number)
                 drawn.exchanges.append(one)
@@ -77,7 +84,8 @@ class DrawingWork:
     @property
     def key(self) -> str:
         """What tells this work from other work, in words."""
-        return repr(("draw", self.seed, self.below))
+        files = hashlib.blake2b(repr(sorted(self.files.items())).encode("utf-8", "replace"), digest_size=16).hexdigest()
+        return repr(("draw", self.seed, self.below, files))
 
 
 def drawn_from(paths: Sequence[str | Path], seed: int, most: int, engine: Engine | None = None) -> list[Exchange]:
@@ -87,15 +95,17 @@ def drawn_from(paths: Sequence[str | Path], seed: int, most: int, engine: Engine
         paths: Traffic files.
         seed: Seed of the lot.
         most: Most requests to return.
-        engine: What reads the traffic; this process by default. Every engine draws the same requests.
+        engine: What reads the traffic; this process by default. Every engine draws the same requests, but that an id which is repeated in
+            different pieces of a file is an error in this process alone.
     """
+    files = {shown_file(file): place for place, file in enumerate(traffic_files(paths))}
     if engine is None:
-        return _drawn(paths, DrawingWork(seed), most, OneProcess()).exchanges
+        return _drawn(paths, DrawingWork(seed, files=files), most, OneProcess()).exchanges
     # Workers send no more than are likely to be needed. Lines may be empty, so there may be fewer requests than lines.
     share = (most + SURE * sqrt(most)) / max(sum(piece.end - piece.begin for piece in pieces_of(paths)), 1)
     while True:
         below = min(ceil(share * EVERYTHING), EVERYTHING)
-        found = _drawn(paths, DrawingWork(seed, below), most, engine)
+        found = _drawn(paths, DrawingWork(seed, below, files), most, engine)
         if below == EVERYTHING or len(found.exchanges) >= min(most, found.requests):
             return found.exchanges
         share *= 2
@@ -108,9 +118,8 @@ def _drawn(paths: Sequence[str | Path], work: DrawingWork, most: int, engine: En
     return drawn
 
 
-def _number(seed: int, name: str) -> int:
-    said = f"{seed}/{name}".encode("utf-8", "replace")
-    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")
+def _number(said: str) -> int:
+    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
 __all__ = ["DrawingWork", "Drawn", "drawn_from"]

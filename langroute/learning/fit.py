@@ -190,7 +190,7 @@ def fit_group(
         candidates += [*more, *_chains(small, ground, frontier)]
     reference = small.scores[:, frontier]
     wanted = sorted(set(targets), reverse=True)
-    chosen = choose(wanted, candidates, reference, seed)
+    chosen = choose(wanted, candidates, reference, seed, (settings or Settings()).folds)
     points = tuple(_point(target, one, search, unit) for target, one in zip(wanted, chosen, strict=True))
     facts = {
         "requests": len(table.exchanges),

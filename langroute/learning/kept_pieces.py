@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 
 from langroute._version import __version__
 from langroute.core.errors import DataError
-from langroute.core.files import make_folder
+from langroute.core.files import checked, make_folder
 from langroute.core.writing import write_together
 from langroute.learning.baselines import Baselines, Sums
 from langroute.learning.beside_mix import BesideSums
@@ -28,7 +29,7 @@ from langroute.learning.parts import Read
 from langroute.learning.pieces import Piece
 from langroute.learning.recorded import Recorded
 from langroute.learning.replay_totals import ReplaySums, ReplayTotals
-from langroute.learning.traffic import Exchange
+from langroute.learning.traffic import BOMB, Exchange
 from langroute.learning.traffic_files import is_url
 from langroute.learning.verdict_counts import VerdictCounts
 
@@ -44,6 +45,10 @@ KINDS: Mapping[str, type] = {
 
 _SIMPLE = (type(None), bool, int, float, str)
 _DTYPES = frozenset({"<f4", "<f8", "<i8", "<u8"})
+_DAMAGES = (
+    *(OSError, EOFError, zlib.error, MemoryError, RecursionError),
+    *(ValueError, KeyError, TypeError, AttributeError, OverflowError),
+)
 
 
 class KeptPieces:
@@ -64,27 +69,31 @@ class KeptPieces:
         make_folder(folder)
         self._folder = folder
 
-    def get(self, work: str, piece: Piece, make: Callable[[], Any]) -> Any:
+    def get(self, work: str, piece: Piece, make: Callable[[], Any], kind: type = object) -> Any:
         """Return the result of a piece; it is made, and kept, where it is not there.
 
         Args:
             work: What is done, in words that differ for different results.
             piece: The piece.
             make: Does the work.
+            kind: What the result is.
 
         Raises:
-            DataError: It cannot be written, or what is there is damaged.
+            DataError: It cannot be written; or what is there is damaged, no result of this kind, or another user's.
         """
         path = self._path(work, piece)
         if path.exists():
-            return self._read(path)
+            return self._read(path, kind)
         made = make()
         try:
             plain = _plain(made)
         except TypeError:
             # Requests in Parquet may have values that are no JSON, such as dates; this piece is made again.
             return made
-        write_together({path: gzip.compress(json.dumps(plain).encode(), 1)})
+        text = json.dumps(plain).encode()
+        packed = gzip.compress(text, 1)
+        if len(text) <= _most(len(packed)):
+            write_together({path: packed})
         return made
 
     def has(self, work: str, piece: Piece) -> bool:
@@ -97,11 +106,31 @@ class KeptPieces:
         said = repr((__version__, work, str(piece.file), stamp, piece.begin, piece.end))
         return self._folder / f"{hashlib.blake2b(said.encode(), digest_size=16).hexdigest()}.json.gz"
 
-    def _read(self, path: Path) -> Any:
+    def _read(self, path: Path, kind: type) -> Any:
         try:
-            return _value(json.loads(gzip.decompress(path.read_bytes())))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            file, status = checked(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        try:
+            found = _value(json.loads(_unpacked(file, _most(status.st_size))))
+            if not isinstance(found, kind):
+                raise TypeError(type(found).__name__)
+            return found
+        except _DAMAGES as error:
             raise DataError(f"{path}: this result is damaged; remove it, and it is made again.") from error
+
+
+def _unpacked(path: Path, most: int) -> bytes:
+    with gzip.open(path) as packed:
+        text = packed.read(most + 1)
+    if len(text) > most:
+        raise ValueError(f"more than {most} bytes")
+    return text
+
+
+def _most(packed: int) -> int:
+    """Return how many bytes a result of a size may unpack to."""
+    return max(BOMB[0], BOMB[1] * packed)
 
 
 def _plain(value: Any) -> Any:
@@ -121,13 +150,13 @@ def _plain(value: Any) -> Any:
         return {type(value).__name__: [_plain(one) for one in value]}
     if type(value).__name__ not in KINDS:
         raise TypeError(type(value).__name__)
-    return {type(value).__name__: [[name, _plain(getattr(value, name))] for name in _names(value)]}
+    return {type(value).__name__: [[name, _plain(getattr(value, name))] for name in _names(type(value))]}
 
 
-def _names(value: Any) -> list[str]:
-    if is_dataclass(value):
-        return [field.name for field in fields(value)]
-    return list(getattr(value, "_fields", ()) or getattr(value, "__slots__", ())) or list(vars(value))
+def _names(kind: Any) -> list[str]:
+    if is_dataclass(kind):
+        return [field.name for field in fields(kind)]
+    return list(getattr(kind, "_fields", ()) or kind.__slots__)
 
 
 def _array(given: Any) -> Any:
@@ -154,6 +183,8 @@ def _value(plain: Any) -> Any:
     if name in _MADE:
         return _MADE[name](given)
     kind = KINDS[name]
+    if [field for field, _ in given] != _names(kind):
+        raise ValueError(f"{name} has other fields")
     if issubclass(kind, tuple):
         return kind(*[_value(one) for _, one in given])
     made: Any = object.__new__(kind)

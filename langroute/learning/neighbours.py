@@ -50,6 +50,8 @@ class Neighbours:
         routes: Number of routes.
     """
 
+    __slots__ = ("_costs", "_held", "_scores", "_spent", "_step", "_vectors", "seen")
+
     def __init__(self, routes: int) -> None:
         self.seen, self._step = 0, 1
         self._vectors: list[NDArray[Any]] = []

@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar
 
 from langroute.core.records import Price, Usage
 from langroute.learning.outcome_table import MOST_OF_PIECE, MOST_OUTCOMES, OTHERS, OutcomeTable
@@ -79,7 +81,7 @@ class OutcomeReader:
         return place
 
     def _cost(self, route: str, outcome: Recorded) -> float | None:
-        """Return the USD of one run."""
+        """Return the USD of one run; `None` where it is not known, or more than a number holds."""
         if outcome.cost_usd is not None:
             return outcome.cost_usd
         if not outcome.input_tokens and not outcome.output_tokens:
@@ -87,13 +89,15 @@ class OutcomeReader:
             return None
         if route not in self._rates:
             self._rates[route] = known_price(self._prices, route)
-        return cost(self._rates[route], Usage(outcome.input_tokens, outcome.output_tokens), outcome.latency_s or 0.0)
+        paid = cost(self._rates[route], Usage(outcome.input_tokens, outcome.output_tokens), outcome.latency_s or 0.0)
+        return paid if paid is not None and isfinite(paid) else None
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeWork:
     """Reads a piece of traffic into a table of its own."""
 
+    makes: ClassVar[type] = OutcomeTable
     prices: Mapping[str, Price]
     by: tuple[str, ...]
 

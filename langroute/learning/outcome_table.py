@@ -81,7 +81,7 @@ class RouteCounts:
             runs: Number of runs that it tells.
             scored: Whether it has a score.
             failed: Whether it is an error.
-            paid: USD of one run, where that is known.
+            paid: USD of one run, where that is known; finite.
         """
         self.outcomes += 1
         self.asked += runs

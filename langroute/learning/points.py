@@ -26,6 +26,9 @@ from langroute.estimators.arrays import Floats, Ints
 from langroute.learning.agreement import Chain
 from langroute.learning.crossfit import Settings
 
+FOLDS = Settings().folds
+"""Number of folds of a fit, unless its settings say otherwise."""
+
 TOLERATED = 0.001
 """Shortfall of the cross-fitted quality at which a target still counts as met."""
 
@@ -34,10 +37,6 @@ SAMPLES = 100
 
 BLOCK = 64
 """Number of candidates whose means are computed at once."""
-
-BETWEEN_FITS = Settings().folds / (Settings().folds - 1)
-"""Variance of a fitted setting's quality between fits, in units of the variance of its mean over the requests: the number of requests that
-each fit was measured on over that of those it was fitted on, times the number of fits."""
 
 MARGINS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05)
 """By how much more than the target the cross-fitted quality has to be, tried in turn, until it is met with the luck taken off."""
@@ -84,7 +83,9 @@ class Chosen:
     promised: dict[str, Any]
 
 
-def choose(targets: Sequence[float], candidates: Sequence[Candidate], reference: Floats, seed: int) -> list[Chosen]:
+def choose(
+    targets: Sequence[float], candidates: Sequence[Candidate], reference: Floats, seed: int, folds: int = FOLDS
+) -> list[Chosen]:
     """Return, for each target, the setting with the best trade-off of quality and cost whose quality, less the luck of choosing it, meets it.
 
     More quality than the target is taken where a point of quality costs less than a point of the frontier's mean cost. The best single
@@ -95,6 +96,7 @@ def choose(targets: Sequence[float], candidates: Sequence[Candidate], reference:
         candidates: All settings.
         reference: Scores of the best single route, `(requests,)`.
         seed: Seed of the bootstrap samples.
+        folds: Number of parts of the requests that were left out in turn.
 
     Raises:
         DataError: No setting meets a target above 1.0; the message says what the best one reaches.
@@ -105,7 +107,7 @@ def choose(targets: Sequence[float], candidates: Sequence[Candidate], reference:
         >>> [one.candidate.tolerance for one in choose([1.0, 0.1], [dear, cheap], scores, 0)]
         [None, 1.0]
     """
-    search = _Choosing(candidates, reference, seed)
+    search = _Choosing(candidates, reference, seed, folds)
     return [search.chosen(target) for target in targets]
 
 
@@ -131,8 +133,8 @@ class _Found(NamedTuple):
 class _Choosing:
     """The candidates' means, and those on the bootstrap samples."""
 
-    def __init__(self, candidates: Sequence[Candidate], reference: Floats, seed: int) -> None:
-        self.candidates, self.reference = candidates, reference
+    def __init__(self, candidates: Sequence[Candidate], reference: Floats, seed: int, folds: int) -> None:
+        self.candidates, self.reference, self.folds = candidates, reference, folds
         count = len(reference)
         drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), SAMPLES).astype(np.float32)
         left = (drawn == 0).astype(np.float32)
@@ -169,7 +171,7 @@ class _Choosing:
                 raise DataError(_unreached(target, best.expected / self.base))
             met = [best]
         taken = max(met, key=lambda one: one.expected - self.spent[one.place])
-        return Chosen(self.candidates[taken.place], _promise(self.candidates[taken.place], self.reference, taken))
+        return Chosen(self.candidates[taken.place], _promise(self.candidates[taken.place], self.reference, taken, self.folds))
 
     def _at(self, family: Ints, target: float, margin: float) -> _Found:
         """Return the setting of a family that is best with a margin."""
@@ -202,18 +204,19 @@ def _best(target: float, margin: float, quality: Floats, spent: Floats, base: fl
     return int(good[np.lexsort((-good, quality[good], quality[good] - spent[good]))[-1]])
 
 
-def _promise(chosen: Candidate, reference: Floats, found: _Found) -> dict[str, Any]:
+def _promise(chosen: Candidate, reference: Floats, found: _Found, folds: int) -> dict[str, Any]:
     """Return the expected quality and cost of a setting on similar requests, with 95 % intervals.
 
     Args:
         chosen: The setting.
         reference: Scores of the best single route, `(requests,)`.
         found: Its luck, and how unsettled the choice is.
+        folds: Number of folds of the fits.
     """
     luck, score, count = found.luck, chosen.score, len(chosen.score)
     reference = reference.astype(score.dtype)
     spread, apart = float(score.std(ddof=1)), float((score - reference).std(ddof=1))
-    fits = np.sqrt(BETWEEN_FITS / count) if chosen.fitted else 0.0
+    fits = np.sqrt(_between_fits(folds) / count) if chosen.fitted else 0.0
     unsettled = np.hypot(found.unsettled, spread * fits)
     error = np.hypot(spread / np.sqrt(count), unsettled)
     difference = np.hypot(apart / np.sqrt(count), np.hypot(found.unsettled, apart * fits))
@@ -234,6 +237,14 @@ def _promise(chosen: Candidate, reference: Floats, found: _Found) -> dict[str, A
         "lost": int(((score < reference) & (reference > 0.5)).sum()),
         "gained": int(((score > reference) & (reference < 0.5)).sum()),
     }
+
+
+def _between_fits(folds: int) -> float:
+    """Return the variance of a fitted setting's quality between fits, in units of the variance of its mean over the requests.
+
+    It is the number of requests that each fit was measured on over that of those it was fitted on, times the number of fits.
+    """
+    return folds / (folds - 1)
 
 
 def rounded(value: Any, digits: int = 6) -> float:

@@ -96,7 +96,7 @@ class RayEngine:
             return
         there = {place for place, piece in enumerate(pieces) if kept.has(str(named), piece)}
         for piece, promised in zip(pieces, self._promises(_Reading(work), pieces, there), strict=True):
-            yield kept.get(str(named), piece, partial(self._result, promised))
+            yield kept.get(str(named), piece, partial(self._result, promised), getattr(work, "makes", object))
 
     def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
         """Yield the result of each part, in order.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -96,6 +96,7 @@ def replay(
 class ReplayWork:
     """The replay of a piece of traffic."""
 
+    makes: ClassVar[type] = ReplaySums
     stored: PolicyFile | None
     name: str
     """Name of a policy that was not fitted."""

@@ -143,18 +143,29 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 def _numbered(name: str | Path, begin: int, end: int | None) -> Iterator[tuple[int, str, Any]]:
     rows: Iterator[tuple[int, Any]]
+    said = shown_file(name)
     if is_url(name):
-        said, rows = shown_url(str(name)), ((number, _fields(row)) for number, row in rows_at_url(str(name)))
+        rows = ((number, _fields(row)) for number, row in rows_at_url(str(name)))
     else:
         path = Path(name)
         if not path.is_file():
             raise DataError(f"{path}: {_no_file(path)}.")
-        said, rows = str(path), _parquet(path, begin, end) if path.suffix == ".parquet" else _lines(path, begin)
+        rows = _parquet(path, begin, end) if path.suffix == ".parquet" else _lines(path, begin)
     for number, row in rows:
         if end is not None and number > end:
             return
         if number > begin:
             yield number, f"{said}:{number}", row
+
+
+def shown_file(name: str | Path) -> str:
+    """Return how `Exchange.where` names a file.
+
+    Example:
+        >>> shown_file("./traffic.jsonl")
+        'traffic.jsonl'
+    """
+    return shown_url(str(name)) if is_url(name) else str(Path(name))
 
 
 def count_lines(path: str | Path) -> int:

@@ -382,6 +382,17 @@ def test_a_ledger_is_advised_on_as_it_is(tmp_path: Path) -> None:
     assert "langroute collect" in said
 
 
+def test_a_cost_beyond_all_numbers_is_not_known() -> None:
+    """A number of tokens from hostile traffic times a price; the route's other costs, and the other route's, are as they are."""
+    rows = [row(number, {"huge": {"score": 1}, "small": {"score": 0, "cost_usd": 0.25}}) for number in range(10)]
+    rows[3]["outcomes"]["huge"]["input_tokens"] = 10**12
+    found = advise(exchanges(rows), prices={"huge": Price(1e306, 1)})
+    huge, small = ({one["route"]: one for one in found["routes"]}[name] for name in ("huge", "small"))
+    assert (huge["asked"], huge["unpriced"], small["unpriced"]) == (10, 1, 0)
+    assert huge["spend_usd"] == pytest.approx(9 * 1e302)
+    assert small["spend_usd"] == 2.5
+
+
 def test_it_says_what_is_wrong(four: list[dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no requests"):
         advise(iter(()))

@@ -277,7 +277,9 @@ class Keeping:
     def run(self, work: Any, paths: Sequence[str | Path]) -> Iterator[Any]:
         for piece in pieces_of(paths):
             yield (
-                self.kept.get(work.key, piece, partial(self.make, work, piece)) if hasattr(work, "key") else work(piece.exchanges())
+                self.kept.get(work.key, piece, partial(self.make, work, piece), work.makes)
+                if hasattr(work, "key")
+                else work(piece.exchanges())
             )
 
     def make(self, work: Any, piece: Any) -> Any:

@@ -113,9 +113,15 @@ def test_a_promise_of_what_is_fitted_allows_for_another_fit() -> None:
     assert _width(fitted) == pytest.approx(1.5 * _width(chain), rel=0.05)
 
 
-def _interval(random: np.random.Generator, **setting: Any) -> dict[str, Any]:
+@pytest.mark.parametrize("folds", [2, 10])
+def test_the_fewer_folds_the_less_two_fits_agree(folds: int) -> None:
+    found = _interval(np.random.default_rng(3), folds, tolerance=1.0)
+    assert found["unsettled"] == pytest.approx(found["spread"] * np.sqrt(folds / (folds - 1) / 500), abs=1e-5)
+
+
+def _interval(random: np.random.Generator, folds: int = 5, **setting: Any) -> dict[str, Any]:
     scores = (random.random(500) < 0.8).astype(float)
-    (found,) = choose([0.5], [Candidate(scores, np.full(500, 0.1), **setting)], scores, 0)
+    (found,) = choose([0.5], [Candidate(scores, np.full(500, 0.1), **setting)], scores, 0, folds)
     return found.promised
 
 
