@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from langroute.engine.drivers import Plan
 from langroute.gateway.answer import WireAnswer
 from langroute.gateway.wire_host import BrokenStepError
-from langroute.wire.resend_key import GivenAnswer
+from langroute.wire.resend_key import GivenAnswer, HeardAnswer, heard_answer_of
 
 if TYPE_CHECKING:
     from langroute.gateway.wire_step import OpenStep
@@ -101,10 +101,10 @@ class Resends:
         plan.close()
 
 
-def _heard(broken: BrokenStepError) -> str:
-    """Return the text that came of an answer before it broke off."""
+def _heard(broken: BrokenStepError) -> HeardAnswer:
+    """Return what came of an answer before it broke off."""
     answer = broken.reply.output
-    return answer.reader.text if isinstance(answer, WireAnswer) and answer.reader is not None else ""
+    return heard_answer_of(answer.reader) if isinstance(answer, WireAnswer) and answer.reader is not None else HeardAnswer()
 
 
 __all__ = ["MOST_WAITING", "Resends"]

@@ -12,7 +12,7 @@ LONGEST = 20_000
 
 _PIECES = re.compile(
     r"""
-    (?P<space>[ \t\r]+|\\\n)
+    (?P<space>[^\S\n]+|\\\n)
     | (?P<comment>(?<![^\s;&|()])\#[^\n]*)
     | (?P<document><<-?[ \t]*(?:'[^'\n]{1,200}'|"[^"\n]{1,200}"|\\?[\w.-]{1,200}))
     | (?P<redirection>[0-9]{0,9}(?:<<<|>>|<<|[<>]&|&>>?|>\||[<>](?!\()))
@@ -22,11 +22,24 @@ _PIECES = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""The pieces of a command. Quotes that are not closed end with it."""
+"""The pieces of a command; every character begins one. Quotes that are not closed end with it."""
 
 _VARIABLE = re.compile(r"\w{1,200}\+?=")
 _RESERVED = frozenset(["!", "{", "}", "if", "then", "elif", "else", "fi", "while", "until", "do", "done", "time"])
 """Words of the shell's own, behind which a command may stand."""
+
+
+@fast_dataclass
+class Command:
+    """A program that a command runs.
+
+    Args:
+        program: Its name, without its folder.
+        arguments: Its arguments, with their quotes.
+    """
+
+    program: str
+    arguments: tuple[str, ...] = ()
 
 
 def programs(command: str) -> list[str]:
@@ -40,12 +53,21 @@ def programs(command: str) -> list[str]:
         >>> programs("cat > t.py <<'END'\nassert 1 == 1; rm\nEND\npytest t.py")
         ['cat', 'pytest']
     """
+    return [one.program for one in commands(command)]
+
+
+def commands(command: str) -> list[Command]:
+    """Return what a command runs, with the arguments; which ones, and what is left out, is told at `programs`.
+
+    Example:
+        >>> commands("cd src && A=1 ./run --all")
+        [Command(program='cd', arguments=('src',)), Command(program='run', arguments=('--all',))]
+    """
     found = []
-    reader = _Reader(command[:LONGEST])
-    for words in reader.pipelines():
-        program = next((word for word in words if not _VARIABLE.match(word) and word not in _RESERVED), None)
-        if program is not None:
-            found.append(program.strip("'\"").rpartition("/")[2])
+    for words in _Reader(command[:LONGEST]).pipelines():
+        start = next((at for at, word in enumerate(words) if not _VARIABLE.match(word) and word not in _RESERVED), None)
+        if start is not None:
+            found.append(Command(words[start].strip("'\"\\").rpartition("/")[2], tuple(words[start + 1 :])))
     return found
 
 
@@ -114,4 +136,4 @@ class _Reader:
         return place
 
 
-__all__ = ["LONGEST", "programs"]
+__all__ = ["LONGEST", "Command", "commands", "programs"]

@@ -14,8 +14,9 @@ from typing import Any
 
 from langroute.core.bounded import parse_json
 from langroute.core.fast_dataclass import fast_dataclass
-from langroute.steps.commands import programs
+from langroute.steps.commands import commands
 from langroute.steps.results import passed_tests, ran_badly
+from langroute.steps.runners import can_run_tests
 
 EDIT = frozenset(
     [
@@ -299,7 +300,8 @@ def _told(text: str, family: str | None) -> float:
 def verdict_of_tests(status: str | None, text: str, family: str | None = None, args: Any = None) -> bool | None:
     """Return whether the tests that a tool ran have passed, as its result tells; `None` where it ran none, or does not tell.
 
-    Only tools that run things are believed, and not where the command only shows a text. What the result prints is foreign text all the same.
+    Only tools that run things are believed, and where the command shows a text only if it runs what can run tests, too. What the result prints is
+    foreign text all the same.
 
     Args:
         status: `ToolMessage.status`.
@@ -326,13 +328,15 @@ def verdict_of_tests(status: str | None, text: str, family: str | None = None, a
 
 
 def _only_shows(args: Any) -> bool:
-    """Return whether all that a call's command runs are programs that show texts, or print nothing."""
+    """Return whether a call's command shows a text and runs nothing that can run tests, or runs only what prints nothing."""
     given = next((args[name] for name in ("command", "cmd", "script") if name in args), None) if isinstance(args, Mapping) else None
     if isinstance(given, (list, tuple)):
         # `bash -lc ...`, as Codex has it.
         given = given[-1] if given and given[0] in ("bash", "sh", "zsh", "/bin/bash", "/bin/sh") else given[0] if given else None
-    found = programs(given) if isinstance(given, str) else []
-    return bool(found) and all(program in _SHOWING or program in _SILENT for program in found)
+    found = commands(given) if isinstance(given, str) else []
+    if any(one.program in _SHOWING for one in found):
+        return not any(map(can_run_tests, (one for one in found if one.program not in _SHOWING)))
+    return bool(found) and all(one.program in _SILENT for one in found)
 
 
 def _printed(text: str) -> str:

@@ -101,6 +101,8 @@ class AnswerReader:
         self.calls: dict[Any, WireCall] = {}
         self.reasoning: list[str] = []
         """Digests (`reasoning_digest`) of the signatures and of the encrypted reasoning in the answer."""
+        self.texts_done = 0
+        """Characters of the text that stand in items which are whole, in a protocol that tells it."""
         self.sink: AnswerSink | None = None
         """Hears what the answer says, uncut, for a translation."""
         self._read = read
@@ -150,6 +152,11 @@ class AnswerReader:
         return "".join(self._text)
 
     @property
+    def text_length(self) -> int:
+        """Characters of the answer's text so far, the cut ones included."""
+        return MAX_TEXT - self._left["text"]
+
+    @property
     def tool_calls(self) -> tuple[WireCall, ...]:
         """The tool calls, in their order."""
         return tuple(self.calls.values())
@@ -174,7 +181,7 @@ class AnswerReader:
                 self.sink.text(text)
             if (left := self._left["text"]) > 0:
                 self._text.append(text[:left])
-                self._left["text"] = left - len(text)
+            self._left["text"] = left - len(text)
 
     def add_refusal(self, text: Any) -> None:
         """Keep a part of the text by which the model refuses."""

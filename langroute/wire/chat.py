@@ -155,7 +155,7 @@ class ChatProtocol(WireProtocol):
         answer.add_usage(said.get("usage"))
 
     def _delta(self, answer: AnswerReader, choice: Any, delta: Any) -> None:
-        answer.add_text(delta.get("content"))
+        self._content(answer, delta.get("content"))
         answer.add_refusal(delta.get("refusal"))
         if delta.get("reasoning_content") or delta.get("reasoning"):
             answer.started = True
@@ -166,6 +166,13 @@ class ChatProtocol(WireProtocol):
             answer.add_call(key, call.get("id"), function.get("name"), function.get("arguments"))
         if function := mapping(delta.get("function_call")):
             answer.add_call((choice, "function"), None, function.get("name"), function.get("arguments"))
+
+    def _content(self, answer: AnswerReader, content: Any) -> None:
+        """Take a text, or a list of parts, as Mistral's models that think write it."""
+        answer.add_text(content)
+        for part in map(mapping, sequence(content)):
+            answer.add_text(part.get("text"))
+            answer.started = answer.started or bool(part.get("thinking"))
 
     @override
     def error_body(self, status: int, kind: str, message: str) -> bytes:

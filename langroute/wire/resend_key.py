@@ -19,6 +19,7 @@ from langroute.wire.histories import is_machine_text
 from langroute.wire.spans import NotJsonError, Span, items, members, value_of
 
 if TYPE_CHECKING:
+    from langroute.wire.answers import AnswerReader
     from langroute.wire.request import WireRequest
 
 MOST_ADDED = 50
@@ -26,6 +27,25 @@ MOST_ADDED = 50
 
 OPENS, CLOSES = "<system-reminder>", "</system-reminder>"
 """The tag in which Claude Code tells the model that its answer broke off."""
+
+
+@fast_dataclass
+class HeardAnswer:
+    """What was read of an answer that broke off.
+
+    Args:
+        text: Its text.
+        whole: It is all the text that the client was sent. Not so where the text was cut, or where the answer had begun and no text was found in it.
+    """
+
+    text: str = ""
+    whole: bool = True
+
+
+def heard_answer_of(reader: AnswerReader) -> HeardAnswer:
+    """Return what was read of an answer that broke off."""
+    text = reader.text
+    return HeardAnswer(text, len(text) == reader.text_length and bool(text or not reader.started))
 
 
 @fast_dataclass
@@ -40,22 +60,25 @@ class GivenAnswer:
     text: str = ""
     last: bool = False
 
-    def goes_on(self, begun: str, before: GivenAnswer, heard: str) -> bool:
+    def goes_on(self, begun: str, before: GivenAnswer, heard: HeardAnswer) -> bool:
         """Return whether a request with this is a resend of a step whose answer broke off; the keys are the same.
 
         Args:
             begun: The text that the first request of the step had.
             before: What the request had whose answer broke off.
-            heard: The text of that answer.
+            heard: That answer. Where it is not whole, the client may have heard more than stands in it.
 
         Example:
-            >>> first = GivenAnswer()
-            >>> GivenAnswer("Letm", True).goes_on("", first, "Let me see"), GivenAnswer("No,", True).goes_on("", first, "Let me see")
+            >>> first, heard = GivenAnswer(), HeardAnswer("Let me see")
+            >>> GivenAnswer("Letm", True).goes_on("", first, heard), GivenAnswer("No,", True).goes_on("", first, heard)
             (True, False)
-            >>> GivenAnswer("{", True).goes_on("[", GivenAnswer("[", True), "1, 2")
+            >>> GivenAnswer("{", True).goes_on("[", GivenAnswer("[", True), HeardAnswer("1, 2"))
             False
         """
-        return self.text.startswith(begun) and (not self.last or (before.text + _plain_text(heard)).startswith(self.text))
+        if not self.text.startswith(begun):
+            return False
+        known = before.text + _plain_text(heard.text)
+        return not self.last or known.startswith(self.text) or (not heard.whole and self.text.startswith(known))
 
 
 def given_answer_of(request: WireRequest) -> GivenAnswer:
@@ -161,4 +184,4 @@ def _plain(part: bytes) -> bytes:
     return next((part[one.value : one.stop] for one in members(part) if one.name == "text"), part)
 
 
-__all__ = ["GivenAnswer", "given_answer_of", "resend_key_of"]
+__all__ = ["GivenAnswer", "HeardAnswer", "given_answer_of", "heard_answer_of", "resend_key_of"]

@@ -115,10 +115,12 @@ class ResponsesProtocol(WireProtocol):
             answer.call_done(index)
         elif kind == "reasoning":
             answer.add_reasoning(item.get("encrypted_content"))
-        elif kind == "message" and not answer.text:
-            for part in sequence(item.get("content")):
-                answer.add_text(mapping(part).get("text"))
-                answer.add_refusal(mapping(part).get("refusal"))
+        elif kind == "message":
+            if answer.text_length == answer.texts_done:
+                for part in sequence(item.get("content")):
+                    answer.add_text(mapping(part).get("text"))
+                    answer.add_refusal(mapping(part).get("refusal"))
+            answer.texts_done = answer.text_length
 
     @override
     def error_body(self, status: int, kind: str, message: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from langroute.steps.commands import LONGEST, programs
@@ -34,6 +36,16 @@ from langroute.steps.commands import LONGEST, programs
 )
 def test_the_programs_of_a_chain(command: str, run: list[str]) -> None:
     assert programs(command) == run
+
+
+def test_no_character_ends_the_reading_of_a_command() -> None:
+    spaces = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+    for character in [*spaces, *map(chr, range(128)), "\ud83d"]:
+        assert programs(f"a {character} 'x' \"y\"\nb")[0] == "a", ascii(character)
+        if character not in "'\"`(#":
+            assert programs(f"a {character} x\nb")[-1] == "b", ascii(character)
+    for space in spaces:
+        assert programs(f"{space}cat{space}x;{space}b") == (["cat", "x", "b"] if space == "\n" else ["cat", "b"]), ascii(space)
 
 
 @pytest.mark.parametrize(

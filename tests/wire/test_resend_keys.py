@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from langroute.wire.answers import MAX_TEXT
 from langroute.wire.protocols import PROTOCOLS
 from langroute.wire.request import WireRequest
-from langroute.wire.resend_key import GivenAnswer
+from langroute.wire.resend_key import GivenAnswer, HeardAnswer, heard_answer_of
 
 REMINDER = "<system-reminder>\nYour response above was cut off mid-stream. Resume directly from where it stops.\n</system-reminder>"
 """As Claude Code 2.1.332 puts it."""
@@ -194,3 +195,74 @@ def test_a_system_message_is_the_same_with_a_block_and_without() -> None:
     resent = [*STEP, {"role": "system", "content": left}, HEARD, {"role": "user", "content": [text(REMINDER)]}]
     assert key("messages", [*STEP, marked]) == key("messages", resent)
     assert key("messages", [*STEP, marked]) != key("messages", [*STEP, {"role": "system", "content": left.replace("4", "5")}])
+
+
+# How much of an answer was heard ------------------------------------------------------------------------------------------
+
+
+def heard_of(name: str, *events: dict[str, Any]) -> HeardAnswer:
+    reader = PROTOCOLS[name].answer_reader(stream=True)
+    for event in events:
+        reader.feed(b"data: %s\n\n" % json.dumps(event).encode())
+    return heard_answer_of(reader)
+
+
+def delta(**said: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": said}]}
+
+
+def item(said: str, index: int = 0) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": said}]
+    return {"type": "response.output_item.done", "output_index": index, "item": {"type": "message", "content": content}}
+
+
+def words(said: str, index: int = 0) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "output_index": index, "delta": said}
+
+
+THINKING = {"type": "thinking", "thinking": [text("Hm.")]}
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "heard"),
+    [
+        ("chat", [], HeardAnswer()),
+        ("chat", [delta(role="assistant", content="")], HeardAnswer()),
+        ("chat", [delta(content="Hel"), delta(content="lo")], HeardAnswer("Hello")),
+        ("chat", [delta(content=[text("Hel"), text("lo")])], HeardAnswer("Hello")),
+        ("chat", [delta(content=[THINKING]), delta(content=[text("Hello")])], HeardAnswer("Hello")),
+        ("chat", [delta(content=[THINKING])], HeardAnswer("", whole=False)),
+        ("chat", [delta(content=[3, None, {"text": 4}, {}])], HeardAnswer()),
+        ("chat", [delta(reasoning_content="Hm.")], HeardAnswer("", whole=False)),
+        ("chat", [delta(content="x" * MAX_TEXT)], HeardAnswer("x" * MAX_TEXT)),
+        ("chat", [delta(content="x" * MAX_TEXT), delta(content="y")], HeardAnswer("x" * MAX_TEXT, whole=False)),
+        ("chat", [delta(content="x" * MAX_TEXT + "y")], HeardAnswer("x" * MAX_TEXT, whole=False)),
+        ("responses", [item("Hello")], HeardAnswer("Hello")),
+        ("responses", [item("Hel"), item("lo", 1)], HeardAnswer("Hello")),
+        ("responses", [words("Hel"), item("Hel"), item("lo", 1)], HeardAnswer("Hello")),
+        ("responses", [item("Hel"), words("lo", 1), item("lo", 1)], HeardAnswer("Hello")),
+        ("responses", [item("ha"), item("ha", 1), words("ha", 2)], HeardAnswer("hahaha")),
+        ("responses", [item("x" * MAX_TEXT + "y"), item("z", 1)], HeardAnswer("x" * MAX_TEXT, whole=False)),
+    ],
+)
+def test_it_is_known_whether_all_text_was_heard(name: str, events: list[dict[str, Any]], heard: HeardAnswer) -> None:
+    assert heard_of(name, *events) == heard
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "heard", "same"),
+    [
+        ("Hello", "", HeardAnswer("Hello, you"), True),
+        ("Hello,you", "", HeardAnswer("Hello"), False),
+        ("Hello,you", "", HeardAnswer("Hello", whole=False), True),
+        ("Hell", "", HeardAnswer("Hello", whole=False), True),
+        ("Help!", "", HeardAnswer("Hello", whole=False), False),
+        ("{", "", HeardAnswer(), False),
+        ("{", "", HeardAnswer(whole=False), True),
+        ("{1", "[", HeardAnswer(whole=False), False),
+        ("[1", "[", HeardAnswer(whole=False), True),
+        ("x" * MAX_TEXT + "y", "", HeardAnswer("x" * MAX_TEXT, whole=False), True),
+    ],
+)
+def test_what_was_not_heard_tells_no_beginnings_apart(given: str, before: str, heard: HeardAnswer, same: bool) -> None:
+    assert GivenAnswer(given, last=True).goes_on("", GivenAnswer(before, last=bool(before)), heard) is same
