@@ -73,3 +73,14 @@ def test_a_failed_request_is_freed(
     assert ask(running, path) == [status] * 3
     assert len(waited(lambda: len(running.decisions) == 3 and running.decisions)) == 3
     waited(lambda: alive() <= before, 5.0)
+
+
+def test_a_step_that_waits_for_its_resend_holds_no_request(
+    provider: Provider, gateway: Callable[..., Any], no_collector: None
+) -> None:
+    running = gateway(text=text_of(provider, 0, resend=60))
+    before = alive()
+    provider.faults, provider.pause = [Fault(how="drop", after=4) for _ in range(3)], 0.01
+    ask(running, MESSAGES)
+    assert len(running.state.resends) == 3
+    waited(lambda: alive() <= before, 5.0)
