@@ -295,7 +295,8 @@ def gateway_app(gateway: GatewayState) -> Router:
             await gateway.close()
 
     # Without Starlette's application around it, through which each part of an answer would pass twice: there is nothing that it would catch.
-    return Router(routes, lifespan=lifespan)
+    # A path with a slash too much is none of ours: Starlette would redirect it before the checks, to whatever host the sender names.
+    return Router(routes, redirect_slashes=False, lifespan=lifespan)
 
 
 _READ = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/models"})

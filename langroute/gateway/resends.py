@@ -59,7 +59,8 @@ class Resends:
         while len(self._waiting) >= MOST_WAITING:
             self._over(next(iter(self._waiting)))
         timer = asyncio.get_running_loop().call_later(self.seconds, self._over, key)
-        self._waiting[key] = _Waiting(step, broken, given, timer)
+        # Without the traceback, whose frames hold the request.
+        self._waiting[key] = _Waiting(step, broken.with_traceback(None), given, timer)
 
     def take(self, key: str, given: GivenAnswer) -> OpenStep | None:
         """Return the step that is sent again, with its next effect; `None` where none waits, or its plan has ended.

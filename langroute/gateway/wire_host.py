@@ -156,7 +156,7 @@ async def drive_wire(plan: Plan, host: Drivable, effect: Effect | None = None) -
         ClientLeftError: The client has left; what was heard is booked.
         CancelledError: Likewise.
     """
-    keep = False
+    keep, reply = False, None
     try:
         if effect is None:
             effect = next(plan)
@@ -183,6 +183,8 @@ async def drive_wire(plan: Plan, host: Drivable, effect: Effect | None = None) -
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     finally:
+        # An error's traceback leads here, and from here the reply would lead to the error: with it, the request would stay.
+        reply = effect = None
         if not keep:
             plan.close()
 
@@ -385,7 +387,8 @@ class WireHost:
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def failed(self, call: RouteCall, error: Exception) -> Reply:
-        """Return the reply for an error of a call."""
+        """Return the reply for an error of a call, which no longer says where it was raised."""
+        _forget_frames(error)
         answer = call.heard
         return answer.reply(error) if isinstance(answer, WireAnswer) else Reply(None, error)
 
@@ -406,6 +409,21 @@ class WireHost:
         if not answer.shown:
             await self.show(answer)
         await self.outlet.finish()
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Take the tracebacks off an error and those that it came of: what their frames hold, the request's body too, lived as long as it.
+
+    aiohttp keeps the error of a connection in its stream, to which the frames lead: only a search for cycles would end that.
+    """
+    left, seen = [error], {id(error)}
+    while left:
+        one = left.pop()
+        one.__traceback__ = None
+        for before in (one.__cause__, one.__context__):
+            if before is not None and id(before) not in seen:
+                seen.add(id(before))
+                left.append(before)
 
 
 def _event_error(answer: WireAnswer) -> UpstreamError:

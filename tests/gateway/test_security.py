@@ -60,6 +60,15 @@ def test_a_foreign_host_is_refused(host: str, gateway: Callable[..., Any], provi
     assert not provider.seen
 
 
+@pytest.mark.parametrize("path", ["/v1/models/", "/models/", "/healthz/", f"{CHAT}/"])
+def test_a_slash_too_much_is_not_redirected(path: str, gateway: Callable[..., Any]) -> None:
+    with gateway().client() as client:
+        answer = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+    assert answer.status_code in (403, 404)
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
 def test_known_hosts_are_taken(gateway: Callable[..., Any]) -> None:
     running = gateway(serve='hosts = ["gateway.example"]')
     for host in (f"localhost:{running.port}", f"LOCALHOST:{running.port}", "gateway.example"):
