@@ -5,7 +5,7 @@ next turn starts where it would have started. A tool failure is detected by its 
 A title requested by other middleware would stay on the cheap model.
 
 Output:
-    1 act      cheap     looks easy: act, 0.02 that it needs a frontier model, stakes low
+    1 act      cheap     looks easy: act, 0.01 that it needs a frontier model, stakes low
     2 observe  cheap     stays with the turn's route
     3 observe  frontier  stuck: tool calls fail or repeat
     answer: The archive is down; nothing was found.
