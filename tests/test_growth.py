@@ -49,8 +49,6 @@ READS_AT_MOST = {
 
 MADE = {
     "langroute.adapt.blocks": "held by the module",
-    "langroute.adapt.calls": "patterns of the profiles",
-    "langroute.adapt.turns": "held by the module",
     "langroute.cache.english": "held by the module",
     "langroute.core.plain_text": "held by the module",
     "langroute.providers.own_tools": "patterns of the profiles",

@@ -54,7 +54,7 @@ def router(price: float = 1000.0, **more: Any) -> ChatRouter:
 
 def spend(model: Any, page: str, config: Any) -> tuple[float, list[str]]:
     """An agent that reads one page, and goes on for 40 steps or until it is stopped."""
-    history: list[BaseMessage] = [HumanMessage("Read the invoice page and pay what is due.")]
+    history: list[BaseMessage] = [HumanMessage("Read the page and tell me its sum.")]
     spent, taken = 0.0, []
     for number in range(40):
         try:
