@@ -48,6 +48,12 @@ def _median(turns: list[dict[str, Any]], *path: str) -> float:
     return statistics.median(values)
 
 
+def _won(theirs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> str:
+    """Return the cases in which a peer adds less than langroute, with both times; empty where there is none."""
+    both = ((case, _median(theirs, case, "adds"), _median(ours, case, "adds")) for case in theirs[0])
+    return "; ".join(f"{case} {one:,.0f} against {own:,.0f}" for case, one, own in both if one < own)
+
+
 def _timed(found: Any) -> list[str]:
     known, lines = found.of("overhead"), []
     for key, turns in known.items():
@@ -56,13 +62,8 @@ def _timed(found: Any) -> list[str]:
         ours = "langroute_default" if group == "judges" else "langroute_fixed"
         if key in OURS or ours not in known:
             continue
-        won = []
-        for case in turns[0]:
-            theirs, own = _median(turns, case, "adds"), _median(known[ours], case, "adds")
-            if theirs < own:
-                won.append(f"{case} {theirs:,.0f} against {own:,.0f}")
-        if won:
-            lines.append(f"**{found.name(key)}** adds less than {found.name(ours)}, µs: {'; '.join(won)}.")
+        if won := _won(turns, known[ours]):
+            lines.append(f"**{found.name(key)}** adds less than {found.name(ours)}, µs: {won}.")
     return lines
 
 
@@ -72,15 +73,8 @@ def _looped(found: Any) -> list[str]:
     for key, turns in known.items():
         if own is None or key.startswith("agent_langroute"):
             continue
-        won = [
-            f"{case} {_median(turns, case, 'adds'):,.0f} against {_median(own, case, 'adds'):,.0f}"
-            for case in turns[0]
-            if _median(turns, case, "adds") < _median(own, case, "adds")
-        ]
-        if won:
-            lines.append(
-                f"**{found.name(key)}** adds less to an agent's call than {found.name('agent_langroute')}, µs: {'; '.join(won)}."
-            )
+        if won := _won(turns, own):
+            lines.append(f"**{found.name(key)}** adds less to an agent's call than {found.name('agent_langroute')}, µs: {won}.")
     return lines
 
 

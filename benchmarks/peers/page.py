@@ -71,13 +71,19 @@ def who(found: Found) -> str:
     )
 
 
+def _timed_rows(found: Found, probe: str, cases: dict[str, str]) -> list[list[str]]:
+    """Return what each subject adds in each case, and last the bare time of the first case."""
+    rows, first = [], next(iter(cases))
+    for key, turns in found.of(probe).items():
+        cells = [spread([turn[case]["adds"] for turn in turns]) for case in cases]
+        bare = number(statistics.median(turn[first]["bare"] for turn in turns))
+        rows.append([found.name(key), found.subjects[key]["group"], *cells, bare])
+    return rows
+
+
 def overhead(found: Found) -> str:
     """Return the section on time."""
-    rows = []
-    for key, turns in found.of("overhead").items():
-        cells = [spread([turn[case]["adds"] for turn in turns]) for case in CASES]
-        bare = number(statistics.median(turn["short"]["bare"] for turn in turns))
-        rows.append([found.name(key), found.subjects[key]["group"], *cells, bare])
+    rows = _timed_rows(found, "overhead", CASES)
     return (
         "## Time added to a call\n\n"
         "Microseconds over the bare model, called in the same process in the same rounds, in shuffled order: the median of the differences, and the range of the "
@@ -92,11 +98,7 @@ def overhead(found: Found) -> str:
 
 def agents(found: Found) -> str:
     """Return the section on agents."""
-    rows = []
-    for key, turns in found.of("agents").items():
-        cells = [spread([turn[case]["adds"] for turn in turns]) for case in LOOPS]
-        bare = number(statistics.median(turn["question"]["bare"] for turn in turns))
-        rows.append([found.name(key), found.subjects[key]["group"], *cells, bare])
+    rows = _timed_rows(found, "agents", LOOPS)
     return (
         "## Time added to an agent's call\n\n"
         "Microseconds of processor time, of all threads, that a call of the model in `create_agent`'s loop takes more than in the bare agent, both run in the same process in the same rounds, in shuffled order: a run is five calls with a tool "

@@ -6,7 +6,6 @@ kept, are scored by the same verifiers; how often these agree with outcomes that
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from langroute.core.bounded import error_text
 from langroute.core.errors import ConfigurationError, DataError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.records import Attempt, Request, Selection, Signals, Step
+from langroute.learning.hashing import number_of
 from langroute.learning.journal import Journal
 from langroute.learning.named import messages_of
 from langroute.learning.traffic import Exchange, parse_exchange
@@ -170,7 +170,7 @@ class Collector:
             one = parse_exchange(row, where)
             read += 1
             if _has_text(one):
-                key = -int.from_bytes(hashlib.blake2b(one.id.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+                key = -number_of(one.id)
                 (heapq.heappush if len(lowest) < self.terms.sample else heapq.heappushpop)(lowest, (key, one.id))
         if not lowest:
             raise DataError(

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from langroute.learning.hashing import number_of
 from langroute.learning.pieces import Engine, OneProcess, pieces_of
 from langroute.learning.traffic import Exchange, shown_file
 from langroute.learning.traffic_files import traffic_files
@@ -75,7 +76,7 @@ class DrawingWork:
         for one in exchanges:
             drawn.requests += 1
             file, _, line = one.where.rpartition(":")
-            number = _number(f"{self.seed}/{self.files.get(file, 0)}/{line}/{one.id}")
+            number = number_of(f"{self.seed}/{self.files.get(file, 0)}/{line}/{one.id}")
             if number < self.below:
                 drawn.numbers.append(number)
                 drawn.exchanges.append(one)
@@ -116,10 +117,6 @@ def _drawn(paths: Sequence[str | Path], work: DrawingWork, most: int, engine: En
     for more in engine.run(work, paths):
         drawn.merge(more, most)
     return drawn
-
-
-def _number(said: str) -> int:
-    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
 __all__ = ["DrawingWork", "Drawn", "drawn_from"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import isfinite
 from typing import ClassVar
 
 from langroute.core.records import Price, Usage
+from langroute.learning.hashing import number_of
 from langroute.learning.outcome_table import MOST_OF_PIECE, MOST_OUTCOMES, OTHERS, OutcomeTable
 from langroute.learning.recorded import Recorded
 from langroute.learning.traffic import Exchange
@@ -65,11 +65,11 @@ class OutcomeReader:
             known = [run for run in known if run[0] == self._places.get(str(one.step.get("served")))]
         values = [one.task if name == "task" else str(one.step.get(name) or "") for name in self._by]
         family = table.place_of_family(" / ".join(value or "(none)" for value in values), MOST_OF_PIECE)
-        request, told = _hash(_asked(one)), one.step.get("task_id")
-        task = _hash(f"task {told}") if isinstance(told, (str, int)) else request
+        request, told = number_of(_asked(one)), one.step.get("task_id")
+        task = number_of(f"task {told}") if isinstance(told, (str, int)) else request
         # Whole tasks are drawn, for what they cost in all; without tasks all repeats of a request.
         if task < table.below:
-            keys = (request, task if task != request else _hash(f"line {one.id}"), task, family)
+            keys = (request, task if task != request else number_of(f"line {one.id}"), task, family)
             table.columns.add(one, keys, self._places, known)
             table.keep_at_most(self._most)
 
@@ -124,10 +124,6 @@ def _asked(one: Exchange) -> str:
     if not any(message.get("content") or message.get("tool_calls") for message in one.messages):
         return f"id {one.id}"
     return json.dumps([one.task, one.step.get("node"), one.messages, one.tools], sort_keys=True, default=str)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
 __all__ = ["OutcomeReader", "OutcomeWork", "known_price"]
