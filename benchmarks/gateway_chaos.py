@@ -37,6 +37,9 @@ UNSURE_SECONDS = 10.0
 
 RESEND_SECONDS = 0.2
 
+PROMPT = 100
+"""More tokens than a request here is estimated at."""
+
 
 # Redis and the gateway -----------------------------------------------------------------------------------------------------
 
@@ -300,15 +303,17 @@ def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spen
             at_work = any(sent.begun - 1.0 <= at <= sent.ended for at in chaos.worker_kills)
             found.unwritten.append(0.0 if at_work else min(at - sent.ended for at in chaos.worker_kills if at >= sent.ended))
             continue
+        unread = broken_off_unread(sent, attempts, calls)
+        found.counts["calls that the provider had not read when their client left"] += unread
         found.check(
             f"{key}: {len(calls)} calls, {len(attempts)} in {len(decisions)} records",
-            len(calls) == len(attempts) and len(decisions) <= 1,
+            len(calls) + unread == len(attempts) and len(decisions) <= 1,
         )
         for entry, attempt in zip(calls, attempts, strict=False):
             compared_call(found, entry, attempt, sent)
         usd = sum(attempt.cost_usd or 0 for attempt in attempts)
         counted = spent.get(blake2b(key.encode(), digest_size=10).hexdigest(), 0)
-        if abs(counted - usd * 1e9) > len(attempts):
+        if not -len(attempts) <= counted - usd * 1e9 <= len(attempts) + unheard(sent, attempts):
             if killed or unsettled(sent, chaos):
                 found.counts["steps that a killed worker had not settled"] += 1
             else:
@@ -316,6 +321,22 @@ def compared(all_sent: list[Sent], log: list[dict[str, Any]], ledger: Path, spen
                     f"{key}: {usd:.9f} USD in the ledger, {counted / 1e9:.9f} in the budget; {[entry['ended'] for entry in calls]}"
                 )
     return found
+
+
+def broken_off_unread(sent: Sent, attempts: list[Any], calls: list[dict[str, Any]]) -> bool:
+    """Whether a call was broken off before the provider had read it: it is in the books, without a token, and not in the provider's log."""
+    return sent.how == "left" and len(attempts) == len(calls) + 1 and attempts[-1].usage is None and attempts[-1].cost_usd is None
+
+
+def unheard(sent: Sent, attempts: list[Any]) -> float:
+    """Most that budgets may be charged, in billionths of a USD, for a call that was broken off before anything of it was heard.
+
+    Nobody knows its bill: its prompt is charged, and what a fast model can have written meanwhile (docs/budgets.md).
+    """
+    if sent.how != "left" or not attempts or attempts[-1].cost_usd is not None:
+        return 0.0
+    given, said = PRICES["large-1"]
+    return 1e3 * (PROMPT * given + 3000 * (sent.ended - sent.begun + 1.0) * said)
 
 
 def compared_call(found: Found, entry: dict[str, Any], attempt: Any, sent: Sent) -> None:
