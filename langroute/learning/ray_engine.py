@@ -38,6 +38,13 @@ class _Reading:
         return self.work(piece.exchanges())
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What a part raised, as a result: Ray prints the errors of tasks that nobody asks about any more, with their traces."""
+
+    error: LangrouteError
+
+
 def _do(key: str, held: list[Any], part: Any) -> Any:
     """Work on a part, in a worker. The work is unpacked once for each worker: a policy takes longer than a piece."""
     import ray
@@ -46,7 +53,10 @@ def _do(key: str, held: list[Any], part: Any) -> Any:
         while len(_works) >= MOST_WORKS:
             _works.pop(next(iter(_works)))
         _works[key] = ray.get(held[0])
-    return _works[key](part)
+    try:
+        return _works[key](part)
+    except LangrouteError as error:
+        return _Refused(error)
 
 
 class RayEngine:
@@ -123,13 +133,14 @@ class RayEngine:
 
     def _result(self, promised: Any) -> Any:
         try:
-            return self._ray.get(promised)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, LangrouteError):
-                raise error.cause from None
+            result = self._ray.get(promised)
+        except self._ray.exceptions.RayTaskError:
             raise
         except self._ray.exceptions.RayError as error:
             raise DataError(f"A piece was lost {RETRIES + 1} times with its worker: {error}") from error
+        if isinstance(result, _Refused):
+            raise result.error
+        return result
 
 
 __all__ = ["RayEngine"]
