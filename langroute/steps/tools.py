@@ -273,11 +273,16 @@ def verdict_of_tests(status: str | None, text: str, family: str | None = None, a
 
 
 def _is_of_runner(args: Any) -> bool:
-    """Return whether what a call printed comes from what can run tests alone, or the call names no command: then the tool runs what it is for."""
-    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None) if isinstance(args, Mapping) else None
+    """Return whether what a call printed comes from what can run tests alone. A tool that was given no command runs what it is for."""
+    if not isinstance(args, Mapping):
+        return True
+    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None)
+    if given is None:
+        # A program may print anything.
+        return "code" not in args
     if isinstance(given, (list, tuple)):
         given = shlex.join(map(str, given))
-    return only_a_runner_prints(given) if isinstance(given, str) and given.strip() else True
+    return isinstance(given, str) and only_a_runner_prints(given)
 
 
 def _printed(text: str) -> str:

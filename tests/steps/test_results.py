@@ -350,6 +350,22 @@ def test_a_command_that_only_shows_a_text_ran_no_tests(command: object, believed
         assert verdict_of_tests("success", FAILED_TESTS, "run", {key: command}) is (False if believed else None)
 
 
+@pytest.mark.parametrize(
+    ("args", "believed"),
+    [
+        (None, True),
+        ({}, True),
+        ({"path": "tests/test_a.py"}, True),
+        ({"command": None}, True),
+        ({"code": "print(open('ci.log').read())"}, False),
+        ({"command": {"read": "ci.log"}}, False),
+        ({"command": " "}, False),
+    ],
+)
+def test_a_tool_that_was_given_no_command_runs_what_it_is_for(args: object, believed: bool) -> None:
+    assert verdict_of_tests("success", PASSED, "run", args) is (True if believed else None)
+
+
 @pytest.mark.parametrize("family", ["read", "edit", None])
 def test_only_tools_that_run_things_run_tests(family: str | None) -> None:
     assert verdict_of_tests("success", PASSED, family) is None
