@@ -122,7 +122,7 @@ class _AgentHost:
             var_child_runnable_config.reset(token)
 
 
-_FIELDS = frozenset(one.name for one in fields(ModelRequest))
+_FIELDS = len(fields(ModelRequest))
 
 
 def _overridden(request: Any, changes: dict[str, Any]) -> Any:
@@ -131,10 +131,12 @@ def _overridden(request: Any, changes: dict[str, Any]) -> Any:
     A request that is more than LangChain's fields is left to its own `override`.
     """
     known = vars(request)
-    if type(request) is not ModelRequest or known.keys() != _FIELDS:
+    if type(request) is not ModelRequest or len(known) != _FIELDS:
         return request.override(**changes)
     made = object.__new__(ModelRequest)
-    vars(made).update(known, **changes)
+    written = vars(made)
+    written.update(known)
+    written.update(changes)
     return made
 
 
