@@ -169,6 +169,10 @@ def _is_plain(messages: Sequence[BaseMessage]) -> bool:
 
 def _for_a_stranger(messages: Sequence[BaseMessage], target: Target) -> Sequence[BaseMessage]:
     """Return messages for a route of unknown wire format: answers of other models as text and tool calls, the rest unchanged."""
+    history = getattr(messages, "history", None)
+    if history is not None and not history.blocks:
+        # Only answers made of blocks are written anew.
+        return messages
     part = target.memo.take(messages)
     fresh = messages[len(part.ids) :]
     for place, message in enumerate(fresh, len(part.ids)):

@@ -184,13 +184,19 @@ class Account:
 
     # After a call ----------------------------------------------------------------------------------------------------
 
-    def settle(self, attempt: Attempt, request: Request, route: Any) -> None:
+    def settle(self, attempt: Attempt, request: Request, route: Any) -> str | None:
         """Charge what a call cost; the whole reservation where the cost is unknown.
+
+        A bill that is higher than what was reserved passes the limit by the difference where nothing else is left. It is charged all the same,
+        so that the budget holds for what follows, and the route's next reservations are that much higher.
 
         Args:
             attempt: The call.
             request: The step.
             route: The built route that was called; `None` for a stored answer of another router.
+
+        Returns:
+            What a bill was above its reservation, in words; `None` for any other.
         """
         usage, cost = attempt.usage, attempt.cost_usd
         self.tried.add(attempt.route)
@@ -205,7 +211,18 @@ class Account:
                 amounts.append(self._held(place) if usage is None else usage.total_tokens)
             else:
                 amounts.append(self._held(place) if cost is None else units(cost))
+        said = self._above_reservation(attempt, amounts)
         self._charge(amounts)
+        return said
+
+    def _above_reservation(self, attempt: Attempt, amounts: Sequence[int]) -> str | None:
+        if self._reserved is None:
+            return None
+        for place, budget in enumerate(self.budgets):
+            held, amount = self._held(place), amounts[place]
+            if amount > held:
+                return f"{attempt.route} was billed {budget.told(amount)}, and {budget.told(held)} was reserved from {budget.label}"
+        return None
 
     def settle_checks(self, verdicts: Sequence[Verdict]) -> None:
         """Charge what checks cost."""

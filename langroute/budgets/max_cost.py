@@ -43,6 +43,9 @@ class _BillFacts:
     dearer: float = 1.0
     """What the provider stated per USD of the list price."""
 
+    stated: float = 0.0
+    """The highest cost that it stated where the list price is 0."""
+
     fees: dict[str, int] = field(default_factory=dict)
 
 
@@ -105,7 +108,7 @@ class MaxCost:
                 if usd is None:
                     return None
                 dearest = max(dearest, usd)
-        return dearest * seen.dearer
+        return max(dearest * seen.dearer, seen.stated)
 
     def _usages(
         self, price: Price, seen: _BillFacts, request: Request, tokens: int, output: int, fees: tuple[tuple[str, int], ...]
@@ -150,8 +153,11 @@ class MaxCost:
                 seen.fees[name] = max(seen.fees.get(name, 0), count)
         if answer_tokens:
             seen.longer = max(seen.longer, usage.output_tokens / answer_tokens)
-        if usage.stated_usd is not None and (listed := cost(price, replace(usage, stated_usd=None))):
-            seen.dearer = max(seen.dearer, 1.1 * usage.stated_usd / listed)
+        if usage.stated_usd is not None:
+            if listed := cost(price, replace(usage, stated_usd=None)):
+                seen.dearer = max(seen.dearer, 1.1 * usage.stated_usd / listed)
+            else:
+                seen.stated = max(seen.stated, 1.1 * usage.stated_usd)
         estimated = request.step.signals.tokens
         if estimated < 50 or not usage.input_tokens:
             return

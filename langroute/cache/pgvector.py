@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
@@ -32,7 +33,7 @@ PATIENCE_S = 2
 """Seconds that the database may take to let a client in, and may leave it without a sign of life: a look-up waits for it."""
 
 LOOK_S = 5.0
-"""Longest wait for a look-up or an addition, which may make an index first."""
+"""Longest wait for a statement, before which the table and an index may have to be made."""
 
 TIDY_S = 600.0
 """Seconds between two removals of what expired."""
@@ -149,8 +150,7 @@ class PgVectorStore:
             with self._connected(size) as connection:
                 rows.extend(connection.execute(text(_NEAR.format(size=size)), asked))
 
-        # A server that hangs would be waited for without end.
-        within(LOOK_S, look)
+        self._within(look)
         return [(str(key), float(likeness)) for key, likeness in rows]
 
     async def anear(self, question: Question, min_similarity: float) -> list[tuple[str, float]]:
@@ -169,7 +169,7 @@ class PgVectorStore:
             "vector": _written(question.vector),
             "expires": expires,
         }
-        within(LOOK_S, lambda: self._added(size, row))
+        self._within(lambda: self._added(size, row))
 
     def _added(self, size: int, row: Mapping[str, Any]) -> None:
         now = self._clock()
@@ -186,14 +186,25 @@ class PgVectorStore:
     def forget(self, keys: Collection[str]) -> None:
         """Remove the questions of deleted answers."""
         every = list(keys)
-        with self._connected() as connection:
-            for begin in range(0, len(every), AT_ONCE):
-                connection.execute(text(_FORGET), {"keys": every[begin : begin + AT_ONCE]})
+        for begin in range(0, len(every), AT_ONCE):
+            self._within(partial(self._done, _FORGET, {"keys": every[begin : begin + AT_ONCE]}))
 
     def clear(self) -> None:
         """Remove all questions, those of other applications in the same database too."""
+        self._within(partial(self._done, f"TRUNCATE {TABLE}", {}))
+
+    def _done(self, statement: str, values: Mapping[str, Any]) -> None:
         with self._connected() as connection:
-            connection.execute(text(f"TRUNCATE {TABLE}"))
+            connection.execute(text(statement), values)
+
+    def _within(self, work: Callable[[], object]) -> None:
+        """Do some work in the database; a server that hangs, or a lock on the table, would be waited for without end."""
+        try:
+            within(LOOK_S, work)
+        except TimeoutError as error:
+            raise CacheError(
+                f"The questions in {shown(self._engine.url)} cannot be used: no answer within {LOOK_S:g} s."
+            ) from error
 
     def close(self) -> None:
         """Close the connections; they are opened again at the next use."""

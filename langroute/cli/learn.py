@@ -288,8 +288,16 @@ def _not_judged(result: dict[str, Any]) -> list[str]:
 @click.option("--top", type=click.IntRange(1), default=15, show_default=True, help="Lines of the table.")
 @format_option("table", "json")
 @engine_option
+@resume_option
 def analyze(
-    files: tuple[str, ...], prices: str | None, frontier: str | None, by: str, top: int, form: str, named: str | None
+    files: tuple[str, ...],
+    prices: str | None,
+    frontier: str | None,
+    by: str,
+    top: int,
+    form: str,
+    named: str | None,
+    resume: Path | None,
 ) -> None:
     """Find where the money goes, and what a cheaper route would have got right."""
     from langroute.learning.analyze import analyze as run
@@ -298,7 +306,8 @@ def analyze(
     dimensions = [part.strip() for part in by.split(",") if part.strip()]
     if not dimensions:
         raise DataError("Name something to group by: task, kind, node, team or cluster.")
-    result = run(files, prices=read_prices(prices) if prices else None, frontier=frontier, by=dimensions, engine=engine_of(named))
+    table_of_prices = read_prices(prices) if prices else None
+    result = run(files, prices=table_of_prices, frontier=frontier, by=dimensions, engine=engine_of(named, resume))
     if form == "json":
         click.echo(strict_json(result))
         return

@@ -26,6 +26,9 @@ from langroute.routes.media_rates import hides_media
 from langroute.routes.pricing import cost, seconds_of
 from langroute.routes.route import BuiltRoute, is_router
 
+NOTHING = Selection("")
+"""What stands in the record of a step for which no route was selected."""
+
 LAST_MESSAGES = 4
 """Number of last request messages that a decision carries for a ledger that keeps text."""
 
@@ -220,19 +223,23 @@ class Accounting:
         last = kept or (attempts[-1] if attempts else None)
         if len(attempts) > 1 or kept is None or self._health.failing:
             self._health.note(attempts, answered=kept is not None)
-        route = kept.selection.route if kept is not None else None
+        selection = NOTHING if last is None else last.selection
+        route = tier = None
+        if kept is not None:
+            route = selection.route
+            tier = self.routes[route].info.tier if route in self.routes else None
         # By place, in the order of the record's fields: thirty names would take longer to match than the fields to write.
         decision = Decision(
             decision_id,
             request.step,
             route,
             tuple(attempts) if self._keeps_text else tuple([attempt.without_text() for attempt in attempts]),
-            last.selection.reason if last is not None else "",
+            selection.reason,
             self.policy_name,
             self.policy_version,
             request.rejected,
             (kept.cache if kept is not None else None) or "miss",
-            self.routes[route].info.tier if route is not None and route in self.routes else None,
+            tier,
             kept.model if kept is not None else None,
             _spent(attempts),
             self._baseline_cost(kept) if subtask is None else subtask.kept_usd,
@@ -245,12 +252,12 @@ class Accounting:
             run.parent_run_id if run is not None else None,
             request.tags,
             request.metadata,
-            last.selection.switch_cost_usd if last is not None else None,
+            selection.switch_cost_usd,
             # Keeping a whole history with each of its steps would store the same messages many times.
             tuple(request.messages[-LAST_MESSAGES:]) if self._keeps_text else (),
             request.limited,
-            kept is not None and kept.selection.instead,
-            _memory(attempts) if len(attempts) > 1 else last.selection.memory if last is not None else (),
+            kept is not None and selection.instead,
+            _memory(attempts) if len(attempts) > 1 else selection.memory,
             subtask is not None,
             None if subtask is None else subtask.every_usd,
         )

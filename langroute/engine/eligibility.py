@@ -55,6 +55,9 @@ class RouteLimits:
             min_tier = _text(source, "min_tier") or min_tier
             exclude |= _words(source, "exclude")
             labels |= _words(source, "labels")
+        if not (route or min_tier or exclude or labels):
+            # The one object is known without a comparison.
+            return NO_LIMITS
         return cls(route, frozenset(exclude), min_tier, frozenset(labels))
 
 

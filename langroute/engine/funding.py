@@ -91,11 +91,13 @@ class Funding:
             return False
         return True
 
-    def settle(self, attempt: Attempt, request: Request) -> None:
-        """Charge the cost of a call."""
+    def settle(self, attempt: Attempt, request: Request, problems: list[str]) -> None:
+        """Charge the cost of a call, and say where its bill is higher than what was reserved."""
         self._called = None
         with self._as_far_as_there_is_a_store():
-            self.account.settle(attempt, request, self.routes.get(attempt.route))
+            above = self.account.settle(attempt, request, self.routes.get(attempt.route))
+            if above is not None:
+                problems.append(above)
 
     def settle_checks(self, verdicts: Sequence[Verdict]) -> None:
         """Charge the cost of checks."""

@@ -215,7 +215,7 @@ class StepExecution:
         self.attempts.append(attempt)
         self.outputs.append(reply)
         if self.funding is not None:
-            self.funding.settle(attempt, self.request)
+            self.funding.settle(attempt, self.request, self.problems)
         if not attempt.ok or attempt.selection.provisional:
             # Other attempts may follow, or a check: whoever saw this one end has to wait for the decision.
             note_open(self.decision_id)

@@ -156,9 +156,9 @@ class ChatRouter(FromConfig, BaseChatModel):
         return self._core.settings
 
     @property
-    def own_config(self) -> Mapping[str, Any]:
-        """The router's own callbacks, tags and metadata."""
-        return self._core.own
+    def built(self) -> BuiltRouter:
+        """What is built from the fields. For hosts, which read several parts of it at each call."""
+        return self._core
 
     @property
     def models(self) -> Models:

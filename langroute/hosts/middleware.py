@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from langchain_core.messages import AIMessage, SystemMessage
@@ -21,6 +22,7 @@ from langroute.hosts.attempt_config import attempt_config
 from langroute.hosts.binding import BoundTools, tools_key
 from langroute.hosts.chat_model import ChatRouter
 from langroute.hosts.error_origin import is_of_model
+from langroute.hosts.router_config import BuiltRouter
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -31,37 +33,45 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 class _AgentHost:
     """Host that calls the agent's inner middleware and model, with the chosen model in the request."""
 
-    __slots__ = ("bound", "config", "foreign", "handler", "models", "request", "router")
+    __slots__ = ("bound", "built", "config", "foreign", "handler", "limiter", "models", "request")
 
     def __init__(
-        self, router: ChatRouter, request: Any, handler: Callable[[Any], Any], config: Mapping[str, Any], bound: BoundTools
+        self,
+        built: BuiltRouter,
+        limiter: Any,
+        request: Any,
+        handler: Callable[[Any], Any],
+        config: Mapping[str, Any],
+        bound: BoundTools,
     ) -> None:
-        self.router, self.request, self.handler, self.config, self.bound = router, request, handler, config, bound
-        self.models = router.models
+        self.built, self.models, self.limiter = built, built.models, limiter
+        self.request, self.handler, self.config, self.bound = request, handler, config, bound
         self.foreign: BaseException | None = None
         """The last error that came from other middleware or the agent, and not from the model."""
 
     def _ready(self, call: RouteCall) -> tuple[Any, Any]:
         """Return the request for the chosen model, and the config of its run."""
-        request, route = self.request, call.route
-        settings = {**self.router.settings, **route.kwargs, **request.model_settings}
-        target = self.models.target_of_call(route, settings, self.bound)
-        adapted = self.models.adapted(call, target)
-        messages = adapted.messages if self.models.style is None else self.models.spoken(adapted.messages, call)
+        request, route, models = self.request, call.route, self.models
+        settings = {**self.built.settings, **route.kwargs, **request.model_settings}
+        target = models.target_of_call(route, settings, self.bound)
+        adapted = models.adapted(call, target)
+        messages = adapted.messages if models.style is None else models.spoken(adapted.messages, call)
         system, messages = self._prompt(messages, call)
-        model = self.models.of(route, without_thinking=adapted.disable_thinking)
-        tools, choice = self._tools(call, target) if self.bound.asked.own_tools else (None, request.tool_choice)
+        changes = {
+            "model": models.of(route, without_thinking=adapted.disable_thinking),
+            "messages": messages,
+            "system_message": system,
+            "model_settings": adapt_kwargs(settings, target) if settings else settings,
+        }
+        choice = request.tool_choice
+        if self.bound.asked.own_tools:
+            tools, choice = self._tools(call, target)
+            if tools is not None:
+                changes["tools"] = tools
         if choice is not None:
             choice = adapt_kwargs({"tool_choice": choice}, target).get("tool_choice")
-        request = request.override(
-            model=model,
-            messages=messages,
-            system_message=system,
-            model_settings=adapt_kwargs(settings, target) if settings else settings,
-            tool_choice=choice,
-            **({} if tools is None else {"tools": tools}),
-        )
-        return request, attempt_config(self.config, call, self.router.own_config)
+        changes["tool_choice"] = choice
+        return _overridden(request, changes), attempt_config(self.config, call, self.built.own)
 
     def _prompt(self, messages: Sequence[Any], call: RouteCall) -> tuple[Any, list[Any]]:
         """Return the system message and the messages after it, as they are sent to the chosen model.
@@ -87,8 +97,8 @@ class _AgentHost:
 
     def call(self, call: RouteCall) -> Reply:
         request, config = self._ready(call)
-        if self.router.rate_limiter is not None:
-            self.router.rate_limiter.acquire(blocking=True)
+        if self.limiter is not None:
+            self.limiter.acquire(blocking=True)
         token = var_child_runnable_config.set(config)
         try:
             return _reply(self.handler(request))
@@ -100,8 +110,8 @@ class _AgentHost:
 
     async def acall(self, call: RouteCall) -> Reply:
         request, config = self._ready(call)
-        if self.router.rate_limiter is not None:
-            await self.router.rate_limiter.aacquire(blocking=True)
+        if self.limiter is not None:
+            await self.limiter.aacquire(blocking=True)
         token = var_child_runnable_config.set(config)
         try:
             return _reply(await self.handler(request))
@@ -112,8 +122,26 @@ class _AgentHost:
             var_child_runnable_config.reset(token)
 
 
+_FIELDS = len(fields(ModelRequest))
+
+
+def _overridden(request: Any, changes: dict[str, Any]) -> Any:
+    """Return what `request.override(**changes)` does, in a tenth of its time: it takes all fields apart at each call of a model.
+
+    A request that is more than LangChain's fields is left to its own `override`.
+    """
+    known = vars(request)
+    if type(request) is not ModelRequest or len(known) != _FIELDS:
+        return request.override(**changes)
+    made = object.__new__(ModelRequest)
+    written = vars(made)
+    written.update(known)
+    written.update(changes)
+    return made
+
+
 def _reply(response: Any) -> Reply:
-    inner = getattr(response, "model_response", response)
+    inner = response if type(response) is ModelResponse else getattr(response, "model_response", response)
     if type(inner) is not ModelResponse and isinstance(inner, AIMessage):
         return Reply(inner, output=response)
     message = next((found for found in inner.result if isinstance(found, AIMessage)), None)
@@ -179,13 +207,15 @@ class RouterMiddleware(AgentMiddleware):
         messages = request.messages
         if request.system_message is not None:
             messages = [request.system_message, *messages]
-        router = self.model.router
+        model = self.model
+        built = model.built
+        router = built.router
         run = read_config(config, router.limits)
         bound, asked = self._asked_for(request)
         step = router.request(messages, asked, run)
-        plan, host = router.plan(step, run), _AgentHost(self.model, request, handler, config, bound)
-        if (caching := self.model.caching) is not None:
-            plan, host = caching.around(plan, host, step, router)
+        plan, host = router.plan(step, run), _AgentHost(built, model.rate_limiter, request, handler, config, bound)
+        if built.caching is not None:
+            plan, host = built.caching.around(plan, host, step, router)
         return plan, host, config
 
     def _asked_for(self, request: Any) -> tuple[BoundTools, CallOptions]:

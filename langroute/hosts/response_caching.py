@@ -103,7 +103,7 @@ class ResponseCaching:
     def _from_agent(self, session: CacheSession, call: RouteCall) -> tuple[dict[str, Any], list[bytes]]:
         """Version of `_from_model` for a call of an agent's middleware."""
         asked = session.host.request
-        settings = {**session.host.router.settings, **call.route.kwargs, **asked.model_settings}
+        settings = {**session.host.built.settings, **call.route.kwargs, **asked.model_settings}
         own = [tool for tool in asked.tools if isinstance(tool, dict)]
         form = type(asked.response_format).__name__.encode()
         return settings, [self.tools(None, session.request), settings_digest(settings), tools_digest(own), form]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,30 +98,46 @@ def _read(paths: Sequence[str | Path], engine: Engine, *, words: bool) -> tuple[
     """Return the requests without their texts, and their words as signed hashes, `(requests, SIZE)`; nothing where words are not needed."""
     found: list[Exchange] = []
     vectors: list[NDArray[np.float32]] = []
-    for exchanges, made in engine.run(_ReadWork(words), paths):
-        found += exchanges
-        vectors += made
+    for piece in engine.run(_ReadWork(words), paths):
+        found += piece.exchanges
+        vectors += piece.vectors
     return found, np.concatenate(vectors) if vectors else np.empty((0, SIZE), np.float32)
+
+
+@dataclass(slots=True)
+class Described:
+    """What is read of a piece of traffic."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    """The requests, without their texts."""
+
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    """Their words, a stretch each, `(requests, SIZE)`; none where they are not needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadWork:
-    """Reads a piece of traffic: requests without their texts, and their words as vectors, a stretch each."""
+    """Reads a piece of traffic: requests without their texts, and their words as vectors."""
 
+    makes: ClassVar[type] = Described
     words: bool
 
-    def __call__(self, exchanges: Iterable[Exchange]) -> tuple[list[Exchange], list[NDArray[np.float32]]]:
-        found: list[Exchange] = []
-        vectors: list[NDArray[np.float32]] = []
+    @property
+    def key(self) -> str:
+        """What tells this work from other work, in words."""
+        return repr(("analyze", self.words))
+
+    def __call__(self, exchanges: Iterable[Exchange]) -> Described:
+        read = Described()
         for stretch in stretches(exchanges):
             if self.words:
                 hashes, owners = word_hashes([document_of(one.messages, one.tools) for one in stretch])
                 signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
                 places = owners * SIZE + (hashes % np.uint64(SIZE)).astype(np.int64)
                 made = np.bincount(places, signs, len(stretch) * SIZE).reshape(len(stretch), SIZE)
-                vectors.append((made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32))
-            found += [replace(one, messages=(), tools=()) for one in stretch]
-        return found, vectors
+                read.vectors.append((made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32))
+            read.exchanges += [replace(one, messages=(), tools=()) for one in stretch]
+        return read
 
 
 def _rates(exchanges: Sequence[Exchange], prices: Mapping[str, Price] | None) -> Mapping[str, Price]:

@@ -75,8 +75,8 @@ class DrawingWork:
         drawn = Drawn()
         for one in exchanges:
             drawn.requests += 1
-            file, _, line = one.where.rpartition(":")
-            number = number_of(f"{self.seed}/{self.files.get(file, 0)}/{line}/{one.id}")
+            line = one.where.rpartition(":")[2]
+            number = number_of(f"{self.seed}/{self.files.get(one.file, 0)}/{line}/{one.id}")
             if number < self.below:
                 drawn.numbers.append(number)
                 drawn.exchanges.append(one)

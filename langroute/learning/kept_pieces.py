@@ -20,6 +20,7 @@ from langroute._version import __version__
 from langroute.core.errors import DataError
 from langroute.core.files import checked, make_folder
 from langroute.core.writing import write_together
+from langroute.learning.analyze import Described
 from langroute.learning.baselines import Baselines, Sums
 from langroute.learning.beside_mix import BesideSums
 from langroute.learning.drawing import Drawn
@@ -38,7 +39,7 @@ KINDS: Mapping[str, type] = {
     for kind in (
         *(Baselines, BesideSums, Neighbours, Read, ReplaySums, ReplayTotals, Sums),
         *(OutcomeColumns, OutcomeTable, RouteCounts, VerdictCounts),
-        *(Drawn, Exchange, Recorded),
+        *(Described, Drawn, Exchange, Recorded),
     )
 }
 """Objects that results consist of."""

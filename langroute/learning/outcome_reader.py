@@ -120,9 +120,9 @@ def known_price(prices: Mapping[str, Price], route: str) -> Price | None:
 
 
 def _asked(one: Exchange) -> str:
-    """Return what a request asks, equal for repeats; where the messages are not kept it is the id, which has no repeats."""
+    """Return what a request asks, equal for repeats; where the messages are not kept it is the id, which has no repeats in its file."""
     if not any(message.get("content") or message.get("tool_calls") for message in one.messages):
-        return f"id {one.id}"
+        return f"id {one.file}\0{one.id}"
     return json.dumps([one.task, one.step.get("node"), one.messages, one.tools], sort_keys=True, default=str)
 
 

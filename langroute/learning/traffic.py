@@ -79,6 +79,11 @@ class Exchange:
     """File and line, for errors."""
 
     @property
+    def file(self) -> str:
+        """The file, as errors name it; empty where nothing says it. An id is of one request in its file alone."""
+        return self.where.rpartition(":")[0]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels for estimators, the same that a live step carries: `task=…`, `kind=…`, `node=…`."""
         found = [f"task={self.task}"] if self.task else []

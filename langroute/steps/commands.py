@@ -34,16 +34,20 @@ class Command:
     """A program that a command runs.
 
     Args:
-        program: Its name, without its folder.
+        program: Its name, without its folder; empty for what a group of commands in parentheses hands to a pipe.
         arguments: Its arguments, with their quotes.
+        writes_file: Whether its output goes to a file.
+        reads_file: Whether it reads a file, or a text of the command's own, in the place of what a pipe hands to it.
     """
 
     program: str
     arguments: tuple[str, ...] = ()
+    writes_file: bool = False
+    reads_file: bool = False
 
 
 def programs(command: str) -> list[str]:
-    r"""Return the programs that a command runs, without their folders: of each pipeline the first, whose output the others only pass on.
+    r"""Return the programs that a command runs, without their folders: of each pipeline the first.
 
     Programs in substitutions (`$(…)`) and in texts that a command reads (`<<EOF`) are left out.
 
@@ -53,28 +57,81 @@ def programs(command: str) -> list[str]:
         >>> programs("cat > t.py <<'END'\nassert 1 == 1; rm\nEND\npytest t.py")
         ['cat', 'pytest']
     """
-    return [one.program for one in commands(command)]
+    return [stages[0].program for stages in pipelines(command) if stages[0].program]
 
 
-def commands(command: str) -> list[Command]:
-    """Return what a command runs, with the arguments; which ones, and what is left out, is told at `programs`.
+def pipelines(command: str) -> list[tuple[Command, ...]]:
+    """Return what a command runs, one after the other: of each pipeline the commands, of which each reads what the one before it prints.
 
     Example:
-        >>> commands("cd src && A=1 ./run --all")
-        [Command(program='cd', arguments=('src',)), Command(program='run', arguments=('--all',))]
+        >>> [[one.program for one in stages] for stages in pipelines("cd src && ./run --all 2>&1 | tail -5")]
+        [['cd'], ['run', 'tail']]
+        >>> pipelines("A=1 ./run --all > log")
+        [(Command(program='run', arguments=('--all',), writes_file=True, reads_file=False),)]
     """
-    found = []
-    for words in _Reader(command[:LONGEST]).pipelines():
-        start = next((at for at, word in enumerate(words) if not _VARIABLE.match(word) and word not in _RESERVED), None)
-        if start is not None:
-            found.append(Command(words[start].strip("'\"\\").rpartition("/")[2], tuple(words[start + 1 :])))
-    return found
+    return list(_Reader(command[:LONGEST]).pipelines())
+
+
+def is_assignment(word: str) -> bool:
+    """Return whether a word sets a variable.
+
+    Example:
+        >>> is_assignment("CI=1"), is_assignment("--color=no")
+        (True, False)
+    """
+    return _VARIABLE.match(word) is not None
 
 
 @fast_dataclass
 class _Piece:
     kind: str
     text: str
+
+
+class _Stage:
+    """The command of a pipeline that is being read."""
+
+    __slots__ = ("_glued", "_redirection", "_words", "reads_file", "writes_file")
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._glued = False
+        self._redirection = ""
+        self.reads_file = self.writes_file = False
+
+    def add(self, piece: _Piece) -> None:
+        if piece.kind == "document":
+            self.reads_file = True
+        elif piece.kind == "redirection":
+            self._redirection = piece.text
+        elif piece.kind != "space" and self._redirection:
+            self._redirect(piece.text)
+        elif piece.kind != "space" and self._glued:
+            # What stands before or behind a substitution without a space between.
+            self._words[-1] += piece.text
+        elif piece.kind != "space":
+            self._words.append(piece.text)
+        self._glued = piece.kind in ("word", "inner") and bool(self._words)
+
+    def _redirect(self, target: str) -> None:
+        kind = self._redirection.lstrip("0123456789")
+        number, self._redirection = self._redirection[: -len(kind)], ""
+        if kind.startswith("<"):
+            self.reads_file = self.reads_file or number in ("", "0")
+        elif number in ("", "1") and not (kind == ">&" and target.isdigit()) and not target.endswith("("):
+            self.writes_file = True
+
+    def made(self) -> Command:
+        words = self._words
+        start = next((at for at, word in enumerate(words) if not _VARIABLE.match(word) and word not in _RESERVED), None)
+        if start is None:
+            return Command("", (), self.writes_file, self.reads_file)
+        name = words[start].strip("'\"\\").rpartition("/")[2]
+        return Command(name, tuple(words[start + 1 :]), self.writes_file, self.reads_file)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._words
 
 
 class _Reader:
@@ -84,33 +141,32 @@ class _Reader:
         self._command = command
         self._documents: list[str] = []
 
-    def pipelines(self) -> Iterator[list[str]]:
-        """Return the words of the first command of each pipeline."""
-        words: list[str] = []
-        piped = target = False
+    def pipelines(self) -> Iterator[tuple[Command, ...]]:
+        """Return the commands of each pipeline."""
+        before: list[Command] = []
+        stage = _Stage()
         for piece in self._outer():
-            if piece.kind == "chain":
-                if not piped:
-                    yield words
-                words, piped, target = [], piece.text in ("|", "|&"), False
-            elif piece.kind == "redirection":
-                target = True
-            elif target:
-                target = False
-            else:
-                words.append(piece.text)
-        if not piped:
-            yield words
+            if piece.kind != "chain":
+                stage.add(piece)
+            elif piece.text in ("|", "|&"):
+                before.append(stage.made())
+                stage = _Stage()
+            elif not (piece.text == "\n" and before and stage.is_empty):
+                yield from _pipeline(before, stage)
+                before, stage = [], _Stage()
+        yield from _pipeline(before, stage)
 
     def _outer(self) -> Iterator[_Piece]:
-        """Return words, redirections and what joins commands, outside of substitutions."""
+        """Return words, redirections and what joins commands, outside of substitutions, of which only the beginning is returned."""
         depth = 0
         for piece in self._pieces():
             if piece.kind == "inner":
+                if not depth:
+                    yield piece
                 depth += 1
             elif depth:
                 depth += (piece.text == "(") - (piece.text == ")")
-            elif piece.kind in ("word", "redirection", "chain"):
+            elif piece.kind != "comment":
                 yield piece
 
     def _pieces(self) -> Iterator[_Piece]:
@@ -136,4 +192,10 @@ class _Reader:
         return place
 
 
-__all__ = ["LONGEST", "Command", "commands", "programs"]
+def _pipeline(before: list[Command], last: _Stage) -> Iterator[tuple[Command, ...]]:
+    made = last.made()
+    if before or made.program:
+        yield (*before, made)
+
+
+__all__ = ["LONGEST", "Command", "is_assignment", "pipelines", "programs"]

@@ -65,6 +65,7 @@ class History:
         "audio",
         "before_answer",
         "beginning",
+        "blocks",
         "calls",
         "contents",
         "count",
@@ -140,6 +141,9 @@ class History:
         self.decisions = 0
         """Number of answers that carry a decision of a router."""
 
+        self.blocks = 0
+        """Number of messages whose content is more than one text."""
+
         self.turn_hash: int | None = None
         """Hash of the latest user message."""
 
@@ -192,6 +196,7 @@ class History:
         if type(content) is str:
             text, tokens = content, PER_MESSAGE + text_tokens(content)
         else:
+            self.blocks += 1
             text, tokens = content_text(content), PER_MESSAGE + content_tokens(content, self)
         self.prefix, before = hash((self.prefix, message.type, text)), self.prefix
         if kind == "human":

@@ -8,15 +8,15 @@ bounded, and what a page says of itself is not certain.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
 from langroute.core.bounded import parse_json
 from langroute.core.fast_dataclass import fast_dataclass
-from langroute.steps.commands import commands
 from langroute.steps.results import passed_tests, ran_badly
-from langroute.steps.runners import can_run_tests
+from langroute.steps.runners import only_a_runner_prints
 
 EDIT = frozenset(
     [
@@ -116,61 +116,6 @@ LONGEST_NAME = 200
 """Longest tool name, in characters, that is examined; providers accept 64."""
 
 _VIEWING = frozenset({"view", "read", "open", "list"})
-_SHOWING = READ | frozenset(
-    [
-        "awk",
-        "bat",
-        "curl",
-        "echo",
-        "gh",
-        "git",
-        "head",
-        "jq",
-        "less",
-        "more",
-        "nl",
-        "printf",
-        "rg",
-        "sed",
-        "strings",
-        "tail",
-        "tee",
-        "type",
-        "wget",
-    ]
-)
-"""Programs that show a text which somebody else wrote."""
-
-_SILENT = frozenset(
-    [
-        ":",
-        "[",
-        "[[",
-        "break",
-        "cd",
-        "chmod",
-        "continue",
-        "cp",
-        "exit",
-        "export",
-        "false",
-        "for",
-        "mkdir",
-        "mv",
-        "popd",
-        "pushd",
-        "rm",
-        "set",
-        "sleep",
-        "test",
-        "touch",
-        "true",
-        "unset",
-        "wait",
-    ]
-)
-"""What the shell does by itself, and programs that print nothing where they do what they are told."""
-
 _SIGNS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -300,8 +245,8 @@ def _told(text: str, family: str | None) -> float:
 def verdict_of_tests(status: str | None, text: str, family: str | None = None, args: Any = None) -> bool | None:
     """Return whether the tests that a tool ran have passed, as its result tells; `None` where it ran none, or does not tell.
 
-    Only tools that run things are believed, and where the command shows a text only if it runs what can run tests, too. What the result prints is
-    foreign text all the same.
+    Only tools that run things are believed, and of commands only those of which nothing but what can run tests prints. What the result prints
+    is foreign text all the same.
 
     Args:
         status: `ToolMessage.status`.
@@ -314,29 +259,30 @@ def verdict_of_tests(status: str | None, text: str, family: str | None = None, a
         False
         >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cat ci.log"}) is None
         True
-        >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cat setup.cfg && pytest"})
+        >>> verdict_of_tests("success", "3 passed in 0.02s", "run", {"command": "cd src && python -m pytest; echo $?"})
         True
     """
     if family != "run":
         return None
     told = _printed(text)
     passed = passed_tests(told)
-    if passed is None or _only_shows(args):
+    if passed is None or not _is_of_runner(args):
         return None
     # Something else failed, and perhaps before all of them were run.
     return None if passed and failure_of(status, text, family) >= 0.5 else passed
 
 
-def _only_shows(args: Any) -> bool:
-    """Return whether a call's command shows a text and runs nothing that can run tests, or runs only what prints nothing."""
-    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None) if isinstance(args, Mapping) else None
+def _is_of_runner(args: Any) -> bool:
+    """Return whether what a call printed comes from what can run tests alone. A tool that was given no command runs what it is for."""
+    if not isinstance(args, Mapping):
+        return True
+    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None)
+    if given is None:
+        # A program may print anything.
+        return "code" not in args
     if isinstance(given, (list, tuple)):
-        # `bash -lc ...`, as Codex has it.
-        given = given[-1] if given and given[0] in ("bash", "sh", "zsh", "/bin/bash", "/bin/sh") else given[0] if given else None
-    found = commands(given) if isinstance(given, str) else []
-    if any(one.program in _SHOWING for one in found):
-        return not any(map(can_run_tests, (one for one in found if one.program not in _SHOWING)))
-    return bool(found) and all(one.program in _SILENT for one in found)
+        given = shlex.join(map(str, given))
+    return isinstance(given, str) and only_a_runner_prints(given)
 
 
 def _printed(text: str) -> str:

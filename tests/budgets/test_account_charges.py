@@ -71,6 +71,29 @@ def test_a_failed_call_that_was_not_billed_uses_nothing_of_either_budget() -> No
     assert [(one.spent, one.held) for store in (usd, tokens) for one in store.every()] == []
 
 
+@pytest.mark.parametrize("price", [PRICES["cheap"], {"input": 0, "output": 0}], ids=["listed", "free"])
+@pytest.mark.parametrize("limit", [0.1, 0.9])
+def test_a_bill_that_the_provider_states_above_the_list_price_is_said_and_binds_what_follows(price: Any, limit: float) -> None:
+    """Nobody knows of it before the first answer; from then on it is reserved."""
+    store = MemoryBudgets()
+    answer = AIMessage("ok", usage_metadata=USED, response_metadata={"token_usage": {"cost": 0.5}})
+    model = ChatRouter(
+        {"a": Route(ScriptedModel(answer, max_tokens=200), price=price)}, budget=Budget(usd=limit, per="all", store=store)
+    )
+    (said,) = model.invoke("Hello.").response_metadata["langroute"]["problems"]
+    assert said.startswith("a was billed 0.5 USD, and 0")
+    assert said.endswith(" USD was reserved from the budget")
+    with pytest.raises(BudgetExceededError) as caught:
+        model.invoke("Hello again.")
+    assert float(str(caught.value).partition("may cost ")[2].split()[0]) >= 1.1 * 0.5
+    assert [(one.spent, one.held) for one in store.every()] == [(units(0.5), 0)]
+
+
+def test_a_bill_within_its_reservation_is_no_problem() -> None:
+    model = ChatRouter(routes(), budget=Budget(usd=1, per="all", store=MemoryBudgets()))
+    assert model.invoke("Hello.").response_metadata["langroute"]["problems"] == []
+
+
 class Checks:
     """A check of a stated price, that says what it cost or does not know it."""
 

@@ -14,7 +14,7 @@ import pytest
 
 from langroute import ChatRouter
 from langroute.cache import cache_namespace
-from langroute.cache.pgvector import PgVectorStore
+from langroute.cache.pgvector import TABLE, PgVectorStore
 from langroute.cache.question_index import Question
 from langroute.cache.response import ResponseCache
 from langroute.cache.semantic import SemanticCache
@@ -143,6 +143,28 @@ def test_a_forked_child_opens_its_own_connections(pgvector: str) -> None:
         os._exit(0 if found[:1] == ["k"] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [key for key, _ in store.near(question("a b", [1, 0]), 0)][:1] == ["k"]
+
+
+@pytest.mark.parametrize("what", ["near", "add", "forget", "clear"])
+def test_a_database_that_hangs_is_waited_for_no_longer_than_a_limit(
+    what: str, pgvector: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    store, asked = PgVectorStore(pgvector), question("how high is it", [1.0, 0.0])
+    store.add(asked, "k1")
+    calls = {
+        "near": lambda: store.near(asked, 0.5),
+        "add": lambda: store.add(asked, "k2"),
+        "forget": lambda: store.forget(["k1"]),
+        "clear": store.clear,
+    }
+    monkeypatch.setattr("langroute.cache.pgvector.LOOK_S", 0.5)
+    with psycopg.connect(pgvector) as other:
+        # Until this transaction ends, every other one waits.
+        other.execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(CacheError, match=r"no answer within 0\.5 s"):
+            calls[what]()
 
 
 def test_what_is_no_database_is_refused() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from langroute.cli import cli
 from langroute.core.errors import DataError, UnknownRouteError
 from langroute.core.records import Attempt, Decision, Outcome, Price, Selection, Step, Usage
-from langroute.learning.advise import advise
+from langroute.learning.advise import advise, advise_files
 from langroute.learning.break_even import pair_of
 from langroute.learning.families import TrialTerms
 from langroute.learning.luck import luck_of, oracle_of
@@ -195,6 +195,17 @@ def test_the_same_request_on_several_lines_is_a_repeat() -> None:
         one["messages"] = [{"role": "user", "content": ""}]
     table, names = table_of(rows)
     assert luck_of(table.sample(), names) == [], "texts that were not kept are not equal"
+
+
+def test_equal_ids_of_different_files_are_different_requests(tmp_path: Path) -> None:
+    """An id is unique in its file alone; where messages are not kept there is nothing else to tell requests apart by."""
+    silent = [{"role": "user", "content": ""}]
+    for name, score in (("a", 0), ("b", 1)):
+        rows = [row(number, {"a": {"score": score}}, messages=silent) for number in range(20)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    found = advise_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
+    assert found["requests"] == 40
+    assert found["luck"]["routes"] == [], "no request was run twice"
 
 
 def power_of(count: int, rate: float, effect: float, margin: float, paired: float | None = None) -> float:

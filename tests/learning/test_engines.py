@@ -330,6 +330,20 @@ def test_what_advice_and_fits_read_is_kept_as_well(files: list[Path], tmp_path: 
     assert totals[0] == totals[1]
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_an_analysis_that_was_stopped_goes_on_from_what_is_kept(files: list[Path], prices: Any, tmp_path: Path) -> None:
+    whole, expected = len(list(pieces_of(files))), analyze(files, prices=prices)
+    with pytest.raises(KeyboardInterrupt):
+        analyze(files, prices=prices, engine=Keeping(tmp_path / "kept", 3))
+    again = Keeping(tmp_path / "kept")
+    assert analyze(files, prices=prices, engine=again) == expected
+    assert again.made == whole - 3
+    # Without clusters no words are read, which is other work.
+    other = Keeping(tmp_path / "kept")
+    assert analyze(files, prices=prices, by=("task",), engine=other) == analyze(files, prices=prices, by=("task",))
+    assert other.made == whole
+
+
 def test_a_piece_with_values_that_are_no_json_is_done_again(tmp_path: Path) -> None:
     kept, piece = KeptPieces(tmp_path), Piece("s3://bucket/traffic.parquet", 0, 1)
     row = {**made_traffic(1)[0], "step": {"day": date(2026, 12, 1)}}
@@ -344,8 +358,10 @@ def test_a_ledger_is_advised_on_in_one_process(tmp_path: Path, options: list[str
     assert (done.exit_code, "A ledger is read in one process" in str(done.exception)) == (1, True)
 
 
-def test_one_process_keeps_nothing_of_a_fit(files: list[Path], tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["fit", str(files[0]), "-o", str(tmp_path / "policy"), "--resume", str(tmp_path / "kept")])
+@pytest.mark.parametrize("command", [["fit", "-o", "policy"], ["analyze"]])
+def test_one_process_keeps_nothing(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, [*command, str(files[0]), "--resume", "kept"])
     assert (done.exit_code, "leave out --resume" in str(done.exception)) == (1, True)
 
 

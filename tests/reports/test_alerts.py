@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from by_hand import DAY, NOW, TODAY, decided, tried
 from click.testing import CliRunner
+from waiting import day_that_lasts
 
 from langroute.cli.alert import alert as command
 from langroute.cli.report import report
@@ -217,7 +217,7 @@ class TestCommand:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         """A ledger as of now, with one call of unknown price today."""
-        today = int(time.time() // DAY)
+        today = day_that_lasts()
         path = tmp_path / "now.db"
         with open_ledger(path) as ledger:
             spend(ledger, 5.0, day=today)
@@ -258,7 +258,7 @@ class TestCommand:
     def test_silence_is_not_called_well(self, tmp_path: Path) -> None:
         """Recording that has stopped raises no alert."""
         with open_ledger(tmp_path / "old.db") as ledger:
-            spend(ledger, 5.0, day=int(time.time() // DAY) - 40)
+            spend(ledger, 5.0, day=day_that_lasts() - 40)
         done = self.run(tmp_path / "old.db")
         assert done.exit_code == 0
         assert "All is well" not in done.output

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from by_hand import NOW, TODAY, decided, tried
+from waiting import day_that_lasts
 
 from langroute import ChatRouter, Route
 from langroute.core.errors import ConfigurationError
@@ -369,10 +370,8 @@ class TestDashboard:
             thread.join(5)
 
     def now(self, ledger: Any, name: str, cost: float) -> None:
-        import time
-
         with task(name, team="search"):
-            ledger.record(decided(name, tried("small", cost), day=int(time.time() // 86_400)))
+            ledger.record(decided(name, tried("small", cost), day=day_that_lasts()))
 
     def test_it_shows_what_came_in_since(self, ledger: Any, server: DashboardServer, browse: Any) -> None:
         self.now(ledger, "t1", 0.25)

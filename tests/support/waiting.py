@@ -14,6 +14,8 @@ PATIENCE = 30.0
 
 PAUSE = 0.002
 
+DAY = 86_400.0
+
 
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Return what the condition says as soon as that is true.
@@ -35,6 +37,16 @@ async def until(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
         _in_time(condition, limit, seconds)
         await asyncio.sleep(PAUSE)
     return found
+
+
+def day_that_lasts(seconds: float = PATIENCE) -> int:
+    """Return the number of the UTC day, not in its first second and once it goes on for a time: a test that asks does not see it end.
+
+    A test module that reads the day when it is imported may run on the next one.
+    """
+    while not 1.0 < time.time() % DAY < DAY - seconds:
+        time.sleep(0.1)
+    return int(time.time() // DAY)
 
 
 def _in_time(condition: Callable[[], object], limit: float, seconds: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from langroute.core.fast_dataclass import fast_dataclass
 
@@ -109,8 +110,12 @@ class Step:
     messages. Valid in this process only; no ledger stores them.
     """
 
-    def __getattr__(self, name: str) -> Any:
-        # Only reached for names that are no field: `step.tokens` reads as well as `step.signals.tokens`.
-        if name in Signals.__dataclass_fields__ or name == "failures_in_row":
-            return getattr(self.signals, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a signal: `step.tokens` reads as well as `step.signals.tokens`."""
+
+
+for _name in SIGNALS:
+    # Not a `__getattr__`: with one, every access to a field takes five times as long.
+    setattr(Step, _name, property(attrgetter(f"signals.{_name}")))
