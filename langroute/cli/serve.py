@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from langroute.core.errors import ConfigurationError, LangrouteError
@@ -44,7 +45,9 @@ def data_folder() -> Path:
 @click.option(
     "--new-token", "client", is_flag=False, flag_value="", help="Make a token: for a client of this name, or the own one anew."
 )
+@click.pass_context
 def serve(
+    context: click.Context,
     path: Path | None,
     host: str | None,
     port: int | None,
@@ -65,10 +68,11 @@ def serve(
     read, environment, servers = _source(path, local_models, console)
     try:
         options: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+        asked = context.get_parameter_source("ledger") is ParameterSource.COMMANDLINE
 
         def configured() -> GatewayConfig:
             config = starting.with_options(read(), **options)
-            return config if ledger is None else _with_ledger(config, ledger)
+            return config if ledger is None else _with_ledger(config, ledger, asked)
 
         config = configured()
         state = starting.checked(config, environment)
@@ -82,10 +86,11 @@ def serve(
             server.stop()
 
 
-def _with_ledger(config: GatewayConfig, ledger: str) -> GatewayConfig:
+def _with_ledger(config: GatewayConfig, ledger: str, asked: bool) -> GatewayConfig:
+    """Return a configuration with another ledger: an option counts more than the file, the environment's variable less."""
     from dataclasses import replace
 
-    return replace(config, router=replace(config.router, ledger=config.router.ledger or ledger))
+    return replace(config, router=replace(config.router, ledger=ledger if asked else config.router.ledger or ledger))
 
 
 def _source(
