@@ -18,7 +18,7 @@ from langroute.core.errors import ConfigurationError, InputError
 from langroute.core.object_names import object_at
 from langroute.core.plain_text import one_line
 from langroute.core.storable import strict_json
-from langroute.core.writing import replacing
+from langroute.core.writing import check_replaceable, replacing
 
 Rows = Callable[[], Iterator[tuple[str, Any]]]
 """Reads the requests from the beginning; each with where it stands."""
@@ -85,6 +85,10 @@ def collect(
     from langroute.learning.prices import read_prices
     from langroute.routes.route import build_routes
 
+    # Checked first: what is asked is paid for.
+    check_replaceable(output)
+    if file is not None and output.exists() and output.samefile(file):
+        raise InputError(f"{str(output)!r} is the file that is read; write to another one.")
     working_directory_counts()
     asked = build_routes(_routes(models, routes), read_prices(prices) if prices else None)
     verifiers = _verifiers(checks, judge)
