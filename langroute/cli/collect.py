@@ -13,7 +13,7 @@ import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.objects import working_directory_counts
-from langroute.cli.options import since_option
+from langroute.cli.options import NumberRange, since_option
 from langroute.core.errors import ConfigurationError, InputError
 from langroute.core.object_names import object_at
 from langroute.core.plain_text import one_line
@@ -56,9 +56,7 @@ def _pairs(_: Any, __: Any, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--judge", metavar="MODEL", help="A chat model that scores the answers, such as openai:gpt-5.")
 @click.option("--redact", metavar="MODULE:ATTRIBUTE", help="Takes the messages, and returns those that routes and judges may see.")
 @click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
-@click.option(
-    "--max-usd", required=True, type=click.FloatRange(min=0, min_open=True), help="Most USD that are spent, checks included."
-)
+@click.option("--max-usd", required=True, type=NumberRange(min=0, min_open=True), help="Most USD that are spent, checks included.")
 @click.option("--sample", type=click.IntRange(1, 100_000), default=500, show_default=True, help="Requests that are drawn.")
 @click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
 def collect(

@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from langroute.cli.options import not_blank
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.ledger.privacy import LEVELS
 
@@ -232,11 +233,13 @@ def _cline_line(url: str, token: str) -> str:
 
 
 @click.command()
-@click.argument("about", metavar="SESSION")
+@click.argument("about", metavar="SESSION", callback=not_blank)
 @click.option("--success/--failure", default=None, help="Whether it came to what was wanted.")
-@click.option("--key", default="success", show_default=True, help="What is told: tests_passed, commit_kept, pr_merged, …")
+@click.option(
+    "--key", default="success", show_default=True, callback=not_blank, help="What is told: tests_passed, commit_kept, pr_merged, …"
+)
 @click.option("--score", type=float, help="A number of the key's own.")
-@click.option("--source", default="git", show_default=True, help="Who says so: tests, git, ci, reviewer, …")
+@click.option("--source", default="git", show_default=True, callback=not_blank, help="Who says so: tests, git, ci, reviewer, …")
 @click.option("--decision", is_flag=True, help="SESSION is the id of one decision.")
 @click.option("--minutes", type=float, help="Minutes that people spent on it.")
 @click.option("--value", type=float, help="What it was worth, in USD.")

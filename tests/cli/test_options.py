@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from langroute.cli import cli
 from langroute.core.errors import DataError, InputError, StateError
+from langroute.learning.collect import CollectTerms
 from langroute.learning.plot import check_plot
 from langroute.ledger import open_ledger
 
@@ -119,3 +120,30 @@ def test_a_mistyped_store_of_an_autopilot_makes_no_file(ledger: Path, tmp_path: 
         done = CliRunner().invoke(cli, ["autopilot", "--store", str(tmp_path / "nofile"), *command])
         assert isinstance(done.exception, StateError)
     assert not (tmp_path / "nofile").exists()
+
+
+NUMBERS = [(name, option) for name, option in OPTIONS if isinstance(option.type, click.types.FloatParamType)]
+
+
+@pytest.mark.parametrize("name, option", NUMBERS, ids=[f"{name} {option.opts[0]}" for name, option in NUMBERS])
+def test_a_limit_is_a_number(name: str, option: click.Option) -> None:
+    """Of `nan`, every comparison is false: a budget of that much would bind nothing."""
+    if isinstance(option.type, click.FloatRange):
+        for value in ("nan", "inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
+    else:
+        assert (name, option.name) in {("outcome", "score"), ("outcome", "minutes"), ("outcome", "value"), ("alert", "budget_usd")}
+
+
+def test_what_is_collected_has_a_limit_in_programs_too() -> None:
+    with pytest.raises(InputError, match="max_usd is a number above 0"):
+        CollectTerms(float("nan"))
+
+
+@pytest.mark.parametrize("given", [("",), (" ",), ("s1", "--key", ""), ("s1", "--source", "")])
+def test_an_unset_variable_is_no_session(given: tuple[str, ...], ledger: Path) -> None:
+    """A hook that runs `langroute outcome "$SESSION"` without one."""
+    done = CliRunner().invoke(cli, ["outcome", *given, "--success", "--ledger", str(ledger)])
+    assert done.exit_code == 2
+    assert "this is empty" in done.output
