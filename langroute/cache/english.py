@@ -125,7 +125,7 @@ FRAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^(?:what is|which is) the (?:way|method|procedure|process) (?:to|for|of)\b", "how"),
-        (r"^(?:what are|which are) the (?:steps|ways|instructions) (?:to|for)\b", "how"),
+        (r"^(?:what are|which are) the (?:steps|instructions) (?:to|for)\b", "how"),
         (
             r"^how (?:do|can|could|would|does) (?:i|we|one)(?: go about)?\b",
             "how",

@@ -286,6 +286,7 @@ def test_people_who_write_without_capitals_ask_the_same(one: str, other: str) ->
         ("What does begin do?", "What does start do?"),
         ("What does select do in Go?", "What does choose do in Go?"),
         ("What are big cats?", "What are large cats?"),
+        ("What are the ways to pay?", "What are the steps to pay?"),
     ],
 )
 def test_a_small_word_that_changes_what_is_asked_is_not_dropped(one: str, other: str) -> None:
