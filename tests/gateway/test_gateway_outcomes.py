@@ -83,6 +83,22 @@ def test_a_client_tells_of_its_own_sessions_and_its_teams(
     assert running.ledger.task("session-1").success is (True if status == 200 else None)
 
 
+def test_a_conversation_is_its_clients_own(provider: Provider, gateway: Callable[..., Any]) -> None:
+    """What another client spends under the same id does not use up its budget."""
+    running = gateway(more=f'{CLIENTS}[[budgets]]\nusd = 0.1\nper = "thread"')
+
+    def ask(name: str) -> int:
+        with running.client(headers={"authorization": f"Bearer lr-{name}"}) as client:
+            return int(client.post(CHAT, content=written({**request_of(CHAT), "max_tokens": 100}), headers=SESSION).status_code)
+
+    spent = [ask("bob") for _ in range(60)]
+    assert spent[0] == 200
+    assert spent[-1] == 400
+    assert ask("ada") == 200
+    waited(lambda: running.decisions[-1].step.task == "session-1")
+    assert len({decision.step.thread for decision in running.decisions}) == 2
+
+
 def test_the_command_tells_an_outcome(provider: Provider, gateway: Callable[..., Any]) -> None:
     running = gateway()
     with running.client() as client:
