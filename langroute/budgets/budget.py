@@ -74,6 +74,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         self._check_limits()
+        self._check_types()
         if self.per not in SHARED_BY and not (self.per.startswith("tag:") and self.per[4:]):
             raise ConfigurationError(f"per is one of {', '.join(SHARED_BY)} or 'tag:NAME', not {self.per!r}.")
         if self.every is not None and self.every not in WINDOWS:
@@ -95,6 +96,17 @@ class Budget:
         if self.name:
             return f"the budget {self.name!r}"
         return "the budget" if self.per == "all" else f"the {self.per.removeprefix('tag:')}'s budget"
+
+    def _check_types(self) -> None:
+        for name in ("per", "message", "name"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"A budget's {name} is a text, not {getattr(self, name)!r}.")
+        if self.every is not None and not isinstance(self.every, str):
+            raise ConfigurationError(f"every is 'hour', 'day' or 'month', not {self.every!r}.")
+        for name in ("soft", "wait_seconds"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise ConfigurationError(f"A budget's {name} is a number from 0 up, not {value!r}.")
 
     def _check_limits(self) -> None:
         if (self.usd is None) == (self.tokens is None):

@@ -46,11 +46,15 @@ MONTHS = {
     "wed": "wednesday", "thu": "thursday", "thurs": "thursday",
 }  # fmt: skip
 
-FILLERS = frozenset(["is", "are", "am", "be", "being", "been", "do", "does", "of", "'s", "to"])
-"""Words without meaning for a question. `was`, `did`, `will` and the like are not among them: they tell the time."""
+PRESENT = frozenset(["is", "are", "am"])
+"""Forms of one verb that differ with their subject alone. `was`, `were` and the like are not among them: they tell the time."""
 
-ARTICLES = frozenset(["a", "an", "the", "some", "any"])
-"""Words that stand for one another before a noun; that one is there is not the same as none ("few", "a few"; "vitamin", "vitamin a")."""
+GRAMMAR = dict.fromkeys(["a", "an", "the", "some"], "a") | dict.fromkeys(PRESENT, "is") | {"do": "do", "does": "do"}
+"""Words of which only the kind counts, such as articles before a noun. That one is there is not the same as none ("few", "a few";
+"vitamin", "vitamin a"; "is he invited", "he invited"), and `any` is none of them: it asks another thing than `some`."""
+
+AUXILIARY = re.compile(r"^((?:(?:what|why|when|where|how|which [^ ]+|how (?:many|much) [^ ]+) )?)(?:do|does) (?=[^ ]+ [^ ])")
+"""The beginning of a question with the `do` that English asks with. Any other is what somebody does ("What does Redis do?")."""
 
 ABOUT_WORDS = frozenset(
     ["word", "words", "letters", "spell", "spelled", "spelling", "pronounce", "pronounced", "pronunciation", "rhyme", "rhymes", "synonym", "synonyms", "antonym", "antonyms", "translate", "translated", "translation", "say", "says", "syllable", "syllables", "plural", "singular", "tense", "conjugate", "mean", "means", "meaning", "define", "definition", "anagram", "anagrams", "palindrome", "vowel", "vowels", "consonant", "consonants", "alphabet", "alphabetical", "abbreviation", "acronym", "phrase", "term", "terms", "called", "slang", "etymology", "idiom", "idioms", "verb", "noun", "adjective", "adverb", "grammar", "grammatical", "sentence", "sentences", "character", "characters", "prefix", "suffix", "uppercase", "lowercase", "difference", "differences", "differ", "opposite", "opposites", "versus", "vs", "typo", "homophone", "homonym", "scrabble"]
@@ -62,17 +66,14 @@ HUMAN_LANGUAGES = frozenset(
 )  # fmt: skip
 """Names of languages, after which a question is about words too ("What is big in French?")."""
 
-INNER_FILLERS = frozenset(["that", "which"])
-"""Words without meaning inside a question; at its beginning they ask."""
-
 SYNONYMS = {
     "kid": "child", "kids": "children", "lady": "woman", "ladies": "women", "guy": "man", "guys": "men", "buy": "purchase",
-    "begin": "start", "commence": "start", "movie": "film", "movies": "films", "automobile": "car", "automobiles": "cars",
-    "telephone": "phone", "cellphone": "phone", "bike": "bicycle", "bikes": "bicycles", "large": "big", "photo": "picture", "photos": "pictures", "photograph": "picture", "photographs": "pictures", "repair": "fix",
+    "commence": "start", "movie": "film", "movies": "films", "automobile": "car", "automobiles": "cars",
+    "telephone": "phone", "cellphone": "phone", "bike": "bicycle", "bikes": "bicycles", "photo": "picture", "photos": "pictures", "photograph": "picture", "photographs": "pictures", "repair": "fix",
     "mend": "fix", "tv": "television", "fridge": "refrigerator", "exam": "examination", "ad": "advertisement", "ads": "advertisements",
     "info": "information", "couch": "sofa", "physician": "doctor",
     "assist": "help", "forbid": "prohibit", "forbidden": "prohibited",
-    "select": "choose", "modify": "change",
+    "modify": "change",
     "alter": "change", "reply": "answer", "respond": "answer", "colour": "color", "colours": "colors", "favourite": "favorite", "centre": "center", "organise": "organize",
     "analyse": "analyze", "cancelled": "canceled", "cancelling": "canceling", "licence": "license", "programme": "program",
     "mom": "mother", "mum": "mother", "dad": "father", "grandma": "grandmother",
@@ -124,9 +125,9 @@ FRAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^(?:what is|which is) the (?:way|method|procedure|process) (?:to|for|of)\b", "how"),
-        (r"^(?:what are|which are) the (?:steps|ways|instructions) (?:to|for)\b", "how"),
+        (r"^(?:what are|which are) the (?:steps|instructions) (?:to|for)\b", "how"),
         (
-            r"^how (?:do|can|could|would|does) (?:i|we|one|someone|somebody|a person|people)(?: go about)?\b",
+            r"^how (?:do|can|could|would|does) (?:i|we|one)(?: go about)?\b",
             "how",
         ),
         (r"^(?:what do|what should|what must) i (?:need to |have to )?do (?:to|in order to)\b", "how"),
@@ -144,19 +145,19 @@ FRAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^what is the age of\b", "age"),
         (r"^how old (?:is|are)\b", "age"),
         (r"^what is the height of\b", "height"),
-        (r"^how (?:tall|high) (?:is|are)\b", "height"),
+        (r"^how tall (?:is|are)\b", "height"),
         (r"^what is the length of\b", "length"),
-        (r"^what is the (?:weight|mass) of\b", "weight"),
+        (r"^what is the weight of\b", "weight"),
         (r"^how heavy (?:is|are)\b", "weight"),
         (r"^how much (?:does|do) (.+?) weigh\b", r"weight \1"),
         (r"^(?:what is|which is) the population of\b", "population"),
         (r"^how many (?:people|inhabitants|residents) (?:live in|does) (.+?)(?: have)?$", r"population \1"),
         (r"^who (?:is|was) the (?:author|writer) of\b", "author"),
         (r"^(?:who wrote|who authored|by whom was (?=.+ written))\b", "author"),
-        (r"^(?:what|which) (?:date|day) (?:is|was)\b", "date"),
-        (r"^(?:what is|where is) the location of\b", "where"),
-        (r"^where (?:is|are) (.+?) (?:located|situated|found)\b", r"where \1"),
-        (r"^where (?:can|could|do|may) (?:i|we|one) find\b", "where"),
+        (r"^(?:what|which) (date|day) is\b", r"\1"),
+        (r"^(?:what is|where is) the location of\b", "where is"),
+        (r"^where (?:is|are) (.+?) (?:located|situated|found)\b", r"where is \1"),
+        (r"^where (?:can|could|do|may) (?:i|we|one) find\b", "where is"),
         (r"^(?:for what reason|how come|what is the reason)\b", "why"),
         (r"^(?:show|give|get)(?: me| us)\b", "give"),
         (

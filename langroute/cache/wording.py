@@ -152,7 +152,10 @@ def _direct(lowered: str) -> str:
     lowered = _closed(lowered)
     lowered = re.sub(r"^there (?:is|are) ", "", _FRONTED.sub(r"\2 \1", lowered))
     lowered = _reordered(english.OPENINGS.sub("", lowered))
-    return _active(_POSSESSIVE.sub(r"the \3 of \1\2", _framed(lowered)))
+    framed = _framed(lowered)
+    if framed == lowered:
+        framed = english.AUXILIARY.sub(r"\1", lowered)
+    return _active(_POSSESSIVE.sub(r"the \3 of \1\2", framed))
 
 
 _OPEN = frozenset(["for", "of", "with", "to", "is", "the", "a", "an", "and", "or", "as", "not", "about", "without"])
@@ -191,9 +194,9 @@ def _content(question: str, kept: list[str]) -> tuple[tuple[str, ...], bool]:
             words.append(word[1:])
         elif word[-1].isdigit():
             words.append(word.replace(",", ""))
-        elif word in english.ARTICLES:
-            words.append("a")
-        elif word not in english.FILLERS and not (words and word in english.INNER_FILLERS):
+        elif word in english.GRAMMAR:
+            words += [] if _helps(said, place) else [english.GRAMMAR[word]]
+        else:
             words.append(stem(word) if _is_verb(said, place) else _plain(word, words))
             merged = merged or forms.setdefault(words[-1], word) != word
     return tuple(["a", *words[1:]] if _opens_with_article(words) else words), merged
@@ -215,7 +218,9 @@ def _reordered(text: str) -> str:
     """Return an embedded question ("how I can", "where the station is") in the order of a direct one."""
     text = re.sub(r"^how (i|you|we|one) (can|could|should|would|might|must)\b", r"how \2 \1", text)
     text = re.sub(r"^how to\b", "how do i", text)
-    return re.sub(r"^(where|what|who|when) (?!is |are |was |were )((?:[^\W_]+ ){0,4}?[^\W_]+) (is|are)$", r"\1 \3 \2", text)
+    return re.sub(
+        r"^(where|what|who|when) (?!is |are |was |were )((?:[^\W_]+(?:['’]s)? ){0,4}?[^\W_]+) (is|are)$", r"\1 \3 \2", text
+    )
 
 
 def _active(text: str) -> str:
@@ -239,6 +244,12 @@ def _plain(word: str, before: list[str]) -> str:
     if word in ("no", "cannot"):
         return "not"
     return english.SYNONYMS.get(word, word)
+
+
+def _helps(said: list[str], place: int) -> bool:
+    """Return whether a word is an `is` that only helps another verb ("a woman is frying", "is not frying")."""
+    verb = place + 2 if said[place + 1 : place + 2] == ["not"] else place + 1
+    return said[place] in english.PRESENT and verb < len(said) and _is_verb(said, verb)
 
 
 def _is_verb(said: list[str], place: int) -> bool:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from langroute.cli.engines import engine_of, engine_option, resume_option
 from langroute.cli.ledgers import ledger_option, open_existing
-from langroute.cli.options import format_option, since_option
+from langroute.cli.options import NumberRange, format_option, since_option
 from langroute.cli.terminal import Terminal
 from langroute.core.errors import InputError
 from langroute.core.plain_text import one_line
@@ -33,14 +33,12 @@ SAME = "the same requests"
 )
 @click.option("--by", default="task", show_default=True, metavar="A,B", help="What makes a family: some of task, kind, node, team.")
 @click.option(
-    "--margin", type=click.FloatRange(0.001, 0.5), default=0.03, show_default=True, help="Loss of success that a trial accepts."
+    "--margin", type=NumberRange(0.001, 0.5), default=0.03, show_default=True, help="Loss of success that a trial accepts."
 )
 @click.option(
-    "--value-usd", type=click.FloatRange(min=0, min_open=True), help="Worth of a solved task: the margin is what a saving pays for."
+    "--value-usd", type=NumberRange(min=0, min_open=True), help="Worth of a solved task: the margin is what a saving pays for."
 )
-@click.option(
-    "--power", type=click.FloatRange(0.5, 0.99), default=0.8, show_default=True, help="Chance that a trial proves what is so."
-)
+@click.option("--power", type=NumberRange(0.5, 0.99), default=0.8, show_default=True, help="Chance that a trial proves what is so.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Lines of each table.")
 @format_option("table", "json")
 @engine_option

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.objects import working_directory_counts
-from langroute.cli.options import days_since, format_option, length_in_days
+from langroute.cli.options import NumberRange, days_since, format_option, length_in_days
 from langroute.core.errors import InputError
 from langroute.core.object_names import object_at
 from langroute.core.plain_text import one_line
@@ -64,9 +64,7 @@ KINDS = ("budget_burn", "success_drop", "price_unknown", "model_changed", "route
 @click.option(
     "--by", type=click.Choice(TASK_DIMENSIONS[:4]), default="task_kind", show_default=True, help="Within what success is compared."
 )
-@click.option(
-    "--min-drop", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Smallest drop that matters, as a share."
-)
+@click.option("--min-drop", type=NumberRange(0, 1), default=0.0, show_default=True, help="Smallest drop that matters, as a share.")
 @click.option(
     "--policy", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A fitted policy: tell when it drifts."
 )

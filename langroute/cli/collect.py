@@ -13,12 +13,12 @@ import click
 
 from langroute.cli.ledgers import ledger_option, open_existing
 from langroute.cli.objects import working_directory_counts
-from langroute.cli.options import since_option
+from langroute.cli.options import NumberRange, since_option
 from langroute.core.errors import ConfigurationError, InputError
 from langroute.core.object_names import object_at
 from langroute.core.plain_text import one_line
 from langroute.core.storable import strict_json
-from langroute.core.writing import replacing
+from langroute.core.writing import check_replaceable, replacing
 
 Rows = Callable[[], Iterator[tuple[str, Any]]]
 """Reads the requests from the beginning; each with where it stands."""
@@ -56,9 +56,7 @@ def _pairs(_: Any, __: Any, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--judge", metavar="MODEL", help="A chat model that scores the answers, such as openai:gpt-5.")
 @click.option("--redact", metavar="MODULE:ATTRIBUTE", help="Takes the messages, and returns those that routes and judges may see.")
 @click.option("--prices", type=click.Path(), metavar="FILE", help="TOML with a table [prices], USD per million tokens.")
-@click.option(
-    "--max-usd", required=True, type=click.FloatRange(min=0, min_open=True), help="Most USD that are spent, checks included."
-)
+@click.option("--max-usd", required=True, type=NumberRange(min=0, min_open=True), help="Most USD that are spent, checks included.")
 @click.option("--sample", type=click.IntRange(1, 100_000), default=500, show_default=True, help="Requests that are drawn.")
 @click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at a time.")
 def collect(
@@ -85,6 +83,10 @@ def collect(
     from langroute.learning.prices import read_prices
     from langroute.routes.route import build_routes
 
+    # Checked first: what is asked is paid for.
+    check_replaceable(output)
+    if file is not None and output.exists() and output.samefile(file):
+        raise InputError(f"{str(output)!r} is the file that is read; write to another one.")
     working_directory_counts()
     asked = build_routes(_routes(models, routes), read_prices(prices) if prices else None)
     verifiers = _verifiers(checks, judge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import click
@@ -11,6 +12,24 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _DAYS = re.compile(r"\s*\d+\s*[dw]\s*")
+
+
+class NumberRange(click.FloatRange):
+    """A range of numbers. NaN is outside of it: no comparison with it holds, so that a limit of NaN would bind nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a number within the range."""
+        found = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return found
+
+
+def not_blank(_: Any, __: Any, value: str) -> str:
+    """Return a text; an empty one, as from an unset variable in a script, is refused."""
+    if not value.strip():
+        raise click.BadParameter("this is empty")
+    return value
 
 
 def format_option(*forms: str, help: str | None = None) -> Decorator:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
+from langroute.cli.options import not_blank
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.ledger.privacy import LEVELS
 
@@ -44,7 +46,9 @@ def data_folder() -> Path:
 @click.option(
     "--new-token", "client", is_flag=False, flag_value="", help="Make a token: for a client of this name, or the own one anew."
 )
+@click.pass_context
 def serve(
+    context: click.Context,
     path: Path | None,
     host: str | None,
     port: int | None,
@@ -65,10 +69,11 @@ def serve(
     read, environment, servers = _source(path, local_models, console)
     try:
         options: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+        asked = context.get_parameter_source("ledger") is ParameterSource.COMMANDLINE
 
         def configured() -> GatewayConfig:
             config = starting.with_options(read(), **options)
-            return config if ledger is None else _with_ledger(config, ledger)
+            return config if ledger is None else _with_ledger(config, ledger, asked)
 
         config = configured()
         state = starting.checked(config, environment)
@@ -82,10 +87,11 @@ def serve(
             server.stop()
 
 
-def _with_ledger(config: GatewayConfig, ledger: str) -> GatewayConfig:
+def _with_ledger(config: GatewayConfig, ledger: str, asked: bool) -> GatewayConfig:
+    """Return a configuration with another ledger: an option counts more than the file, the environment's variable less."""
     from dataclasses import replace
 
-    return replace(config, router=replace(config.router, ledger=config.router.ledger or ledger))
+    return replace(config, router=replace(config.router, ledger=ledger if asked else config.router.ledger or ledger))
 
 
 def _source(
@@ -227,11 +233,13 @@ def _cline_line(url: str, token: str) -> str:
 
 
 @click.command()
-@click.argument("about", metavar="SESSION")
+@click.argument("about", metavar="SESSION", callback=not_blank)
 @click.option("--success/--failure", default=None, help="Whether it came to what was wanted.")
-@click.option("--key", default="success", show_default=True, help="What is told: tests_passed, commit_kept, pr_merged, …")
+@click.option(
+    "--key", default="success", show_default=True, callback=not_blank, help="What is told: tests_passed, commit_kept, pr_merged, …"
+)
 @click.option("--score", type=float, help="A number of the key's own.")
-@click.option("--source", default="git", show_default=True, help="Who says so: tests, git, ci, reviewer, …")
+@click.option("--source", default="git", show_default=True, callback=not_blank, help="Who says so: tests, git, ci, reviewer, …")
 @click.option("--decision", is_flag=True, help="SESSION is the id of one decision.")
 @click.option("--minutes", type=float, help="Minutes that people spent on it.")
 @click.option("--value", type=float, help="What it was worth, in USD.")

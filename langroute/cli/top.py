@@ -18,6 +18,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from langroute.cli.ledgers import open_existing
+from langroute.cli.options import NumberRange
 from langroute.cli.terminal import Terminal
 from langroute.core.errors import ConfigurationError, LangrouteError
 from langroute.core.plain_text import one_line
@@ -47,7 +48,7 @@ _HASHED = re.compile(r"user:([0-9a-f]{6})[0-9a-f]{10}")
 @click.command()
 @click.option("--ledger", metavar="URL", envvar="LANGROUTE_LEDGER", show_envvar=True, help="A path (SQLite) or a URL. [default: the configuration's, else ledger.db]")  # fmt: skip
 @click.option("--config", "config", type=click.Path(dir_okay=False, path_type=Path), help="A gateway's langroute.toml, whose ledger is read.")  # fmt: skip
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=15.0, show_default=True, help="Show sessions with a step in so many minutes.")  # fmt: skip
+@click.option("--minutes", type=NumberRange(0, min_open=True), default=15.0, show_default=True, help="Show sessions with a step in so many minutes.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Print one frame and stop, as where the output is no terminal.")
 def top(ledger: str | None, config: Path | None, minutes: float, once: bool) -> None:
     """Show who is working through a gateway or a router: session, step, route, spend, what was saved, cache hits.

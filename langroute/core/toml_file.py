@@ -66,7 +66,8 @@ class TomlFile:
                 raw = stream.read(MOST_BYTES + 1)
             if len(raw) > MOST_BYTES:
                 raise ConfigurationError(f"{path} is longer than {MOST_BYTES:,} bytes.")
-            return cls(raw.decode("utf-8"), str(path))
+            # Some editors begin a file with a byte order mark.
+            return cls(raw.decode("utf-8-sig"), str(path))
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}.") from error
         except UnicodeDecodeError as error:
@@ -160,8 +161,8 @@ class TomlTable:
 
     def tables(self, key: str) -> list[TomlTable]:
         """Return the tables of a list (`[[key]]`)."""
-        value = self.take(key, list, default=[])
-        if not all(isinstance(one, dict) for one in value):
+        value = self.take(key, default=[])
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
             raise self.error(key, f"these are tables: write [[{key}]] above each.")
         return [TomlTable(self.file, (*self.path, key, place), one) for place, one in enumerate(value)]
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from errno import EISDIR, EPERM
+from errno import EEXIST, EISDIR, EPERM
 from pathlib import Path
 from typing import TextIO
 
@@ -34,16 +34,32 @@ def check_writable(folder: Path) -> None:
 
 
 def check_replaceable(file: Path) -> None:
-    """Raise if a path that is to be written exists and is not a regular file.
+    """Raise if a path that is to be written exists and is not a regular file, or is a database.
 
     Raises:
-        DataError: It is a folder or a device.
+        DataError: It is a folder, a device, or a SQLite database, such as the ledger that is read.
 
     Example:
         >>> check_replaceable(Path(tempfile.mkdtemp()) / "plot.html")
     """
     if file.exists() and not file.is_file():
         raise DataError(f"{file}: this is {'a folder' if file.is_dir() else 'no file on a disk'}; choose another name.")
+    if _is_database(file):
+        raise DataError(f"{file}: this is a database, which nothing is written over; choose another name.")
+
+
+def _is_database(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+_SQLITE = b"SQLite format 3\0"
+"""How a database of SQLite begins."""
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
@@ -101,6 +117,8 @@ def replacing(path: Path) -> Iterator[TextIO]:
         else:
             if path.is_dir():
                 raise IsADirectoryError(EISDIR, "It is a folder")
+            if _is_database(path):
+                raise FileExistsError(EEXIST, "It is a database, such as a ledger; choose another name")
             fresh, handle = beside(path)
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             yield out

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from langroute.core.errors import ConfigurationError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.toml_file import TomlFile, TomlTable
 from langroute.engine.cache_config import CacheConfig, cache_config
@@ -137,9 +138,9 @@ def _router(file: TomlFile, root: TomlTable) -> RouterConfig:
         chosen["baseline"],
         root.take("ledger", str),
         cache_config(root),
-        tuple(_budget(table) for table in root.tables("budgets")),
+        _budgets(root.tables("budgets")),
         root.take("budget_store", str),
-        root.take("prices", dict, default={}),
+        _prices(root.table("prices")),
         retries,
         limits,
     )
@@ -164,7 +165,9 @@ def _route(name: str, table: TomlTable) -> RouteConfig:
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise table.error("protocols", f"{protocol!r} is none of {', '.join(PROTOCOLS)}.")
-    abilities = table.take("capabilities", dict, default={})
+    price, abilities = table.take("price", dict), table.take("capabilities", dict, default={})
+    _check_price(table, "price", price)
+    _check_capabilities(table, abilities)
     route = RouteConfig(
         name,
         provider,
@@ -172,7 +175,7 @@ def _route(name: str, table: TomlTable) -> RouteConfig:
         key_env,
         table.take("base_url", str),
         table.take("tier", str),
-        table.take("price", dict),
+        price,
         table.words("labels"),
         abilities,
         table.positive("context_window", int),
@@ -182,6 +185,24 @@ def _route(name: str, table: TomlTable) -> RouteConfig:
     )
     table.end()
     return route
+
+
+def _check_price(table: TomlTable, key: str, price: Any) -> None:
+    from langroute.routes.pricing import price_from
+
+    try:
+        price_from(price, key)
+    except ConfigurationError as error:
+        raise table.error(key, str(error)) from error
+
+
+def _check_capabilities(table: TomlTable, given: Any) -> None:
+    from langroute.routes.route import checked_capabilities
+
+    try:
+        checked_capabilities(given)
+    except ConfigurationError as error:
+        raise table.error("capabilities", str(error)) from error
 
 
 def _policy(root: TomlTable) -> PolicyConfig | None:
@@ -205,28 +226,45 @@ BUDGET_KEYS = ("usd", "tokens", "per", "every", "soft", "name", "if_unavailable"
 """Arguments of a `Budget` that a file may give."""
 
 
+def _prices(table: TomlTable) -> Mapping[str, Any]:
+    for name, price in table.values.items():
+        _check_price(table, name, price)
+    return table.values
+
+
+def _budgets(tables: Sequence[TomlTable]) -> tuple[Mapping[str, Any], ...]:
+    found: list[Mapping[str, Any]] = []
+    for table in tables:
+        given = _budget(table)
+        if "name" in given and any(given["name"] == other.get("name") for other in found):
+            raise table.error("name", f"another budget has the name {given['name']!r}: they would count in one place.")
+        found.append(given)
+    return tuple(found)
+
+
 def _budget(table: TomlTable) -> Mapping[str, Any]:
-    given = {key: value for key in BUDGET_KEYS if (value := table.take(key)) is not None}
-    table.end()
+    given = budget_arguments(table)
     if "per" not in given:
         # In a program it is a task; in a file most people mean all of their spend, and a limit that binds nothing is noticed too late.
         raise table.error(None, "say what the limit is for: per = 'all', 'team', 'user', 'thread', 'task' or 'call'.")
-    checked_budget(table, given)
     return given
 
 
-def checked_budget(table: TomlTable, given: Mapping[str, Any]) -> None:
-    """Raise where these are no arguments of a `Budget`.
+def budget_arguments(table: TomlTable) -> Mapping[str, Any]:
+    """Return the arguments of a `Budget` that a table gives.
 
     Raises:
-        ConfigurationError: They are not. The error names the line.
+        ConfigurationError: They are none. The error names the line.
     """
     from langroute.budgets.budget import Budget
 
+    given = {key: value for key in BUDGET_KEYS if (value := table.take(key)) is not None}
+    table.end()
     try:
         Budget(**given)
     except (ValueError, TypeError) as error:
         raise table.error(None, str(error)) from error
+    return given
 
 
 __all__ = [
@@ -236,7 +274,7 @@ __all__ = [
     "PolicyConfig",
     "RouteConfig",
     "RouterConfig",
-    "checked_budget",
+    "budget_arguments",
     "read_router_config",
     "router_config",
 ]

@@ -43,7 +43,9 @@ def policy_from(config: RouterConfig, given: PolicyConfig, infos: Sequence[Route
         ConfigurationError: There is no such policy, or it does not take these arguments. The error names the line.
     """
     try:
-        return _made(config, given, infos)
+        made = _made(config, given, infos)
+        _check_named(config, made, infos)
+        return made
     except LangrouteError as error:
         if str(error).startswith(config.file.name):
             raise
@@ -68,11 +70,29 @@ def _made(config: RouterConfig, given: PolicyConfig, infos: Sequence[RouteInfo])
     if kind is None:
         raise ConfigurationError(f"there is no policy {name!r}. Policies: {', '.join(policy_names())}.")
     made = getattr(policies, kind)
-    known = inspect.signature(made).parameters
-    for argument in arguments:
+    _check_arguments(name, arguments, inspect.signature(made).parameters)
+    return made(**arguments)
+
+
+def _check_arguments(name: str, given: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
+    for argument in given:
         if argument not in known:
             raise ConfigurationError(f"{name!r} has no argument {argument!r}. Arguments: {', '.join(known)}.")
-    return made(**arguments)
+    for argument, parameter in known.items():
+        if parameter.default is parameter.empty and argument not in given and parameter.kind not in _ANY_NUMBER:
+            raise ConfigurationError(f"{name!r} needs {argument!r}. Arguments: {', '.join(known)}.")
+
+
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _check_named(config: RouterConfig, made: Any, infos: Sequence[RouteInfo]) -> None:
+    """Raise where a policy names a route that the file does not have."""
+    names = {route.name for route in config.routes} | {info.name for info in infos}
+    named = made.routes_named() if callable(getattr(made, "routes_named", None)) else ()
+    for name in named:
+        if name not in names:
+            raise ConfigurationError(f"{name!r} is no route. Routes: {', '.join(sorted(names))}.")
 
 
 def _snake(name: str) -> str:
@@ -93,12 +113,19 @@ def budgets_of(config: RouterConfig, store: Any = None) -> tuple[Any, ...]:
 
 
 def budget_store(config: RouterConfig) -> Any:
-    """Return the store that a file's budgets are counted in; `None` for this process's memory."""
+    """Return the store that a file's budgets are counted in; `None` for this process's memory.
+
+    Raises:
+        ConfigurationError: There is no such store. The error names the line.
+    """
     if config.budget_store is None:
         return None
     from langroute.budgets.opening import open_budgets
 
-    return open_budgets(config.budget_store)
+    try:
+        return open_budgets(config.budget_store)
+    except ConfigurationError as error:
+        raise config.file.error(("budget_store",), str(error)) from error
 
 
 def cache_of_config(config: RouterConfig, environment: Mapping[str, str] | None = None) -> Any:

@@ -6,6 +6,7 @@ may have written it, and it must not decide what is paid. Only that a tool faile
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import log1p
@@ -33,6 +34,15 @@ _CUT = {"system": (900, 200), "asked": (1050, 0), "before": (250, 50), "said": (
 
 MOST_MESSAGES = 60
 """Number of last messages that are read for the history's numbers; the system prompt is read all the same."""
+
+_MOST_BLOCKS = 10
+"""Blocks of a message that are read from its beginning and from its end."""
+
+_LOOKED_AT, _SQUEEZED = 1500, 6000
+"""Characters at the beginning of a long text in which a row of signs is looked for, and those in which rows are cut where there is one."""
+
+_SIGNS, _ROW, _BLANK = re.compile(r"\W{9}"), re.compile(r"(\W)\1{8,}"), re.compile(r"(\s{8})\s+")
+"""Nine signs; nine and more of one sign in a row, or of white space."""
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool", "developer": "system"}
 _CODE, _FORMULA = "{};=()<>_", "$\\^∑∫√≤≥∀∃"
@@ -171,9 +181,19 @@ def _repeated(made: Sequence[Sequence[tuple[str, str]]]) -> float:
 
 def _cut(field: str, text: str) -> str:
     head, tail = _CUT[field]
+    if len(text) > head + tail:
+        text = _without_rows(text)
     if len(text) <= head + tail:
         return text
     return f"{text[:head]} \n {text[-tail:]}" if tail else text[:head]
+
+
+def _without_rows(text: str) -> str:
+    """Return a long text without the white space around it, and with eight of each row of one sign: more of it says no more."""
+    text = text.strip()
+    if _SIGNS.search(text, 0, _LOOKED_AT) is None:
+        return text
+    return _BLANK.sub(r"\1", _ROW.sub(r"\1" * 8, text[:_SQUEEZED])) + text[_SQUEEZED:]
 
 
 @lru_cache(maxsize=256)
@@ -199,7 +219,8 @@ def _text(message: Any) -> str:
         return content
     if not isinstance(content, Sequence):
         return ""
-    parts = [block if isinstance(block, str) else block.get("text") for block in content[:20] if isinstance(block, (str, Mapping))]
+    blocks = content if len(content) <= 2 * _MOST_BLOCKS else [*content[:_MOST_BLOCKS], *content[-_MOST_BLOCKS:]]
+    parts = [block if isinstance(block, str) else block.get("text") for block in blocks if isinstance(block, (str, Mapping))]
     return "\n".join(part for part in parts if isinstance(part, str))
 
 

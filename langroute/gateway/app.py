@@ -192,7 +192,7 @@ class Answers:
         """Record what came of a session or a decision."""
         body = await read_body(receive, headers, 2**16, serving.config.serve.body_seconds)
         try:
-            told = await asyncio.to_thread(recorded_outcome, body, self.gateway.record_outcome, caller)
+            told = await asyncio.to_thread(recorded_outcome, body, self.gateway.record_outcome, caller, self.gateway.ledger)
         except LangrouteError as error:
             raise RejectedError(Rejected(400, "invalid_request_error", str(error))) from error
         await _say(send, 200, encoded(told))

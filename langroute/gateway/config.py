@@ -12,7 +12,7 @@ from typing import Any
 from langroute.core.errors import ConfigurationError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.toml_file import TomlFile, TomlTable
-from langroute.engine.config_file import GATEWAY_TABLES, RouterConfig, checked_budget, router_config
+from langroute.engine.config_file import GATEWAY_TABLES, RouterConfig, budget_arguments, router_config
 
 PORT = 8900
 AUTO = "langroute/auto"
@@ -120,12 +120,14 @@ def gateway_config(file: TomlFile) -> GatewayConfig:
     if len(digests) < len(clients):
         raise root.error("clients", "two clients have the same token.")
     models = root.table("models")
-    aliases = {name: models.take(name, str) for name in models.values}
+    aliases = {name: _alias(models, name) for name in models.values}
     _check_aliases(models, aliases, {route.name for route in router.routes})
-    return GatewayConfig(router, _serve(root.table("serve"), router), clients, aliases)
+    config = GatewayConfig(router, _serve(root.table("serve")), clients, aliases)
+    check_serve(config)
+    return config
 
 
-def _serve(table: TomlTable, router: RouterConfig) -> ServeConfig:
+def _serve(table: TomlTable) -> ServeConfig:
     given: dict[str, Any] = {}
     for name in ("host", "tls_cert", "tls_key"):
         given[name] = table.take(name, str)
@@ -146,18 +148,34 @@ def _serve(table: TomlTable, router: RouterConfig) -> ServeConfig:
         given[name] = table.positive(name)
     table.end()
     serve = replace(ServeConfig(), **{name: value for name, value in given.items() if value is not None})
-    if not 0 <= serve.port < 65536:
-        raise table.error("port", "this is a TCP port.")
     if (serve.tls_cert is None) != (serve.tls_key is None):
         raise table.error("tls_cert" if serve.tls_key is None else "tls_key", "give tls_cert and tls_key together.")
     for host in serve.hosts:
         if _HOST.fullmatch(host) is None:
             raise table.error("hosts", f"{host!r} is no value of a Host header, such as 'gateway.example:8900'.")
-    if not serve.auth and not is_loopback(serve.host):
-        raise table.error("auth", "without tokens the gateway listens on loopback only.")
-    if serve.workers > 1 and router.budgets and router.budget_store is None:
-        raise table.error("workers", "several workers count budgets in one place: name it with budget_store.")
     return serve
+
+
+def check_serve(config: GatewayConfig) -> None:
+    """Raise where the gateway would listen or count in a way that is not safe, whether the file says so or the command's options.
+
+    Raises:
+        ConfigurationError: It would. The error names the line.
+    """
+    serve, router = config.serve, config.router
+
+    def error(key: str, what: str) -> ConfigurationError:
+        return router.file.error(("serve", key), what)
+
+    if not serve.host.strip():
+        raise error("host", "this is empty. Leave it out for loopback, or write '0.0.0.0' for every address of the machine.")
+    if not 0 <= serve.port < 65536:
+        raise error("port", "this is a TCP port.")
+    if not serve.auth and not is_loopback(serve.host):
+        raise error("auth", "without tokens the gateway listens on loopback only.")
+    budgets = router.budgets or any(client.budget for client in config.clients)
+    if serve.workers > 1 and budgets and router.budget_store is None:
+        raise error("workers", "several workers count budgets in one place: name it with budget_store.")
 
 
 def _client(name: str, table: TomlTable) -> ClientConfig:
@@ -170,12 +188,19 @@ def _client(name: str, table: TomlTable) -> ClientConfig:
         raise table.error("token_sha256", "this is a SHA-256 in 64 hexadecimal digits.")
     budget = table.take("budget", dict)
     if budget is not None:
-        checked_budget(TomlTable(table.file, (*table.path, "budget"), budget), budget)
         if "per" in budget:
             raise table.error("budget", "this is the client's own: leave out per.")
+        budget_arguments(table.table("budget"))
     client = ClientConfig(name, digest, table.take("user", str), table.take("team", str), table.take("project", str), budget)
     table.end()
     return client
+
+
+def _alias(table: TomlTable, name: str) -> str:
+    if isinstance(table.values[name], dict):
+        raise table.error(name, f'a name with a dot stands in quotes, such as "{name}.1" = "langroute/auto".')
+    target: str = table.take(name, str)
+    return target
 
 
 def _check_aliases(table: TomlTable, aliases: Mapping[str, str], routes: set[str]) -> None:
@@ -226,6 +251,7 @@ __all__ = [
     "ClientConfig",
     "GatewayConfig",
     "ServeConfig",
+    "check_serve",
     "checked_files",
     "gateway_config",
     "is_loopback",

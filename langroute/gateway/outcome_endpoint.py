@@ -9,6 +9,7 @@ from typing import Any
 from langroute.core.errors import InputError
 from langroute.core.records import Outcome
 from langroute.gateway.clients import Caller
+from langroute.ledger.facts import Labels
 from langroute.tracking.outcomes import Outcomes
 
 _FIELDS = {
@@ -26,16 +27,19 @@ _ABOUT = ("session", "task_id", "decision_id")
 MAX_TEXT = 2000
 
 
-def recorded_outcome(body: bytes, record: Callable[[Outcome], None], caller: Caller) -> dict[str, Any]:
+def recorded_outcome(body: bytes, record: Callable[[Outcome], None], caller: Caller, ledger: Any = None) -> dict[str, Any]:
     """Record the outcome that a body tells; return what was understood.
+
+    A client with a name tells of its own user's and its team's sessions only: outcomes are learned from, and withdraw answers.
 
     Args:
         body: A JSON object with `session`, `task_id` or `decision_id`, and arguments of `langroute.record_outcome`.
         record: Passes an outcome on.
         caller: Who tells it.
+        ledger: Knows whose a session or decision is.
 
     Raises:
-        InputError: The body tells no outcome.
+        InputError: The body tells no outcome, or one of somebody else's session.
 
     Example:
         >>> heard = []
@@ -64,10 +68,18 @@ def recorded_outcome(body: bytes, record: Callable[[Outcome], None], caller: Cal
             raise InputError(f"{name} cannot be {value!r:.60}.")
         given[name] = value
     ((name, value),) = about.items()
-    Outcomes(_Told(record)).record(
-        **{"decision_id" if name == "decision_id" else "task_id": value}, **{"source": caller.name or "user", **given}
-    )
+    of = {"decision_id" if name == "decision_id" else "task_id": value}
+    if _is_anothers(ledger, caller, of):
+        raise InputError(
+            f"{value[:100]!r} is not of the client {caller.name!r}. A client tells outcomes of its own sessions and of its team's."
+        )
+    Outcomes(_Told(record)).record(**of, **{"source": caller.name or "user", **given})
     return {"recorded": True, "about": value}
+
+
+def _is_anothers(ledger: Any, caller: Caller, of: dict[str, Any]) -> bool:
+    ask = getattr(ledger, "made_for", None)
+    return caller.name is not None and callable(ask) and ask(Labels(team=caller.team, user=caller.user), **of) is False
 
 
 class _Told:

@@ -140,12 +140,13 @@ class Serving:
         if target is None:
             target = model if model.startswith(PREFIX) or model in self.names else aliases.get(OTHERS, AUTO)
         name = target.removeprefix(PREFIX)
-        if name in self.routes[protocol].built:
-            return Wanted(None, RouteLimits(route=name))
+        # A route may be called like a policy: then it is asked for without the prefix.
         if target.startswith(PREFIX) and name == "auto":
             return Wanted(None)
         if target.startswith(PREFIX) and name in NAMED:
             return Wanted(name)
+        if name in self.routes[protocol].built:
+            return Wanted(None, RouteLimits(route=name))
         raise UnknownRouteError(name[:100], self.model_names(protocol), f"the {protocol} protocol")
 
     def model_names(self, protocol: str | None = None) -> tuple[str, ...]:

@@ -20,9 +20,10 @@ from langroute.core.errors import ConfigurationError, DataError, MissingExtraErr
 from langroute.core.files import make_folder
 from langroute.core.toml_file import TomlFile
 from langroute.core.writing import write_together
+from langroute.engine.config_file import RouterConfig
 from langroute.gateway.app import gateway_app
 from langroute.gateway.clients import new_token, token_digest
-from langroute.gateway.config import GatewayConfig, ServeConfig, checked_files, gateway_config
+from langroute.gateway.config import GatewayConfig, ServeConfig, check_serve, checked_files, gateway_config
 from langroute.gateway.gateway_state import GatewayState
 from langroute.gateway.http_server import GatewayServer, uvicorn_config
 
@@ -127,7 +128,25 @@ def checked(config: GatewayConfig, environment: Mapping[str, str]) -> GatewaySta
     from langroute.ledger.memory import MemoryLedger
 
     checked_files(config.serve)
+    _check_ledger(config.router)
     return GatewayState(config, environment, ledger=MemoryLedger())
+
+
+def _check_ledger(config: RouterConfig) -> None:
+    """Raise where a ledger's path or URL is none; it is not opened, which would make it."""
+    if config.ledger is None:
+        return
+    from langroute.ledger.connection import url_of
+
+    if not config.ledger.strip():
+        raise config.file.error(("ledger",), "this is empty. Leave it out for a ledger in memory.")
+    try:
+        url_of(config.ledger)
+    except ConfigurationError as error:
+        if config.file.values.get("ledger") != config.ledger:
+            # An option or a variable of the command.
+            raise
+        raise config.file.error(("ledger",), str(error)) from error
 
 
 def run_worker(
@@ -259,12 +278,19 @@ class GatewayWorkers:
 def with_options(config: GatewayConfig, **options: Any) -> GatewayConfig:
     """Return a configuration with other values in `[serve]`; those that are `None` stay.
 
+    Raises:
+        ConfigurationError: With these it would not be safe; see `check_serve`.
+
     Example:
         >>> with_options(config_from_keys({"OPENAI_API_KEY": "x"}), port=9000, host=None).serve.port
         9000
     """
     given = {name: value for name, value in options.items() if value is not None}
-    return replace(config, serve=replace(config.serve, **given)) if given else config
+    if not given:
+        return config
+    found = replace(config, serve=replace(config.serve, **given))
+    check_serve(found)
+    return found
 
 
 __all__ = ["PAIRS", "GatewayWorkers", "checked", "config_from_keys", "config_of_local", "own_token", "run_worker", "with_options"]

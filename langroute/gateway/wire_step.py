@@ -97,6 +97,9 @@ def metadata_of(request: WireRequest, caller: Caller) -> dict[str, Any]:
     """
     thread, parent = request.thread, request.parent_thread
     session = thread if parent is None else parent.partition("/")[0]
+    if caller.name is not None:
+        # What is spent in a conversation, and what a policy knows of it, is no business of another client that uses its id.
+        thread = thread_record_key(caller.name, thread)
     found: dict[str, Any] = {"thread_id": thread, "langroute_task": session, "langroute_protocol": request.protocol.name}
     if parent is not None:
         found["lc_agent_name"] = "sub-agent"

@@ -22,7 +22,7 @@ from langroute.adapt.target import target_for
 from langroute.budgets.max_cost import MaxCost, answer_limit
 from langroute.core.answers import canonical
 from langroute.core.bounded import error_text
-from langroute.core.errors import ConfigurationError, DataError
+from langroute.core.errors import ConfigurationError, DataError, InputError
 from langroute.core.fast_dataclass import fast_dataclass
 from langroute.core.records import Attempt, Request, Selection, Signals, Step
 from langroute.learning.hashing import number_of
@@ -63,6 +63,10 @@ class CollectTerms:
 
     redact: Callable[[Sequence[Any]], Sequence[Any]] | None = None
     """Takes the messages of a request and returns those that routes and judges may see; they are what is written, too."""
+
+    def __post_init__(self) -> None:
+        if not self.max_usd > 0:
+            raise InputError(f"max_usd is a number above 0, not {self.max_usd!r}.")
 
 
 @dataclass(slots=True)

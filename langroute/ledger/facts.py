@@ -349,6 +349,21 @@ class Labels:
         )
 
 
+def made_for(labels: Labels, caller: Labels) -> bool:
+    """Return whether what has some labels is a caller's: its team's, or where neither has a team, its user's. What has neither is anybody's.
+
+    Example:
+        >>> ada, bob = Labels("search", user="ada"), Labels("search", user="bob")
+        >>> made_for(ada, bob), made_for(ada, Labels("sales", user="ada")), made_for(Labels(user="ada"), Labels(user="bob"))
+        (True, False, False)
+    """
+    if labels.team is None and labels.user is None:
+        return True
+    if labels.team is not None or caller.team is not None:
+        return labels.team == caller.team
+    return labels.user == caller.user
+
+
 def labels_of(task: Task | None, metadata: Mapping[str, Any], kind: str | None = None) -> Labels:
     """Read labels from the task around a call, then from its run's metadata (`langroute_team`, `team_id` or `team`, and so on).
 

@@ -18,7 +18,7 @@ from langroute.ledger.listening import tell
 
 if TYPE_CHECKING:
     # Needed when a ledger is read, not when a router is created.
-    from langroute.ledger.facts import CallRecord, Share, TaskRecord, TaskTotals
+    from langroute.ledger.facts import CallRecord, Labels, Share, TaskRecord, TaskTotals
 
 
 @dataclass(slots=True)
@@ -241,6 +241,18 @@ class MemoryLedger:
             self._place_waiting()
             kept = self._tasks.get(name_of(task_id)) or self._tasks.get(self.thread_task(task_id))
             return sorted(kept.outcomes, key=lambda outcome: outcome.at) if kept is not None else []
+
+    def made_for(self, caller: Labels, *, task_id: str | None = None, decision_id: str | None = None) -> bool | None:
+        """Return whether a task or a decision is a caller's; `None` where it is not known. See `langroute.ledger.facts.made_for`."""
+        from langroute.ledger.facts import labels_of, made_for
+
+        with self._lock:
+            self._place_waiting()
+            names = [name_of(decision_id, ID)] if decision_id is not None else []
+            kept = None if task_id is None else self._tasks.get(name_of(task_id)) or self._tasks.get(self.thread_task(task_id))
+            names += kept.decisions if kept is not None else []
+            first = next((self._decisions[name] for name in names if name in self._decisions), None)
+        return None if first is None else made_for(labels_of(None, first.metadata), caller)
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -29,7 +29,7 @@ from langroute.ledger.batch_writer import BatchWriter
 from langroute.ledger.codec import loads
 from langroute.ledger.commits import Commits
 from langroute.ledger.connection import begin_in_child, begin_writing, engine_of, said_by, shown, url_of
-from langroute.ledger.facts import CallRecord, TaskRecord, TaskTotals
+from langroute.ledger.facts import CallRecord, Labels, TaskRecord, TaskTotals, made_for
 from langroute.ledger.listening import tell
 from langroute.ledger.maintenance import Maintenance
 from langroute.ledger.migrations import migrate
@@ -374,6 +374,18 @@ class SqlLedger:
         """
         with self.reading() as connection:
             return totals_of(connection, self.privacy.task_ids(task_id))
+
+    def made_for(self, caller: Labels, *, task_id: str | None = None, decision_id: str | None = None) -> bool | None:
+        """Return whether a task or a decision is a caller's; `None` where it is not known. See `langroute.ledger.facts.made_for`."""
+        t, d, words = schema.tasks.c, schema.decisions.c, schema.labels.c
+        query = select(words.team, t.user).join_from(schema.tasks, schema.labels, words.id == t.label, isouter=True)
+        if decision_id is not None:
+            query = query.join(schema.decisions, d.task == t.n).where(d.id == name_of(decision_id, ID))
+        else:
+            query = query.where(t.id.in_(self.privacy.task_ids(task_id or "")))
+        with self.reading() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else made_for(Labels(team=found.team, user=found.user), self.privacy.labels(caller))
 
     def outcomes_of(self, task_id: str) -> list[Outcome]:
         """Return the outcomes of a task, oldest first."""

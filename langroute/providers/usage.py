@@ -219,7 +219,7 @@ def usage_from_metadata(metadata: Mapping[str, Any]) -> Usage:
     details = metadata.get("input_token_details")
     # OpenAI's service tiers prefix the keys: `flex_cache_read`, `priority_reasoning`.
     told = metadata.get("output_token_details")
-    reasoning = sum(value for key, value in told.items() if key.endswith("reasoning") and isinstance(value, int)) if told else 0
+    reasoning = sum(value for key, value in told.items() if key.endswith("reasoning") and is_count(value)) if told else 0
     read, write, hour = _cached(details) if details else (0, 0, 0)
     cached = read + write + hour
     if cached > given:
@@ -254,7 +254,7 @@ def _cached(details: Mapping[str, Any]) -> tuple[int, int, int]:
     read = write = 0
     hour = _whole(details.get("ephemeral_1h_input_tokens"))
     for key, value in details.items():
-        if not isinstance(value, int):
+        if not is_count(value):
             continue
         if key.endswith("cache_read"):
             read += value
@@ -271,4 +271,4 @@ def _cached(details: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if is_count(value) else 0

@@ -156,7 +156,7 @@ def _build(name: str, rank: int, count: int, value: Any, table: Mapping[str, Pri
         capabilities["tools"] = False
         if not hasattr(model, "with_structured_output"):
             capabilities["structured_output"] = False
-    capabilities.update(_checked_abilities(route.capabilities, name))
+    capabilities.update(checked_capabilities(route.capabilities, f"Route {name!r}: "))
     own = price_from(route.price, f"Route {name!r}: price") or table.get(name) or _in_table(table, asked, provider)
     priced_as = _priced_as(model, provider)
     info = RouteInfo(
@@ -200,13 +200,21 @@ def _priced_as(model: Any, provider: str | None) -> str | None:
     return provider
 
 
-def _checked_abilities(capabilities: Any, name: str) -> Mapping[str, bool]:
-    """Return the capabilities, refusing unknown ones, which would have no effect."""
-    if not isinstance(capabilities, Mapping):
-        raise ConfigurationError(f"Route {name!r}: capabilities say yes or no to each, such as {{'tools': True}}.")
+def checked_capabilities(capabilities: Any, where: str = "") -> Mapping[str, bool]:
+    """Return the capabilities, refusing unknown ones, which would have no effect, and words such as `"no"`, which would mean yes.
+
+    Args:
+        capabilities: What a user said of a route.
+        where: What the error begins with.
+
+    Raises:
+        ConfigurationError: They are not right.
+    """
+    if not isinstance(capabilities, Mapping) or not all(isinstance(value, bool) for value in capabilities.values()):
+        raise ConfigurationError(f"{where}capabilities say yes or no to each, as in {{'tools': True}}, not {shown(capabilities)}.")
     for capability in capabilities:
         if capability not in CAPABILITIES:
-            raise ConfigurationError(f"Route {name!r}: unknown capability {capability!r}. Capabilities: {', '.join(CAPABILITIES)}.")
+            raise ConfigurationError(f"{where}unknown capability {capability!r}. Capabilities: {', '.join(CAPABILITIES)}.")
     return capabilities
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langroute.core.amounts import YEAR_3000, amount, moment, number, share
@@ -17,6 +18,7 @@ from langroute.core.errors import ConfigurationError, InputError
 from langroute.core.records import Outcome
 from langroute.core.storable import finite
 from langroute.core.task_context import current_task
+from langroute.core.urls import shown_url
 
 KINDS = ("bool", "score", "number")
 """Kinds of metric values: true or false, a score from 0 to 1, any number."""
@@ -211,7 +213,10 @@ def _sink(to: Any) -> Callable[[Outcome], Any]:
             to = getattr(to, name)
     tell = getattr(to, "record_outcome", None)
     if not callable(tell):
-        raise ConfigurationError(f"Outcomes are told to a ledger, a router or a tracker; {type(to).__name__} is none of them.")
+        hint = f" Open what has that path or URL: open_ledger({shown_url(str(to))!r})." if isinstance(to, (str, Path)) else ""
+        raise ConfigurationError(
+            f"Outcomes are told to a ledger, a router or a tracker; {type(to).__name__} is none of them.{hint}"
+        )
     return tell  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from langroute.cli import cli
+from langroute.core.errors import DataError, InputError, StateError
+from langroute.learning.collect import CollectTerms
+from langroute.learning.plot import check_plot
 from langroute.ledger import open_ledger
 
 
@@ -76,3 +79,71 @@ def test_alerts_refuse_what_is_no_whole_day(given: tuple[str, ...], said: str, l
     done = CliRunner().invoke(cli, ["alert", "--ledger", str(ledger), *given])
     assert done.exit_code == 2
     assert said in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--format", "csv", "-o"),
+        ("report", "--format", "html", "-o"),
+        ("report", "--format", "focus", "-o"),
+        ("export", "-o"),
+        ("collect", "--max-usd", "1", "--routes", "nobody:asks", "-o"),
+    ],
+)
+def test_no_output_takes_the_place_of_the_ledger_that_is_read(command: tuple[str, ...], ledger: Path) -> None:
+    before = ledger.read_bytes()
+    done = CliRunner().invoke(cli, [*command, str(ledger), "--ledger", str(ledger)])
+    assert isinstance(done.exception, (InputError, DataError))
+    assert "database" in str(done.exception)
+    assert ledger.read_bytes() == before
+
+
+def test_no_plot_takes_the_place_of_a_database(ledger: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly", reason="needs the extra `report`")
+    page = tmp_path / "plot.html"
+    page.write_bytes(ledger.read_bytes())
+    with pytest.raises(DataError, match="this is a database"):
+        check_plot(page)
+
+
+def test_what_is_collected_takes_not_the_place_of_what_was_asked(tmp_path: Path) -> None:
+    file = tmp_path / "traffic.jsonl"
+    file.write_text("{}\n")
+    done = CliRunner().invoke(cli, ["collect", str(file), "--max-usd", "1", "--routes", "nobody:asks", "-o", str(file)])
+    assert isinstance(done.exception, InputError)
+    assert "is the file that is read" in str(done.exception)
+
+
+def test_a_mistyped_store_of_an_autopilot_makes_no_file(ledger: Path, tmp_path: Path) -> None:
+    for command in ((), ("undo",), ("hold", "small")):
+        done = CliRunner().invoke(cli, ["autopilot", "--store", str(tmp_path / "nofile"), *command])
+        assert isinstance(done.exception, StateError)
+    assert not (tmp_path / "nofile").exists()
+
+
+NUMBERS = [(name, option) for name, option in OPTIONS if isinstance(option.type, click.types.FloatParamType)]
+
+
+@pytest.mark.parametrize("name, option", NUMBERS, ids=[f"{name} {option.opts[0]}" for name, option in NUMBERS])
+def test_a_limit_is_a_number(name: str, option: click.Option) -> None:
+    """Of `nan`, every comparison is false: a budget of that much would bind nothing."""
+    if isinstance(option.type, click.FloatRange):
+        for value in ("nan", "inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
+    else:
+        assert (name, option.name) in {("outcome", "score"), ("outcome", "minutes"), ("outcome", "value"), ("alert", "budget_usd")}
+
+
+def test_what_is_collected_has_a_limit_in_programs_too() -> None:
+    with pytest.raises(InputError, match="max_usd is a number above 0"):
+        CollectTerms(float("nan"))
+
+
+@pytest.mark.parametrize("given", [("",), (" ",), ("s1", "--key", ""), ("s1", "--source", "")])
+def test_an_unset_variable_is_no_session(given: tuple[str, ...], ledger: Path) -> None:
+    """A hook that runs `langroute outcome "$SESSION"` without one."""
+    done = CliRunner().invoke(cli, ["outcome", *given, "--success", "--ledger", str(ledger)])
+    assert done.exit_code == 2
+    assert "this is empty" in done.output

@@ -125,6 +125,27 @@ def test_malformed_messages_are_judged_all_the_same(messages: list[Any]) -> None
     assert 0 <= step_judge().judge(messages).hard <= 1
 
 
+HARD = "Prove that every bounded monotone sequence of reals converges, and derive the error bound of the scheme with all constants."
+
+
+@pytest.mark.parametrize("row", [" ", "\n", "\r\n", "=", "-", "\u00a0", "\u2800"])
+def test_a_row_of_one_sign_before_a_long_request_does_not_hide_it(row: str) -> None:
+    """Only the beginning of a text is read, and a banner or blank lines must not fill it."""
+    plain = step_judge().judge([HumanMessage(HARD)]).hard
+    assert plain > 0.9
+    assert step_judge().judge([HumanMessage(row * 1500 + "\n" + HARD)]).hard > 0.9
+
+
+def test_a_text_without_rows_is_read_as_it_stands() -> None:
+    text = "a, b (c): d\n\n" * 200
+    assert step_fields([HumanMessage(text)]).texts[1] == text[:1050]
+
+
+def test_a_request_behind_many_blocks_is_read() -> None:
+    blocks = [{"type": "text", "text": "context line"}] * 30
+    assert step_judge().judge([HumanMessage([*blocks, {"type": "text", "text": HARD}])]).hard > 0.7
+
+
 def test_hostile_schemas_and_tools_are_read_within_bounds() -> None:
     deep: dict[str, Any] = {"properties": {"a": {}}}
     for _ in range(1000):

@@ -54,6 +54,30 @@ def test_the_pages_example_is_right() -> None:
             "line 8: serve.workers: several workers count budgets in one place",
         ),
         ("a = ", "f: Invalid value"),
+        (f"{ROUTE}price = {{ input = -1, output = 2 }}", "line 4: routes.a.price: price.input is -1"),
+        (f"{ROUTE}price = {{ inptu = 1 }}", "line 4: routes.a.price: price: unknown field 'inptu'"),
+        (f"{ROUTE}[prices.m]\ninput = 'x'\noutput = 1", "line 4: prices.m: m.input is 'x'"),
+        (f"{ROUTE}capabilities = {{ tools = 'no' }}", "line 4: routes.a.capabilities: capabilities say yes or no to each"),
+        (f"{ROUTE}capabilities = {{ tols = true }}", "line 4: routes.a.capabilities: unknown capability 'tols'"),
+        (f"{ROUTE}[budgets]\nusd = 1", "line 4: budgets: these are tables: write [[budgets]] above each"),
+        (f"{ROUTE}[[budgets]]\nusd = 1\nper = 3", "line 4: budgets[1]: A budget's per is a text, not 3"),
+        (f"{ROUTE}[[budgets]]\nusd = 1\nper = 'all'\nevery = [1]", "line 4: budgets[1]: every is 'hour'"),
+        (f"{ROUTE}[[budgets]]\nusd = 1\nper = 'all'\nsoft = 'x'", "line 4: budgets[1]: A budget's soft is a number"),
+        (f"{ROUTE}[[budgets]]\nusd = 1\nper = 'all'\nname = 3", "line 4: budgets[1]: A budget's name is a text"),
+        (
+            f"{ROUTE}" + "[[budgets]]\nusd = 1\nper = 'all'\nname = 'x'\n" * 2,
+            "line 11: budgets[2].name: another budget has the name 'x'",
+        ),
+        (
+            f"{ROUTE}[clients.b]\ntoken_sha256 = '{'a' * 64}'\nbudget = {{ usd = 1, evry = 'day' }}",
+            "line 6: clients.b.budget.evry: there is no such key here. Did you mean 'every'?",
+        ),
+        (
+            f"{ROUTE}[serve]\nworkers = 2\n[clients.b]\ntoken_sha256 = '{'a' * 64}'\nbudget = {{ usd = 1 }}",
+            "line 5: serve.workers: several workers count budgets in one place",
+        ),
+        (f"{ROUTE}[models]\ngpt-4.1 = 'a'", "line 4: models.gpt-4: a name with a dot stands in quotes"),
+        (f"{ROUTE}[serve]\nhost = ''", "line 5: serve.host: this is empty"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(text: str, said: str) -> None:
@@ -69,6 +93,9 @@ def test_what_is_wrong_is_told_with_its_line(text: str, said: str) -> None:
         ("{ name = 'fixed', rout = 'a' }", "line 1: policy: 'fixed' has no argument 'rout'. Arguments: route"),
         ("{ name = 'cache_aware', policy = 'nothing' }", "line 1: policy.policy: there is no policy 'nothing'"),
         ("{ name = 'sticky', policy = 'balanced', per = 'year' }", "line 1: policy: per is 'turn'"),
+        ("{ name = 'fixed' }", "line 1: policy: 'fixed' needs 'route'"),
+        ("{ name = 'fixed', route = 'z' }", "line 1: policy: 'z' is no route. Routes: a, b."),
+        ("{ name = 'sticky', policy = { name = 'fixed', route = 'z' } }", "line 1: policy.policy: 'z' is no route"),
     ],
 )
 def test_a_wrong_policy_is_told_with_its_line(policy: str, said: str) -> None:
@@ -76,6 +103,33 @@ def test_a_wrong_policy_is_told_with_its_line(policy: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as told:
         checked(config, {"OPENAI_API_KEY": "x"})
     assert said in str(told.value)
+
+
+def test_a_store_of_budgets_that_there_is_not_is_told_with_its_line() -> None:
+    with pytest.raises(ConfigurationError, match="line 1: budget_store: No budget store for mysql://x"):
+        checked(gateway_config(TomlFile(f"budget_store = 'mysql://x'\n{ROUTE}", "f")), {"OPENAI_API_KEY": "x"})
+
+
+@pytest.mark.parametrize(("where", "said"), [("mysql://x", "A ledger is kept in SQLite or PostgreSQL"), ("", "this is empty")])
+def test_a_ledger_that_cannot_be_is_told_before_anything_is_served(where: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"line 1: ledger: {said}"):
+        checked(gateway_config(TomlFile(f"ledger = '{where}'\n{ROUTE}", "f")), {"OPENAI_API_KEY": "x"})
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "langroute.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + ROUTE.encode())
+    assert TomlFile.read(file).values["routes"]["a"]["model"] == "m"
+
+
+def test_a_route_that_is_called_like_a_policy_takes_none_from_it() -> None:
+    """`langroute/balanced` is the policy that the page names, and `balanced` the route."""
+    names = ("auto", "balanced")
+    text = "".join(f"[routes.{name}]\nprovider = 'openai'\nmodel = '{name}'\n" for name in names)
+    serving = checked(gateway_config(TomlFile(text, "f")), {"OPENAI_API_KEY": "x"}).serving
+    assert [serving.wanted(f"langroute/{name}", "chat").limits.route for name in names] == [None, None]
+    assert serving.wanted("langroute/balanced", "chat").policy == "balanced"
+    assert [serving.wanted(name, "chat").limits.route for name in names] == ["auto", "balanced"]
 
 
 def test_a_key_that_is_not_set_is_told() -> None:
@@ -123,6 +177,33 @@ def test_the_command_checks_a_file(tmp_path: Path) -> None:
     file.write_text(f"{ROUTE}teir = 1")
     wrong = run("serve", "--config", str(file), "--check", OPENAI_API_KEY="x")
     assert "line 4" in str(wrong.exception)
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "said"),
+    [
+        ("[serve]\nauth = false", ("--host", "0.0.0.0"), "without tokens the gateway listens on loopback only"),
+        ("[[budgets]]\nusd = 1\nper = 'all'", ("--workers", "2"), "several workers count budgets in one place"),
+        ("", ("--host", " "), "serve.host: this is empty"),
+        ("", ("--ledger", "mysql://x"), "A ledger is kept in SQLite or PostgreSQL"),
+    ],
+)
+def test_an_option_is_checked_as_the_file_is(more: str, options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "langroute.toml"
+    file.write_text(f"{ROUTE}{more}")
+    assert run("serve", "--config", str(file), "--check", OPENAI_API_KEY="x").exit_code == 0
+    wrong = run("serve", "--config", str(file), "--check", *options, OPENAI_API_KEY="x")
+    assert isinstance(wrong.exception, ConfigurationError)
+    assert said in str(wrong.exception)
+
+
+def test_the_ledger_of_an_option_counts_more_than_the_files_and_that_of_the_environment_less(tmp_path: Path) -> None:
+    file = tmp_path / "langroute.toml"
+    file.write_text(f"ledger = '{tmp_path / 'ledger.db'}'\n{ROUTE}")
+    asked = run("serve", "--config", str(file), "--check", "--ledger", "mysql://x", OPENAI_API_KEY="x")
+    assert isinstance(asked.exception, ConfigurationError)
+    told = run("serve", "--config", str(file), "--check", OPENAI_API_KEY="x", LANGROUTE_LEDGER="mysql://x")
+    assert told.exit_code == 0, told.output
 
 
 def test_the_command_makes_tokens(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from requests_of_agents import JSON, PATHS, request_of, written
 
 from langroute.cli import cli
 from langroute.core.errors import LangrouteError
+from langroute.gateway.clients import token_digest
+from langroute.ledger import open_ledger
 
 SESSION = {**JSON, "x-session-id": "session-1"}
 
@@ -51,6 +54,49 @@ def test_what_is_no_outcome_is_refused(body: bytes, gateway: Callable[..., Any])
         answer = client.post("/v1/outcomes", content=body, headers=JSON)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
+
+
+CLIENTS = "".join(
+    f'[clients.{name}]\ntoken_sha256 = "{token_digest(f"lr-{name}")}"\n{team}\n'
+    for name, team in (("ada", 'team = "search"'), ("eve", 'team = "search"'), ("bob", 'team = "sales"'), ("cleo", ""), ("dan", ""))
+)
+
+
+@pytest.mark.parametrize(("asks", "tells", "status"), [
+    ("ada", "ada", 200), ("ada", "eve", 200), ("ada", "bob", 400), ("ada", "cleo", 400), ("cleo", "ada", 400), ("cleo", "cleo", 200), ("cleo", "dan", 400)
+])  # fmt: skip
+@pytest.mark.parametrize("level", ["memory", "metadata"])
+def test_a_client_tells_of_its_own_sessions_and_its_teams(
+    asks: str, tells: str, status: int, level: str, provider: Provider, gateway: Callable[..., Any], tmp_path: Path
+) -> None:
+    ledger = None if level == "memory" else open_ledger(tmp_path / "ledger.db", level=level, flush_interval_s=0.01)
+    running = gateway(more=CLIENTS, ledger=ledger)
+    with running.client(headers={"authorization": f"Bearer lr-{asks}"}) as client:
+        made = client.post(CHAT, content=written(request_of(CHAT)), headers=SESSION)
+    assert made.status_code == 200
+    decision = made.headers["x-langroute-decision"]
+    waited(lambda: running.ledger.get(decision))
+    with running.client(headers={"authorization": f"Bearer lr-{tells}"}) as client:
+        for about in ({"session": "session-1"}, {"decision_id": decision}):
+            assert client.post("/v1/outcomes", json={**about, "success": True}).status_code == status
+        assert client.post("/v1/outcomes", json={"session": "session-2", "success": True}).status_code == 200
+    assert running.ledger.task("session-1").success is (True if status == 200 else None)
+
+
+def test_a_conversation_is_its_clients_own(provider: Provider, gateway: Callable[..., Any]) -> None:
+    """What another client spends under the same id does not use up its budget."""
+    running = gateway(more=f'{CLIENTS}[[budgets]]\nusd = 0.1\nper = "thread"')
+
+    def ask(name: str) -> int:
+        with running.client(headers={"authorization": f"Bearer lr-{name}"}) as client:
+            return int(client.post(CHAT, content=written({**request_of(CHAT), "max_tokens": 100}), headers=SESSION).status_code)
+
+    spent = [ask("bob") for _ in range(60)]
+    assert spent[0] == 200
+    assert spent[-1] == 400
+    assert ask("ada") == 200
+    waited(lambda: running.decisions[-1].step.task == "session-1")
+    assert len({decision.step.thread for decision in running.decisions}) == 2
 
 
 def test_the_command_tells_an_outcome(provider: Provider, gateway: Callable[..., Any]) -> None:

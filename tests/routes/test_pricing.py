@@ -508,3 +508,16 @@ def test_list_prices_agree_with_the_library_they_come_from(model: str, provider:
     theirs = genai_prices.calc_price(usage, model, provider_id=price_id(provider))
 
     assert cost(price, Usage(tokens, 2_000, cache_read=read)) == pytest.approx(float(theirs.total_price))
+
+
+@pytest.mark.parametrize("count", [-900, True, 1.5, "900", None])
+def test_a_detail_that_is_no_count_is_left_out(count: Any) -> None:
+    """A provider may tell anything: a negative count of cached tokens made a call dearer than all of its tokens."""
+    metadata = {
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "total_tokens": 1100,
+        "input_token_details": dict.fromkeys(("cache_read", "cache_creation", "ephemeral_1h_input_tokens"), count),
+        "output_token_details": {"reasoning": count},
+    }
+    assert usage_from_metadata(metadata) == Usage(1000, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,3 +193,10 @@ def test_feedback_of_which_less_is_better_is_no_success() -> None:
 def test_a_message_that_says_nothing_of_its_run_is_refused() -> None:
     with pytest.raises(InputError, match="about something"):
         record_outcome(MemoryLedger(), True, message=AIMessage("Hi."))
+
+
+@pytest.mark.parametrize("place", ["ledger.db", Path("ledger.db"), "postgresql://user:secret@host/ledger"])
+def test_a_path_is_no_ledger_and_the_error_says_how_it_is_opened(place: Any) -> None:
+    with pytest.raises(ConfigurationError, match="open_ledger") as told:
+        record_outcome(place, True, task_id="t1")
+    assert "secret" not in str(told.value)
