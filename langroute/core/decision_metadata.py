@@ -30,7 +30,7 @@ def to_metadata(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "policy_version": decision.policy_version,
         "cache": decision.cache,
-        "attempts": [_attempt(attempt) for attempt in attempts],
+        "attempts": list(map(_attempt, attempts)),
         "rejected": dict(decision.rejected),
         "problems": list(decision.problems),
         "cost_usd": decision.cost_usd,

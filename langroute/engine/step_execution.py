@@ -59,7 +59,7 @@ class StepExecution:
     """
 
     __slots__ = (
-        "_calling", "_policy_failed", "_selected", "_unpaid", "attempts", "begun", "decision_id", "funding", "outputs", "problems", "refusal", "request",
+        "_calling", "_is_open", "_policy_failed", "_selected", "_unpaid", "attempts", "begun", "decision_id", "funding", "outputs", "problems", "refusal", "request",
         "router", "run", "started_at", "task", "waited_s",
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ class StepExecution:
         self.funding: Funding | None = None
         if router.budgets or (run is not None and run.budget is not None):
             self.funding = router.funding(request, run, self.decision_id)
-        self._policy_failed = self._unpaid = False
+        self._policy_failed = self._unpaid = self._is_open = False
 
     # Selecting -------------------------------------------------------------------------------------------------------
 
@@ -219,6 +219,7 @@ class StepExecution:
         if not attempt.ok or attempt.selection.provisional:
             # Other attempts may follow, or a check: whoever saw this one end has to wait for the decision.
             note_open(self.decision_id)
+            self._is_open = True
         return attempt
 
     def _other(self, call: RouteCall, attempts: tuple[Attempt, ...]) -> RouteCall | None:
@@ -301,8 +302,7 @@ class StepExecution:
         decision = self.router.accounts.record_decision(
             self.request, self.run, self.decision_id, self.attempts, self.problems, self.started_at, elapsed, self.waited_s
         )
-        last = self.attempts[-1] if self.attempts else None
-        if len(self.attempts) > 1 or (last is not None and (not last.ok or last.selection.provisional)):
+        if self._is_open:
             note_made(self.decision_id)
         return decision
 

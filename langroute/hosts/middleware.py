@@ -144,7 +144,10 @@ def _reply(response: Any) -> Reply:
     inner = response if type(response) is ModelResponse else getattr(response, "model_response", response)
     if type(inner) is not ModelResponse and isinstance(inner, AIMessage):
         return Reply(inner, output=response)
-    message = next((found for found in inner.result if isinstance(found, AIMessage)), None)
+    message = inner.result[0] if inner.result else None
+    if type(message) is not AIMessage:
+        # An answer in a schema has the tool's result behind it; other middleware may put anything before it.
+        message = next((found for found in inner.result if isinstance(found, AIMessage)), None)
     return Reply(message, parsed=inner.structured_response, output=response)
 
 

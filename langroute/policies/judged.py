@@ -101,11 +101,11 @@ class Judged(ShortRepr):
             return next_stronger(request, attempts)
         if is_stuck(request):
             return _selection(request, "frontier", "stuck: tool calls fail or repeat")
-        kind = request.metadata.get("langroute_step_kind")
-        if kind in ("plan", "review"):
-            return _selection(request, "frontier", f"the caller says: {kind}")
-        if kind in BOUNDED_KINDS:
-            return _selection(request, "cheap", f"the caller says: {kind}", verify=True)
+        if (kind := request.metadata.get("langroute_step_kind")) is not None:
+            if kind in ("plan", "review"):
+                return _selection(request, "frontier", f"the caller says: {kind}")
+            if kind in BOUNDED_KINDS:
+                return _selection(request, "cheap", f"the caller says: {kind}", verify=True)
         signals = request.step.signals
         if signals.images or signals.audio or signals.video or signals.files:
             return _selection(request, "balanced", "has media, which are not judged")

@@ -61,14 +61,14 @@ def judgement_of(request: Request) -> Judgement:
         >>> judgement_of(Request("Prove that every bounded sequence has a convergent subsequence.")).hard > 0.5
         True
     """
-    known: tuple[Request, Judgement] | None = getattr(_last, "known", None)
-    if known is not None and known[0] is request:
-        return known[1]
-    # The same messages are often judged again: a retried step, a prompt without a thread.
+    # The same messages are often judged again: by another policy, in a retried step, in a prompt without a thread.
     prefix = getattr(getattr(request.messages, "history", None), "prefix", None)
     same = _judged.get(prefix) if prefix is not None else None
     if same is not None and same[0] is request.tools and same[1] is request.response_schema:
         return same[2]
+    known: tuple[Request, Judgement] | None = getattr(_last, "known", None)
+    if known is not None and known[0] is request:
+        return known[1]
     found = step_judge().judge(request.messages, request.tools, request.response_schema)
     _last.known = (request, found)
     if prefix is not None:
