@@ -33,6 +33,7 @@ FLOORS = {
     **dict.fromkeys(("hosts", "reports"), 4),
     **dict.fromkeys(("demo", "serving", "gateway"), 5),
     "cli": 6,
+    "__main__": 7,
 }
 """The floors of the house that `docs/design.md` draws. Every package and loose file has one."""
 

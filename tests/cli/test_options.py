@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +149,8 @@ def test_an_unset_variable_is_no_session(given: tuple[str, ...], ledger: Path) -
     done = CliRunner().invoke(cli, ["outcome", *given, "--success", "--ledger", str(ledger)])
     assert done.exit_code == 2
     assert "this is empty" in done.output
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    told = subprocess.run([sys.executable, "-m", "langroute", "report", "--limit"], capture_output=True, text=True, check=False)
+    assert (told.returncode, "Usage: python -m langroute report" in told.stderr) == (2, True)
