@@ -2,9 +2,11 @@
 
     python benchmarks/gateway.py                   # 77 kB bodies, streams of 60 events
     python benchmarks/gateway.py --body 1000000    # bodies of 1 MB
+    python benchmarks/gateway.py --requests 100000 # how its memory grows
 
 Provider, gateway, a bare pass-through on the same servers and client run in processes of their own. Direct calls and calls through each are
-made in turn, so that what else the machine does meets all of them alike; the differences are of pairs.
+made in turn, so that what else the machine does meets all of them alike; the differences are of pairs. Pairs are calls one after the other, each
+of a conversation of its own. Then come as many as it can take, all the same and each of its own, and half as many a second, each of its own.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ def chat_body(size: int, turn: int = 0) -> bytes:
     system = "You are an agent. " + "rule " * (rest // 5)
     body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": f"Fix the failing test {turn}."}]
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def numbered(body: bytes, turn: int) -> bytes:
+    """Return a body of `chat_body` as that of another conversation."""
+    return body.replace(b"failing test 0.", b"failing test %d." % turn)
 
 
 def events() -> list[bytes]:
@@ -159,8 +166,13 @@ async def paired(
     return found_of
 
 
-async def rate(url: str, size: int, seconds: float, clients: int = 16, more: Mapping[str, str] | None = None) -> float:
-    """Requests a second of some clients that call as fast as they are answered."""
+async def rate(
+    url: str, size: int, seconds: float, clients: int = 16, more: Mapping[str, str] | None = None, *, first: int | None = None
+) -> float:
+    """Requests a second of some clients that call as fast as they are answered.
+
+    All send the same request; where `first` is given, each is a conversation of its own, from this number on.
+    """
     import aiohttp
 
     body, until, count = chat_body(size), time.perf_counter() + seconds, 0
@@ -169,11 +181,49 @@ async def rate(url: str, size: int, seconds: float, clients: int = 16, more: Map
         async def calls() -> None:
             nonlocal count
             while time.perf_counter() < until:
-                await called(session, url, body, more)
+                told = body if first is None else numbered(body, first + count)
                 count += 1
+                await called(session, url, told, more)
 
         await asyncio.gather(*(calls() for _ in range(clients)))
     return count / seconds
+
+
+async def at_rate(
+    url: str, size: int, rate: float, seconds: float, first: int = 0, more: Mapping[str, str] | None = None
+) -> list[float]:
+    """Return the milliseconds until the first byte of requests that come at a steady rate, whatever becomes of those before them.
+
+    Each is a conversation of its own; `first` is the number of the first one.
+    """
+    import aiohttp
+
+    body, begun = chat_body(size), time.perf_counter()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def call(turn: int) -> float:
+            await asyncio.sleep(begun + turn / rate - time.perf_counter())
+            return (await called(session, url, numbered(body, first + turn), more))[0]
+
+        return list(await asyncio.gather(*(call(turn) for turn in range(int(rate * seconds)))))
+
+
+async def added_at_rate(urls: dict[str, str], size: int, rate: float, seconds: float) -> dict[str, tuple[float, float]]:
+    """Return what each adds at a steady rate to the first byte, at the median and at p99, in milliseconds.
+
+    All are measured in turn, a second each: the differences are of the percentiles of all their seconds together.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in urls}
+    for turn in range(round(seconds) + 1):
+        for name, url in urls.items():
+            found = await at_rate(url, size, rate, 1.0, first=turn * 100_000)
+            if turn:
+                taken[name] += found
+
+    def of(name: str, share: float) -> float:
+        return sorted(taken[name])[int(share * len(taken[name])) - 1]
+
+    return {name: (of(name, 0.5) - of("direct", 0.5), of(name, 0.99) - of("direct", 0.99)) for name in list(urls)[1:]}
 
 
 def memory_mb(process: Any) -> float:
@@ -239,11 +289,18 @@ def main() -> None:
         print("requests a second: " + ", ".join(f"{name} {found:.0f}" for name, found in rates.items()))
         print(f"the gateway's share of the bare pass-through: {rates['gateway'] / rates['bare']:.0%}")
         print("processor time of a request: " + ", ".join(f"{name} {cpu[name]:.2f} ms" for name in ("bare", "gateway")))
+        own = {name: asyncio.run(rate(urls[name], options.body, options.seconds, first=10**5)) for name in ("bare", "gateway")}
+        print("each a conversation of its own: " + ", ".join(f"{name} {found:.0f}" for name, found in own.items()))
+        half = own["gateway"] / 2
+        for name, (middle, high) in asyncio.run(added_at_rate(urls, options.body, half, 2 * options.seconds)).items():
+            print(f"{name:8} first byte    adds {middle:6.2f} ms (median) {high:6.2f} ms (p99) at {half:.0f} requests a second")
         if options.requests:
-            before = memory_mb(processes[2])
-            seconds = options.requests / rates["gateway"]
-            asyncio.run(rate(urls["gateway"], options.body, seconds))
-            print(f"memory: {before:.0f} MB, after {options.requests:,} more requests {memory_mb(processes[2]):.0f} MB")
+            seconds = options.requests / 10 / rates["gateway"]
+            told, count = [f"{memory_mb(processes[2]):.0f}"], 0
+            while count < options.requests:
+                count += round(seconds * asyncio.run(rate(urls["gateway"], options.body, seconds, first=10**6 + count)))
+                told.append(f"{memory_mb(processes[2]):.0f}")
+            print(f"memory before and while {count:,} conversations come: {', '.join(told)} MB")
         for process in processes:
             process.terminate()
             process.join(10)

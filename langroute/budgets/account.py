@@ -48,6 +48,10 @@ class Account:
         """A budget of unknown owner. Counted for this call alone it would never bind, so it rejects every route."""
 
         self.worst = worst
+        self._limits = [budget.limit for budget in self.budgets]
+        self._worsts: dict[tuple[str, int], int | None] = {}
+        """Route and place of a budget → the most that a call may cost: reckoned when routes are looked at, used to reserve."""
+
         self.local = all(budget.store.local for budget in budgets)
         self.awaited = all(budget.store.local or is_awaited(budget.store) for budget in budgets)
         self.wait_seconds = min(budget.wait_seconds for budget in budgets)
@@ -114,13 +118,13 @@ class Account:
             self.binding = self._nameless
             unit = "usd" if self._nameless.tokens is None else "tokens"
             return f"{self._nameless.label} has no limit for this one: add it to `{unit}`, or '*' for all others"
-        for budget, balance in zip(self.budgets, balances, strict=True):
-            amount = self._most(budget, request, route)
+        for place, (budget, balance) in enumerate(zip(self.budgets, balances, strict=True)):
+            amount = self._most(place, request, route)
             if amount is None:
                 return f"its price is unknown, so {budget.label} could not bind"
-            if balance.spent + amount > budget.limit:
+            if balance.spent + amount > self._limits[place]:
                 self.binding = self.binding or budget
-                left = budget.told(max(0, budget.limit - balance.spent))
+                left = budget.told(max(0, self._limits[place] - balance.spent))
                 return f"may cost {budget.told(amount)}; {budget.label} has {left} left"
         return None
 
@@ -130,7 +134,15 @@ class Account:
                 return f"{budget.label} is {balance.spent / max(1, budget.limit):.0%} spent: cheapest tier only"
         return None
 
-    def _most(self, budget: Budget, request: Request, route: Any) -> int | None:
+    def _most(self, place: int, request: Request, route: Any) -> int | None:
+        every, key = self.every, (route.name, place)
+        if request.step is not every.step or request.tools is not every.tools or request.max_tokens != every.max_tokens:
+            return self._reckoned(self.budgets[place], request, route)
+        if key not in self._worsts:
+            self._worsts[key] = self._reckoned(self.budgets[place], request, route)
+        return self._worsts[key]
+
+    def _reckoned(self, budget: Budget, request: Request, route: Any) -> int | None:
         answer = answer_limit(route, request)
         if budget.tokens is not None:
             return self.worst.input_tokens(route.info, request) + self.worst.output_tokens(route.info, answer)
@@ -142,7 +154,9 @@ class Account:
 
     def reserve(self, request: Request, route: Any) -> Queries[str | None]:
         """Reserve the most that a call can cost. Return `None` when granted, else the reason for the refusal."""
-        amounts = [self._most(budget, request, route) or 0 for budget in self.budgets]
+        amounts = [self._most(place, request, route) or 0 for place in range(len(self.budgets))]
+        # Whoever waits, or calls again, may have learned more by then.
+        self._worsts.clear()
         return (yield from self._reserve(amounts))
 
     def reserve_usd(self, usd: float) -> Queries[str | None]:
@@ -293,7 +307,7 @@ class Account:
 
     def _hold(self, place: int, amount: int) -> Hold:
         budget = self.budgets[place]
-        return Hold(self.keys[place], amount, budget.limit, budget.keep_seconds)
+        return Hold(self.keys[place], amount, self._limits[place], budget.keep_seconds)
 
     def _by_store(self) -> list[tuple[BudgetStore, list[int]]]:
         found: list[tuple[BudgetStore, list[int]]] = []

@@ -11,9 +11,16 @@ from langchain_core.messages import AIMessage
 
 from langroute.engine.effects import Reply
 from langroute.steps.message_content import text_tokens
+from langroute.wire import histories
 from langroute.wire.answers import AnswerReader
 from langroute.wire.chat_usage import UsageFilter
 from langroute.wire.translation import AnswerTranslator
+
+MOST_UNREAD = 2**16
+"""Bytes of a stream after which it is read, whatever they are."""
+
+LONGEST_TURN = 16
+"""At least the length of each of `WireProtocol.turns`."""
 
 
 class WireAnswer:
@@ -26,9 +33,14 @@ class WireAnswer:
     """
 
     __slots__ = (
+        "_edge",
         "_kept",
         "_most_kept",
         "_prompt_tokens",
+        "_reader",
+        "_turns",
+        "_unread",
+        "_unread_bytes",
         "begun",
         "edits",
         "filter",
@@ -36,7 +48,6 @@ class WireAnswer:
         "headers",
         "heard",
         "held",
-        "reader",
         "route",
         "shown",
         "status",
@@ -49,7 +60,11 @@ class WireAnswer:
         self.begun = perf_counter()
         self.first: float | None = None
         """Seconds until the first content."""
-        self.reader: AnswerReader | None = None
+        self._reader: AnswerReader | None = None
+        self._unread: list[bytes] = []
+        self._unread_bytes, self._edge = 0, b""
+        self._turns = False
+        """Whether the event that has begun may end the answer."""
         self.translator: AnswerTranslator | None = None
         """Translates the answer, where its route speaks another protocol than the client."""
         self.filter: UsageFilter | None = None
@@ -80,19 +95,49 @@ class WireAnswer:
         return out
 
     @property
+    def reader(self) -> AnswerReader | None:
+        """What reads the answer, with all that has come; `None` until the response begins."""
+        if self._unread:
+            self._read_on()
+        return self._reader
+
+    @reader.setter
+    def reader(self, reader: AnswerReader) -> None:
+        self._reader = reader
+
+    def _read_on(self) -> None:
+        """Read what came since the answer was read last."""
+        assert self._reader is not None  # noqa: S101 - set when the response begins
+        unread, self._unread, self._unread_bytes = b"".join(self._unread), [], 0
+        self._reader.feed(unread)
+
+    def _hear(self, reader: AnswerReader, chunk: bytes) -> None:
+        """Take a chunk: in the middle of a stream it is read with those behind it, unless it may end the answer."""
+        self._unread.append(chunk)
+        self._unread_bytes += len(chunk)
+        # A word that the edges of chunks cut stands there.
+        edge = self._edge + chunk[:LONGEST_TURN]
+        self._edge = chunk[-LONGEST_TURN:] if len(chunk) >= LONGEST_TURN else edge[-LONGEST_TURN:]
+        turns = self._turns or any(turn in chunk or turn in edge for turn in reader.turns)
+        if turns or not (reader.started and reader.stream) or self._unread_bytes > MOST_UNREAD:
+            self._read_on()
+            # Its event may not have ended yet.
+            self._turns = turns and not reader.between_events
+
+    @property
     def kept(self) -> bytes | None:
         """All that the client got; `None` where it was not kept, or was too long."""
         return None if self._kept is None else b"".join(self._kept)
 
     def take(self, chunk: bytes) -> bytes:
-        """Read a chunk; return what the client gets for it."""
-        reader = self.reader
+        """Take a chunk; return what the client gets for it."""
+        reader = self._reader
         assert reader is not None  # noqa: S101 - set when the response begins
         out = chunk
         if self.translator is not None:
             out = self.translator.feed(chunk)
         else:
-            reader.feed(chunk)
+            self._hear(reader, chunk)
             if self.filter is not None:
                 out = self.filter.feed(chunk)
         self.heard = True
@@ -169,7 +214,7 @@ class WireAnswer:
                 broken.append({"name": call.name, "args": call.text, "id": call.id, "error": None, "type": "invalid_tool_call"})
             else:
                 calls.append({"name": call.name, "args": arguments, "id": call.id, "type": "tool_call"})
-        return AIMessage(self.content, tool_calls=calls, invalid_tool_calls=broken, response_metadata=self.response_metadata)
+        return histories.answer(self.content, calls, broken=broken, told=self.response_metadata)
 
     def reply(self, error: BaseException | None = None) -> Reply:
         """Return the reply for the plan.

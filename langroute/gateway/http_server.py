@@ -22,6 +22,53 @@ MOST_HEADER_BYTES = 64 * 1024
 MOST_HEADERS = 200
 
 
+class GatheredTransport:
+    """A connection that sends together what is written within one turn of the event loop.
+
+    A head and the first bytes of its answer, or an answer's last bytes and its end, are one packet: each costs a call of the system, and
+    wakes the client.
+
+    Args:
+        transport: The connection.
+        loop: The event loop.
+    """
+
+    __slots__ = ("_loop", "_transport", "_waiting")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._waiting: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes at the end of this turn of the loop."""
+        if not self._waiting:
+            self._loop.call_soon(self._send)
+        self._waiting.append(data)
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed, or is being closed."""
+        return bool(self._transport.is_closing())
+
+    def close(self) -> None:
+        """Send what was written, and close the connection."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        waiting = self._waiting
+        if not waiting:
+            return
+        self._waiting = []
+        if not self._transport.is_closing():
+            if len(waiting) == 1:
+                self._transport.write(waiting[0])
+            else:
+                self._transport.writelines(waiting)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounds: on the bytes and the time of a request's head, and on its headers."""
 
@@ -33,7 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
-        super().connection_made(transport)
+        super().connection_made(GatheredTransport(transport, self.loop))  # type: ignore[arg-type]
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

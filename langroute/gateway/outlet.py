@@ -13,6 +13,28 @@ if sys.version_info >= (3, 11):
 else:
     from async_timeout import timeout as time_limit
 
+
+class _NoLimit:
+    """Stands for a time limit where there is none."""
+
+    async def __aenter__(self) -> _NoLimit:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
+
+    def reschedule(self, when: float | None) -> None:
+        """Do nothing: the limit is taken off."""
+
+
+_NO_LIMIT = _NoLimit()
+
+
+def limited(seconds: float | None) -> Any:
+    """Return a time limit, as `asyncio.timeout` makes it; `None` for no limit."""
+    return _NO_LIMIT if seconds is None else time_limit(seconds)
+
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -137,4 +159,4 @@ class Outlet:
             return
 
 
-__all__ = ["STREAM_HEADERS", "ClientLeftError", "Outlet", "time_limit"]
+__all__ = ["STREAM_HEADERS", "ClientLeftError", "Outlet", "limited", "time_limit"]

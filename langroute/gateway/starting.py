@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +38,9 @@ TOKEN_FILE = "gateway-token.sha256"  # noqa: S105 - a name; the file holds a has
 _FAILED_QUICKLY = 2.0
 _MOST_QUICK_FAILURES = 5
 _LOOK_SECONDS = 0.5
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that writes records may keep the interpreter from the one that answers: Python's own 5 ms are longer than an answer takes."""
 
 GARBAGE = 20_000
 """Objects after which Python looks for cycles among the new ones. Hundreds of requests at once hold more than its own 700, and are no garbage."""
@@ -173,6 +177,7 @@ def run_worker(
     state = GatewayState(config, environment, port=listening.getsockname()[1], digest=digest, read=read)
     server = GatewayServer(uvicorn_config(gateway_app(state), config.serve), state)
     freeze_start()
+    sys.setswitchinterval(SWITCH_SECONDS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

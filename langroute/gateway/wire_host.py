@@ -16,7 +16,7 @@ from langroute.engine.effects import Effect, Reply, RouteCall
 from langroute.engine.release import may_be_rejected
 from langroute.engine.step_execution import StepResult
 from langroute.gateway.answer import WireAnswer
-from langroute.gateway.outlet import STREAM_HEADERS, ClientLeftError, Outlet, time_limit
+from langroute.gateway.outlet import STREAM_HEADERS, ClientLeftError, Outlet, limited, time_limit
 from langroute.gateway.upstream import UpstreamError, Upstreams, UpstreamTarget, UpstreamTimeoutError
 from langroute.wire.chat_usage import UsageFilter
 from langroute.wire.edits import WireEdit, WireTarget, edit_words
@@ -250,8 +250,8 @@ class WireHost:
         seconds = self.limits.first_token
         try:
             async with (
-                time_limit(self.limits.total),
-                time_limit(seconds) as first,
+                limited(self.limits.total),
+                limited(seconds) as first,
                 self.upstreams.post(
                     route.name,
                     route.target if sent.url is None else replace(route.target, url=sent.url),

@@ -36,6 +36,9 @@ class PrometheusHook:
         self._bounded = Bounded(most_values)
         # The library's own locks would stay locked in a child that is forked while a thread counts: this lock prevents that.
         self._lock = new_lock()
+        self._series: dict[tuple[Any, ...], Any] = {}
+        """A metric and values of its labels → what counts them: the library takes longer to find it than to count."""
+
         who = ["route", "step_kind", "task_kind"]
         self._decisions = Counter("langroute_decisions", "Decisions.", [*who, "cache", "result"], **into)
         self._calls = Counter("langroute_calls", "Calls of routes.", ["route", "model", "result", "error_type"], **into)
@@ -98,15 +101,15 @@ class PrometheusHook:
             shown("task_kind", decision.step.task_kind),
         )
         result = "answered" if decision.route is not None else "failed"
-        self._decisions.labels(*who, decision.cache.partition(":")[0], result).inc()
+        self._of(self._decisions, *who, decision.cache.partition(":")[0], result).inc()
         if decision.cost_usd is None:
-            self._unknown.labels(*who).inc()
+            self._of(self._unknown, *who).inc()
         else:
-            self._cost.labels(*who).inc(max(0.0, decision.cost_usd))
+            self._of(self._cost, *who).inc(max(0.0, decision.cost_usd))
         if decision.saved_usd is not None:
-            self._saved.labels(*who).inc(decision.saved_usd)
+            self._of(self._saved, *who).inc(decision.saved_usd)
         if up := escalations(decision):
-            self._escalations.labels(*who).inc(up)
+            self._of(self._escalations, *who).inc(up)
         if decision.problems:
             self._problems.inc(len(decision.problems))
         self._overhead.observe(decision.overhead_s)
@@ -115,25 +118,33 @@ class PrometheusHook:
             if not (attempt.is_closing or decision.subtask):
                 self._count_call(decision, attempt)
 
+    def _of(self, metric: Any, *values: str | None) -> Any:
+        """Return what counts these values of a metric's labels."""
+        key = (metric, *values)
+        found = self._series.get(key)
+        if found is None:
+            found = self._series[key] = metric.labels(*values)
+        return found
+
     def _count_call(self, decision: Decision, attempt: Attempt) -> None:
         shown = self._bounded
         route, error = shown("route", attempt.route), shown("error", attempt.error_type)
         model = shown("model", attempt.model or attempt.asked_model)
-        self._calls.labels(route, model, result_of(attempt, decision), error).inc()
+        self._of(self._calls, route, model, result_of(attempt, decision), error).inc()
         if attempt.cache in HITS:
             return
-        self._seconds.labels(route).observe(attempt.latency_s)
+        self._of(self._seconds, route).observe(attempt.latency_s)
         usage = attempt.usage
         if usage is not None:
             for name in type(usage).__dataclass_fields__:
                 if amount := getattr(usage, name):
-                    self._tokens.labels(route, name.removesuffix("_tokens")).inc(amount)
+                    self._of(self._tokens, route, name.removesuffix("_tokens")).inc(amount)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
         succeeded = "" if outcome.success is None else str(outcome.success).lower()
         with self._lock:
-            self._outcomes.labels(self._bounded("key", outcome.key), self._bounded("source", outcome.source), succeeded).inc()
+            self._of(self._outcomes, self._bounded("key", outcome.key), self._bounded("source", outcome.source), succeeded).inc()
 
 
 __all__ = ["PrometheusHook"]

@@ -13,7 +13,7 @@ from langroute.providers.ends import end_of
 from langroute.providers.usage import usage_of
 from langroute.wire.edits import reasoning_digest
 from langroute.wire.spans import value_of
-from langroute.wire.sse import Event, EventReader
+from langroute.wire.sse import Event, EventReader, Events
 
 MAX_TEXT = 200_000
 """Most characters of an answer's text, and of all arguments of its tool calls, that are kept."""
@@ -70,15 +70,18 @@ class AnswerReader:
 
     def __init__(
         self,
-        read: Callable[[AnswerReader, Sequence[Event]], None],
+        read: Callable[[AnswerReader, Events], None],
         *,
         stream: bool,
         provider: str | None = None,
         reason_ends: bool = False,
+        turns: tuple[bytes, ...] = (),
     ) -> None:
         self.stream = stream
         self.provider = provider
         self.reason_ends = reason_ends
+        self.turns = turns
+        """Each event that ends the answer, or is an error, has one of these words in it."""
         self.model: str | None = None
         """The model that answered, as the provider says."""
         self.id: str | None = None
@@ -132,7 +135,7 @@ class AnswerReader:
                 # Some servers leave out what should end the stream; nothing of the answer can be missing.
                 self.complete = True
         elif 0 < self._plain_bytes <= MAX_PLAIN:
-            self._read(self, (Event("", bytes(self._plain)),))
+            self._read(self, Events(known=[Event("", bytes(self._plain))]))
             self._plain = bytearray()
         return self
 

@@ -21,7 +21,7 @@ from langroute.wire.openai_errors import error_of
 from langroute.wire.protocol import WireProtocol
 from langroute.wire.request import WireRequest
 from langroute.wire.spans import BROKEN, encoded, value_of
-from langroute.wire.sse import Event, written
+from langroute.wire.sse import Event, Events, written
 
 try:
     import msgspec
@@ -29,7 +29,7 @@ except ImportError as error:
     raise MissingExtraError("msgspec", "serve", "Reading the answers of providers") from error
 
 
-class _SpokenDelta(msgspec.Struct):
+class _SpokenDelta(msgspec.Struct, gc=False):
     content: str | None = None
     refusal: None = None
     reasoning: None = None
@@ -38,12 +38,12 @@ class _SpokenDelta(msgspec.Struct):
     function_call: None = None
 
 
-class _SpokenChoice(msgspec.Struct):
+class _SpokenChoice(msgspec.Struct, gc=False):
     delta: _SpokenDelta | None = None
     finish_reason: str | None = None
 
 
-class _Spoken(msgspec.Struct):
+class _Spoken(msgspec.Struct, gc=False):
     """An event that says a part of the text, its end or the usage, and nothing else, as most of a stream do."""
 
     id: str | None = None
@@ -54,9 +54,15 @@ class _Spoken(msgspec.Struct):
     error: None = None
 
 
+class _Entry(msgspec.Struct, gc=False):
+    role: Any = None
+
+
+_ROLE = msgspec.json.Decoder(_Entry)
 _SPOKEN = msgspec.json.Decoder(_Spoken)
 _ALL_SPOKEN = msgspec.json.Decoder(list[_Spoken])
 _DONE = b"[DONE]"
+_LAST = b"," + _DONE
 
 
 class ChatProtocol(WireProtocol):
@@ -66,6 +72,7 @@ class ChatProtocol(WireProtocol):
     path = "/v1/chat/completions"
     api = "openai-chat"
     reason_ends = True
+    turns = (_DONE, b'"error"')
     entries_field = "messages"
     history_fields = ("messages",)
 
@@ -78,29 +85,26 @@ class ChatProtocol(WireProtocol):
         return usage_edits(request) if "stream_options" in target.rules(self.api).arguments else ()
 
     @override
-    def read_events(self, answer: AnswerReader, events: Sequence[Event]) -> None:
-        if len(events) < 2:
-            super().read_events(answer, events)
-            return
-        done = events[-1].data == _DONE
-        told = [event.data for event in (events[:-1] if done else events)]
+    def read_events(self, answer: AnswerReader, events: Events) -> None:
+        told, count = events.joined() or (b"", 0)
+        if done := told.endswith(_LAST):
+            told, count = told[: -len(_LAST)], count - 1
         try:
-            spoken = _ALL_SPOKEN.decode(b"[%s]" % b",".join(told))
+            spoken = _ALL_SPOKEN.decode(b"[%s]" % told)
         except BROKEN:
             spoken = []
-        if len(spoken) != len(told):
+        if not count or len(spoken) != count:
             # One of them says something else.
             super().read_events(answer, events)
             return
-        for one in spoken:
-            self._say(answer, one)
+        self._say_all(answer, spoken)
         if done:
-            self.read_event(answer, events[-1])
+            self._end(answer)
 
     @override
     def read_event(self, answer: AnswerReader, event: Event) -> None:
         if event.data[:1] != b"{" and event.data.strip() == _DONE:
-            answer.complete = answer.error is None and answer.finish_reason is not None
+            self._end(answer)
             return
         try:
             spoken = _SPOKEN.decode(event.data)
@@ -109,10 +113,33 @@ class ChatProtocol(WireProtocol):
             return
         self._say(answer, spoken)
 
+    @staticmethod
+    def _end(answer: AnswerReader) -> None:
+        answer.complete = answer.error is None and answer.finish_reason is not None
+
+    def _say_all(self, answer: AnswerReader, spoken: Sequence[_Spoken]) -> None:
+        """Take what events say that came together; their text is one."""
+        if answer.sink is not None:
+            # A translation writes an event for each.
+            for one in spoken:
+                self._say(answer, one)
+            return
+        for one in spoken:
+            if answer.model is None or answer.id is None or one.service_tier is not None or one.usage is not None:
+                self._heading(answer, one)
+        choices = [choice for one in spoken for choice in one.choices]
+        answer.add_text("".join([choice.delta.content for choice in choices if choice.delta is not None and choice.delta.content]))
+        for choice in choices:
+            if choice.finish_reason is not None:
+                answer.finish_reason = choice.finish_reason
+
+    def _heading(self, answer: AnswerReader, spoken: _Spoken) -> None:
+        said = {"model": spoken.model, "id": spoken.id, "service_tier": spoken.service_tier, "usage": spoken.usage}
+        self._envelope(answer, said)
+
     def _say(self, answer: AnswerReader, spoken: _Spoken) -> None:
         if answer.model is None or answer.id is None or spoken.service_tier is not None or spoken.usage is not None:
-            said = {"model": spoken.model, "id": spoken.id, "service_tier": spoken.service_tier, "usage": spoken.usage}
-            self._envelope(answer, said)
+            self._heading(answer, spoken)
         for choice in spoken.choices:
             if choice.delta is not None:
                 answer.add_text(choice.delta.content)
@@ -228,9 +255,17 @@ class ChatProtocol(WireProtocol):
         for place in request.parts("messages"):
             raw = request.body[place.start : place.stop]
             head.append(request.unmarked(raw))
-            if mapping(value_of(raw, 0, len(raw))).get("role") not in ("system", "developer"):
+            if _role_of(raw) not in ("system", "developer"):
                 break
         return head
+
+
+def _role_of(raw: bytes) -> Any:
+    """Return the role of an entry of the history, of which nothing else is read."""
+    try:
+        return _ROLE.decode(raw).role
+    except BROKEN:
+        return mapping(value_of(raw, 0, len(raw))).get("role")
 
 
 CHAT = ChatProtocol()

@@ -49,6 +49,9 @@ class UsageFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes that the client gets."""
+        if not self._waiting and chunk.endswith(b"\n\n") and b'"usage"' not in chunk:
+            # Whole events, none of which tells the usage, as nearly always.
+            return chunk
         data = self._waiting + chunk
         out, place = [], 0
         # What waited has no end in it, but perhaps the beginning of one.

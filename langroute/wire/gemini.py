@@ -43,6 +43,7 @@ class GeminiProtocol(WireProtocol):
     addressed = True
     api = "gemini"
     reason_ends = True
+    turns = (b'"error"',)
     entries_field = "contents"
     head_fields = ("systemInstruction", "system_instruction")
     history_fields = ("systemInstruction", "system_instruction", "contents")

@@ -74,9 +74,20 @@ def human(content: Any) -> list[BaseMessage]:
     return [*told, _made(HumanMessage, content=said)] if said else told
 
 
-def answer(content: Any, calls: list[dict[str, Any]]) -> BaseMessage:
-    """Return an answer of the model."""
-    return _made(AIMessage, content=content, tool_calls=calls, invalid_tool_calls=[])  # type: ignore[no-any-return]
+def answer(
+    content: Any, calls: list[dict[str, Any]], *, broken: Sequence[dict[str, Any]] = (), told: dict[str, Any] | None = None
+) -> AIMessage:
+    """Return an answer of the model.
+
+    Args:
+        content: Its text or blocks.
+        calls: Its tool calls.
+        broken: Those whose arguments are no mapping.
+        told: What the answer says of itself.
+    """
+    return _made(  # type: ignore[no-any-return]
+        AIMessage, content=content, tool_calls=calls, invalid_tool_calls=list(broken), response_metadata=told or {}
+    )
 
 
 def call(id: Any, name: Any, arguments: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class MessagesProtocol(WireProtocol):
     name = "messages"
     path = "/v1/messages"
     api = "anthropic"
+    turns = (b"message_stop", b"error")
     entries_field = "messages"
     head_fields = ("system",)
     history_fields = ("system", "messages")

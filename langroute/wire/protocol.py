@@ -20,7 +20,7 @@ from langroute.wire.answers import AnswerReader, read_each
 from langroute.wire.edits import WireEdit, WireTarget
 from langroute.wire.request import WireRequest
 from langroute.wire.spans import Splice, encoded, spliced
-from langroute.wire.sse import COMMENT, Event
+from langroute.wire.sse import COMMENT, Event, Events
 
 _INSPECTOR = Inspector()
 
@@ -51,6 +51,9 @@ class WireProtocol(ABC):
 
     history_fields: ClassVar[tuple[str, ...]]
     """Fields of a request that hold what the model reads."""
+
+    turns: ClassVar[tuple[bytes, ...]]
+    """Each event of a stream that ends an answer, or is an error, has one of these words in it."""
 
     @property
     def words(self) -> ProtocolWords:
@@ -152,9 +155,9 @@ class WireProtocol(ABC):
             provider: The provider that answers, for its words.
         """
         read = self.read_events if stream else partial(read_each, self.read_plain)
-        return AnswerReader(read, stream=stream, provider=provider, reason_ends=self.reason_ends)
+        return AnswerReader(read, stream=stream, provider=provider, reason_ends=self.reason_ends, turns=self.turns)
 
-    def read_events(self, answer: AnswerReader, events: Sequence[Event]) -> None:
+    def read_events(self, answer: AnswerReader, events: Events) -> None:
         """Take from events of a stream, which came together, what they say."""
         read_each(self.read_event, answer, events)
 

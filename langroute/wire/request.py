@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langroute.wire.cache_marks import has_marks, without_marks
+from langroute.wire.kept_parts import KEPT_PARTS
 from langroute.wire.resend_key import GivenAnswer, given_answer_of, resend_key_of
 from langroute.wire.sessions import Session, session_of
 from langroute.wire.side_calls import side_call_of
@@ -83,14 +84,14 @@ class WireRequest:
     def raw(self, name: str) -> bytes:
         """Return the bytes of a top-level field's value; empty where it is not there.
 
-        They are the same object each time, whose hash Python keeps, but for the history: a request lasts as long as its answer.
+        But for the history they are the same object each time, whose hash Python keeps, also for another request with the same bytes.
         """
         raw = self._raw.get(name)
         if raw is None:
             found = self.fields.get(name)
             raw = b"" if found is None else self.body[found.value : found.stop]
             if name != self.protocol.entries_field:
-                self._raw[name] = raw
+                raw = self._raw[name] = KEPT_PARTS.same(raw)
         return raw
 
     @cached_property

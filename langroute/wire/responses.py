@@ -33,6 +33,7 @@ class ResponsesProtocol(WireProtocol):
     name = "responses"
     path = "/v1/responses"
     api = "openai-responses"
+    turns = (b"complete", b"failed", b"error")
     entries_field = "input"
     head_fields = ("instructions",)
     history_fields = ("instructions", "input", "previous_response_id")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
+
+from langroute.wire.kept_parts import KEPT_PARTS
 
 if TYPE_CHECKING:
     from langroute.wire.request import WireRequest
 
 MAX_ID = 200
 """Longest id, in characters, that is taken as it stands; a longer one is hashed."""
-
-MOST_KEPT = 256 * 1024
-"""Longest part of a beginning, in bytes, whose digest is kept."""
 
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -71,16 +69,8 @@ def client_key(headers: Mapping[str, str]) -> str:
 def _fingerprint(request: WireRequest) -> str:
     digest = blake2b(client_key(request.headers).encode("utf-8", "replace"), digest_size=16)
     for part in request.protocol.beginning_of(request):
-        digest.update(b"\0" + (_kept_digest(part) if len(part) <= MOST_KEPT else _digest(part)))
+        digest.update(b"\0" + KEPT_PARTS.digest(part))
     return f"fp_{digest.hexdigest()}"
-
-
-def _digest(part: bytes) -> bytes:
-    return blake2b(part, digest_size=16).digest()
-
-
-_kept_digest = lru_cache(maxsize=128)(_digest)
-"""Digests of system prompts, tools and first messages: each step of a conversation begins with the same ones."""
 
 
 def _id(value: object) -> str | None:

@@ -86,9 +86,8 @@ def members(body: bytes, start: int = 0, stop: int | None = None) -> list[Member
     result: list[Member] = []
     for name, raw in found.items():
         begin, value = _name(body, place)
-        text = bytes(raw)
-        last = value + len(text)
-        if value < 0 or body[value:last] != text:
+        last = value + memoryview(raw).nbytes
+        if value < 0 or not body.startswith(raw, value):
             # A name occurs twice: the last value stands for both.
             return _scanned(body, start, end)
         result.append(Member(name, begin, value, last))

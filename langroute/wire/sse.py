@@ -5,10 +5,14 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (read 202
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 MAX_EVENT = 16 * 2**20
 """Longest event, in bytes, that is read; a longer one is left out."""
+
+_DATA, _NEXT = b"data: ", b"\n\ndata: "
+"""How most servers begin an event, and what is between two of them."""
 
 
 class Event(NamedTuple):
@@ -20,6 +24,47 @@ class Event(NamedTuple):
     data: bytes
 
 
+class Events(Sequence[Event]):
+    r"""Events that came together; they are told apart when one of them is asked for.
+
+    Args:
+        raw: Their bytes, with lines that end in a line feed, without the end of the last event.
+        known: The events, where not all that stands in the bytes is one.
+
+    Example:
+        >>> two = Events(b"data: {}\n\ndata: [DONE]")
+        >>> two.joined(), list(two)
+        ((b'{},[DONE]', 2), [Event(name='', data=b'{}'), Event(name='', data=b'[DONE]')])
+    """
+
+    __slots__ = ("_known", "_raw")
+
+    def __init__(self, raw: bytes = b"", known: list[Event] | None = None) -> None:
+        self._raw, self._known = raw, known
+
+    def __bool__(self) -> bool:
+        return bool(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._all()[place]
+
+    def joined(self) -> tuple[bytes, int] | None:
+        """Return the data of all, with commas between them, and how many they are; `None` where one is not a line of data alone."""
+        if self._known is not None or not self._raw.startswith(_DATA):
+            return None
+        data = self._raw[len(_DATA) :].replace(_NEXT, b",")
+        return None if b"\n" in data else (data, 1 + self._raw.count(_NEXT))
+
+    def _all(self) -> list[Event]:
+        if self._known is None:
+            blocks = self._raw.split(b"\n\n") if self._raw else ()
+            self._known = [event for block in blocks if (event := _event(block)) is not None]
+        return self._known
+
+
 class EventReader:
     r"""Splits a stream of server-sent events, whatever the edges of its chunks cut.
 
@@ -28,8 +73,8 @@ class EventReader:
 
     Example:
         >>> reader = EventReader()
-        >>> reader.feed(b"event: ping\r"), reader.feed(b"\ndata: {}\r\n"), reader.feed(b"\r\nda")
-        ([], [], [Event(name='ping', data=b'{}')])
+        >>> [list(reader.feed(chunk)) for chunk in (b"event: ping\r", b"\ndata: {}\r\n", b"\r\nda")]
+        [[], [], [Event(name='ping', data=b'{}')]]
         >>> reader.between_events
         False
     """
@@ -49,21 +94,21 @@ class EventReader:
         """Whether the stream stands between two events, so that another one can be put there."""
         return not self._skipping and not self._buffer.strip(b"\n")
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> Events:
         """Return the events that end in these bytes."""
         if not chunk:
-            return []
+            return Events()
         if self._after_return and chunk[:1] == b"\n":
             chunk = chunk[1:]
             self._after_return = False
             if not chunk:
-                return []
+                return Events()
         self._after_return = chunk[-1:] == b"\r"
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._begun and not self._buffer and chunk.endswith(b"\n\n"):
             # Whole events, as nearly always.
-            return self._events_of(chunk[:-2].split(b"\n\n"))
+            return self._events_of(chunk[:-2])
         self._buffer += chunk
         return self._split()
 
@@ -71,16 +116,16 @@ class EventReader:
         """Return what of an event that did not end has been read."""
         return bytes(self._buffer)
 
-    def _split(self) -> list[Event]:
+    def _split(self) -> Events:
         buffer = self._buffer
         if not self._begun:
             if b"\xef\xbb\xbf".startswith(buffer):
-                return []
+                return Events()
             self._begun = True
             if buffer.startswith(b"\xef\xbb\xbf"):
                 del buffer[:3]
         end = buffer.rfind(b"\n\n", self._seen)
-        found = [] if end < 0 else self._events_of(bytes(buffer[:end]).split(b"\n\n"))
+        found = Events() if end < 0 else self._events_of(bytes(buffer[:end]))
         if end >= 0:
             del buffer[: end + 2]
         self._seen = max(0, len(buffer) - 1)
@@ -92,25 +137,24 @@ class EventReader:
             self._seen = 0
         return found
 
-    def _events_of(self, blocks: list[bytes]) -> list[Event]:
+    def _events_of(self, raw: bytes) -> Events:
         """Return the events that blocks of lines are; the rest of one that was too long is left out."""
+        if not self._skipping and len(raw) <= self.max_event:
+            return Events(raw)
+        blocks = raw.split(b"\n\n")
         if self._skipping:
             self._skipping = False
             del blocks[0]
-        found = []
-        for block in blocks:
-            if len(block) > self.max_event:
-                self.left_out += 1
-            elif block.startswith(b"data: ") and b"\n" not in block:
-                # One line of data, as most servers write an event.
-                found.append(Event("", block[6:]))
-            elif (event := _event(block)) is not None:
-                found.append(event)
-        return found
+        short = [block for block in blocks if len(block) <= self.max_event]
+        self.left_out += len(blocks) - len(short)
+        return Events(raw, [event for block in short if (event := _event(block)) is not None])
 
 
 def _event(block: bytes) -> Event | None:
     """Return the event that these lines are; `None` where they have no data."""
+    if block.startswith(_DATA) and b"\n" not in block:
+        # One line of data, as most servers write an event.
+        return Event("", block[len(_DATA) :])
     name, data = "", []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
@@ -135,4 +179,4 @@ def written(data: bytes, name: str = "") -> bytes:
 COMMENT = b": ping\n\n"
 """A comment, which clients of OpenAI's protocols ignore: it keeps a connection alive."""
 
-__all__ = ["COMMENT", "Event", "EventReader", "written"]
+__all__ = ["COMMENT", "Event", "EventReader", "Events", "written"]

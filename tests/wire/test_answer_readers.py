@@ -232,7 +232,7 @@ def test_memory_stays_bounded_whatever_comes(name: str) -> None:
 
 def test_an_event_that_is_too_long_is_left_out_and_the_next_is_read() -> None:
     reader = EventReader(max_event=100)
-    assert reader.feed(b"data: " + b"x" * 500) == []
+    assert list(reader.feed(b"data: " + b"x" * 500)) == []
     assert not reader.between_events
     assert [one.data for one in reader.feed(b"x\n\ndata: 1\n\ndata: " + b"y" * 200 + b"\n\ndata: 2\n\n")] == [b"1", b"2"]
     assert reader.left_out == 2
