@@ -24,11 +24,11 @@ STUCK_ERRORS = 2
 STUCK_REPEATS = 2
 """Repetitions of the same tool call, with nothing changed in between, after which a step counts as stuck."""
 
-LIMIT = 0.08
+LIMIT = 0.09
 """Default of `Judged(limit=)`: a step is easy where the probability that it needs a frontier model is below it.
 
-Chosen by folds over the hands that wrote the labelled steps (`benchmarks/fit_steps.py`): the largest at which no more than 2.5 % of the hard ones
-of hands left out go down. Of their easy ones 62 % do; programs worded otherwise lose more of both.
+Chosen by folds over the hands that wrote the labelled steps (`benchmarks/fit_steps.py`): the largest hundredth at which no more than 3 % of the hard
+ones of hands left out go down. Of their easy ones 65 % do; programs worded otherwise lose more of both.
 """
 
 HARD = 0.5

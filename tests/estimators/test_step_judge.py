@@ -284,7 +284,7 @@ def test_the_file_is_small_and_states_what_it_does_on_apps_that_were_left_out() 
     facts = step_judge().facts
     card = (FILE.parent / "CARD.md").read_text(encoding="utf-8")
 
-    assert FILE.stat().st_size < 1_600_000
+    assert FILE.stat().st_size < 2_000_000
     assert facts["left_out"]["hard_sent_down"] <= 0.03
     assert f"{facts['left_out']['auc']:.3f}" in card
 
