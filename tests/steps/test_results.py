@@ -323,6 +323,11 @@ PASSED, FAILED_TESTS = TESTS_PASSED["pytest"], TESTS_FAILED["pytest"]
         ("bash -lc 'pytest; cat ci.log'", False),
         (["bash", "-lc", "pytest; cat ci.log"], False),
         ("trap 'cat ci.log' EXIT; pytest", False),
+        ("cat ci.log > /dev/stdout; pytest", False),
+        ("cat ci.log > '/dev/stderr' && pytest", False),
+        ("python -c \"print(open('ci.log').read())\" test", False),
+        ("python3.12 show.py", False),
+        ('pytest; echo "${LOG}"', False),
         # What prints nothing, hands on what the runner prints, or says its own words, is in nobody's way.
         ("cd a && source .venv/bin/activate && pytest -q 2>&1 | tee out.txt | tail -n 5", True),
         ("pytest -q |\n  grep -E 'passed|failed'", True),
@@ -342,6 +347,15 @@ PASSED, FAILED_TESTS = TESTS_PASSED["pytest"], TESTS_FAILED["pytest"]
         ("coverage run -m pytest", True),
         ("node --test", True),
         ("python -m unittest discover", True),
+        (".venv/bin/python3.12 -m pytest -q", True),
+        ("uv run python3.13 -m pytest > /dev/stdout", True),
+        ("pytest-3 -q", True),
+        ('source "venv/bin/activate" && pytest', True),
+        ("source /opt/conda/bin/activate && conda activate testbed && pytest", True),
+        ('set -o pipefail; pytest -q 2>&1 | tail -5; echo "code ${PIPESTATUS[0]}"', True),
+        ("nohup stdbuf -oL pytest", True),
+        ("/usr/bin/time -v pytest", True),
+        ("pnpm --filter './packages/*' test", True),
     ],
 )
 def test_a_command_that_only_shows_a_text_ran_no_tests(command: object, believed: bool) -> None:
