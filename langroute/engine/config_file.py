@@ -236,10 +236,15 @@ def _budgets(tables: Sequence[TomlTable]) -> tuple[Mapping[str, Any], ...]:
     found: list[Mapping[str, Any]] = []
     for table in tables:
         given = _budget(table)
-        if "name" in given and any(given["name"] == other.get("name") for other in found):
+        if "name" in given and any(_place(given) == _place(other) for other in found):
             raise table.error("name", f"another budget has the name {given['name']!r}: they would count in one place.")
         found.append(given)
     return tuple(found)
+
+
+def _place(given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells apart where budgets are counted; see `Budget.key`."""
+    return given.get("name"), "usd" in given, given["per"], given.get("every")
 
 
 def _budget(table: TomlTable) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from langroute.core.errors import LangrouteError, MissingExtraError
+from langroute.core.errors import LangrouteError, LedgerError, MissingExtraError
 from langroute.gateway.clients import Caller
 from langroute.gateway.gateway_state import GatewayState
 from langroute.gateway.guard import Receive, Rejected, RejectedError, read_body
@@ -99,6 +99,8 @@ class Answers:
         self.gateway = gateway
         self.asked = AskedOptions()
         self.histories = HistoryMemo()
+        self._telling = asyncio.Semaphore(2)
+        """Outcomes wait for the ledger; where it hangs they leave threads for the work of everybody else."""
 
     def step(self, protocol: WireProtocol) -> Callable[..., Any]:
         """Return the endpoint of a protocol's requests."""
@@ -192,7 +194,10 @@ class Answers:
         """Record what came of a session or a decision."""
         body = await read_body(receive, headers, 2**16, serving.config.serve.body_seconds)
         try:
-            told = await asyncio.to_thread(recorded_outcome, body, self.gateway.record_outcome, caller, self.gateway.ledger)
+            async with self._telling:
+                told = await asyncio.to_thread(recorded_outcome, body, self.gateway.record_outcome, caller, self.gateway.ledger)
+        except LedgerError as error:
+            raise RejectedError(Rejected(503, "ledger_unavailable", f"{error}. Tell it again later.")) from error
         except LangrouteError as error:
             raise RejectedError(Rejected(400, "invalid_request_error", str(error))) from error
         await _say(send, 200, encoded(told))

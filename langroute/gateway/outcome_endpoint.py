@@ -40,6 +40,7 @@ def recorded_outcome(body: bytes, record: Callable[[Outcome], None], caller: Cal
 
     Raises:
         InputError: The body tells no outcome, or one of somebody else's session.
+        LedgerError: The ledger cannot say whose session it is.
 
     Example:
         >>> heard = []
@@ -71,7 +72,8 @@ def recorded_outcome(body: bytes, record: Callable[[Outcome], None], caller: Cal
     of = {"decision_id" if name == "decision_id" else "task_id": value}
     if _is_anothers(ledger, caller, of):
         raise InputError(
-            f"{value[:100]!r} is not of the client {caller.name!r}. A client tells outcomes of its own sessions and of its team's."
+            f"{value[:100]!r} is not of the client {caller.name!r}. A client tells outcomes of its own sessions and of its team's: "
+            "give both clients one team in langroute.toml, or tell it with the gateway's own token."
         )
     Outcomes(_Told(record)).record(**of, **{"source": caller.name or "user", **given})
     return {"recorded": True, "about": value}

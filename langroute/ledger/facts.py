@@ -350,18 +350,18 @@ class Labels:
 
 
 def made_for(labels: Labels, caller: Labels) -> bool:
-    """Return whether what has some labels is a caller's: its team's, or where neither has a team, its user's. What has neither is anybody's.
+    """Return whether what has some labels is a caller's: its team's, or where one of them has no team, its user's. What has neither is anybody's.
 
     Example:
-        >>> ada, bob = Labels("search", user="ada"), Labels("search", user="bob")
-        >>> made_for(ada, bob), made_for(ada, Labels("sales", user="ada")), made_for(Labels(user="ada"), Labels(user="bob"))
-        (True, False, False)
+        >>> ada, bob, before = Labels("search", user="ada"), Labels("search", user="bob"), Labels(user="ada")
+        >>> made_for(ada, bob), made_for(ada, Labels("sales", user="ada")), made_for(before, ada), made_for(before, bob)
+        (True, False, True, False)
     """
     if labels.team is None and labels.user is None:
         return True
-    if labels.team is not None or caller.team is not None:
+    if labels.team is not None and caller.team is not None:
         return labels.team == caller.team
-    return labels.user == caller.user
+    return labels.user is not None and labels.user == caller.user
 
 
 def labels_of(task: Task | None, metadata: Mapping[str, Any], kind: str | None = None) -> Labels:

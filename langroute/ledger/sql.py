@@ -42,6 +42,9 @@ from langroute.ledger.same_database import MOST_CLAIMS, MOST_RECENT, identity_of
 from langroute.ledger.totals import totals_of
 from langroute.ledger.trouble import is_readonly, reason_of
 
+ASK_S = 5.0
+"""Longest wait for what is still to be written, before somebody who waits for an answer is told whose a task is."""
+
 
 class SqlLedger:
     """Store decisions, calls, tasks and outcomes in SQLite or PostgreSQL.
@@ -376,15 +379,23 @@ class SqlLedger:
             return totals_of(connection, self.privacy.task_ids(task_id))
 
     def made_for(self, caller: Labels, *, task_id: str | None = None, decision_id: str | None = None) -> bool | None:
-        """Return whether a task or a decision is a caller's; `None` where it is not known. See `langroute.ledger.facts.made_for`."""
+        """Return whether a task or a decision is a caller's; `None` where it is not known. See `langroute.ledger.facts.made_for`.
+
+        Raises:
+            LedgerError: The database does not say so, within a few seconds where it is slow.
+        """
         t, d, words = schema.tasks.c, schema.decisions.c, schema.labels.c
         query = select(words.team, t.user).join_from(schema.tasks, schema.labels, words.id == t.label, isouter=True)
         if decision_id is not None:
             query = query.join(schema.decisions, d.task == t.n).where(d.id == name_of(decision_id, ID))
         else:
             query = query.where(t.id.in_(self.privacy.task_ids(task_id or "")))
-        with self.reading() as connection:
-            found = connection.execute(query).first()
+        self.flush(ASK_S)
+        try:
+            with self.reading(flush=False) as connection:
+                found = connection.execute(query).first()
+        except SQLAlchemyError as error:
+            raise LedgerError(f"The ledger at {shown(self.url)} cannot be read: {said_by(error)}") from error
         return None if found is None else made_for(Labels(team=found.team, user=found.user), self.privacy.labels(caller))
 
     def outcomes_of(self, task_id: str) -> list[Outcome]:

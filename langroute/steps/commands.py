@@ -24,6 +24,9 @@ _PIECES = re.compile(
 )
 """The pieces of a command; every character begins one. Quotes that are not closed end with it."""
 
+_SHOWN = frozenset(["/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/fd/1", "/dev/fd/2"])
+"""Files of which the output is seen all the same."""
+
 _VARIABLE = re.compile(r"\w{1,200}\+?=")
 _RESERVED = frozenset(["!", "{", "}", "if", "then", "elif", "else", "fi", "while", "until", "do", "done", "time"])
 """Words of the shell's own, behind which a command may stand."""
@@ -118,8 +121,8 @@ class _Stage:
         number, self._redirection = self._redirection[: -len(kind)], ""
         if kind.startswith("<"):
             self.reads_file = self.reads_file or number in ("", "0")
-        elif number in ("", "1") and not (kind == ">&" and target.isdigit()) and not target.endswith("("):
-            self.writes_file = True
+        elif number in ("", "1") and not (kind == ">&" and target.isdigit()):
+            self.writes_file = self.writes_file or not (target.endswith("(") or target.strip("'\"") in _SHOWN)
 
     def made(self) -> Command:
         words = self._words

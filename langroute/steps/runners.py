@@ -23,7 +23,7 @@ _RUNNERS = frozenset(
 """Programs that run tests, or whatever a project says, tests included."""
 
 _SHELLS = frozenset(["bash", "sh", "zsh"])
-_WRAPPERS = frozenset(["env", "nice", "sudo", "timeout", "xvfb-run"])
+_WRAPPERS = frozenset(["env", "nice", "nohup", "stdbuf", "sudo", "time", "timeout", "xvfb-run"])
 """Programs that start the program which their arguments begin with."""
 
 _CONTAINERS = frozenset(["docker", "docker-compose", "podman"])
@@ -67,7 +67,16 @@ _PASS_ON = {
 """Program that passes on what it reads, or a part of it → the arguments that it takes beside options, before the names of files."""
 
 _NUMBER = re.compile(r"[+-]?[0-9.]+[a-zA-Z]?")
+_VERSION = re.compile(r"(?<=[a-z])[-0-9.]+$")
+"""What the name of an interpreter or a runner may end with: `python3.12`, `pytest-3`."""
+
+_CODES = re.compile(r"\$\?|\$\{PIPESTATUS\[[0-9@*]\]\}")
+"""Codes of exits, which are numbers."""
+
 _PATH = re.compile(r"[\w./:@+-]+")
+_TEXT = re.compile(r"[\s(;]")
+"""What the text of a program has in it, and hardly any name."""
+
 _SUBCOMMAND = re.compile(r"tests?(?:[:-][\w:-]+)?")
 """What package managers and scripts call a run of tests: `test`, `test:unit`."""
 
@@ -109,12 +118,15 @@ def _prints_nothing(stages: tuple[Command, ...]) -> bool:
 
 def _prepares(command: Command) -> bool:
     """Return whether a command turns on a virtual environment."""
-    return command.program in ("source", ".") and command.arguments[:1] != () and command.arguments[0].endswith("/activate")
+    first = _unquoted(command.arguments[0]) if command.arguments else ""
+    return (command.program in ("source", ".") and first.endswith("/activate")) or (
+        command.program == "conda" and first == "activate"
+    )
 
 
 def _says_its_words(command: Command) -> bool:
-    """Return whether a command prints its own arguments, and those are no summary of tests. The code of an exit is a number."""
-    words = [word.replace("$?", "") for word in command.arguments]
+    """Return whether a command prints its own arguments, and those are no summary of tests."""
+    words = [_CODES.sub("", word) for word in command.arguments]
     if command.program not in ("echo", "printf") or any("$" in word or "`" in word for word in words):
         return False
     return passed_tests(" ".join(map(_unquoted, words))) is None
@@ -143,7 +155,7 @@ def can_run_tests(command: Command) -> bool:
 
 
 def _runs_tests(command: Command, depth: int) -> bool:
-    program, arguments = command.program, command.arguments
+    program, arguments = _without_version(command.program), command.arguments
     if depth > _DEEPEST or (arguments and arguments[0] in _ASKS):
         return False
     # A project's own script, such as `run_tests.sh`; `test` alone is the shell's.
@@ -174,7 +186,8 @@ def _starts_tests(command: Command, words: list[int], depth: int) -> bool:
         return _runs_tests(Command(program, arguments[words[0] + 1 :]), depth + 1)
     if _PATH.fullmatch(name) and _is_of_tests(name):
         return True
-    if command.program in _WRAPPERS:
+    if command.program in _WRAPPERS or _TEXT.search(name):
+        # What stands behind a program's text (`python -c '…'`) is an argument of that.
         return False
     return "--test" in arguments or any(_names_run(arguments[at]) for at in words[1:])
 
@@ -190,7 +203,12 @@ def _runs_in_container(arguments: tuple[str, ...], words: list[int], depth: int)
 
 
 def _program(word: str) -> str:
-    return _unquoted(word).rpartition("/")[2]
+    return _without_version(_unquoted(word).rpartition("/")[2])
+
+
+def _without_version(program: str) -> str:
+    plain = _VERSION.sub("", program)
+    return plain if _is_known(plain) else program
 
 
 def _is_known(program: str) -> bool:

@@ -115,6 +115,9 @@ READ = frozenset(
 LONGEST_NAME = 200
 """Longest tool name, in characters, that is examined; providers accept 64."""
 
+_PROGRAM = re.compile(r"[\s(;]")
+"""What a command or a program has in it, whatever the argument is called that it is given as; paths and names hardly do."""
+
 _VIEWING = frozenset({"view", "read", "open", "list"})
 _SIGNS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -274,12 +277,19 @@ def verdict_of_tests(status: str | None, text: str, family: str | None = None, a
 
 def _is_of_runner(args: Any) -> bool:
     """Return whether what a call printed comes from what can run tests alone. A tool that was given no command runs what it is for."""
+    if isinstance(args, str):
+        return only_a_runner_prints(args)
     if not isinstance(args, Mapping):
         return True
-    given = next((args[name] for name in ("command", "cmd", "script") if name in args), None)
+    if isinstance(action := args.get("action"), Mapping):
+        # As OpenAI's shell tools have it.
+        args = action
+    if isinstance(several := args.get("commands"), (list, tuple)):
+        return only_a_runner_prints("\n".join(map(str, several)))
+    given = next((args[name] for name in ("command", "cmd", "script", "commands") if name in args), None)
     if given is None:
         # A program may print anything.
-        return "code" not in args
+        return "code" not in args and not any(isinstance(value, str) and _PROGRAM.search(value) for value in args.values())
     if isinstance(given, (list, tuple)):
         given = shlex.join(map(str, given))
     return isinstance(given, str) and only_a_runner_prints(given)

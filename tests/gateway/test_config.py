@@ -86,6 +86,12 @@ def test_what_is_wrong_is_told_with_its_line(text: str, said: str) -> None:
     assert said in str(told.value)
 
 
+@pytest.mark.parametrize("other", ["per = 'all'\nevery = 'month'\nusd = 9", "per = 'user'\nusd = 9", "per = 'all'\ntokens = 9"])
+def test_budgets_of_one_name_that_are_counted_apart_are_two(other: str) -> None:
+    both = f"{ROUTE}[[budgets]]\nusd = 1\nper = 'all'\nname = 'x'\n[[budgets]]\nname = 'x'\n{other}"
+    assert len(gateway_config(TomlFile(both, "f")).router.budgets) == 2
+
+
 @pytest.mark.parametrize(
     "policy, said",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from provider import CHAT, MESSAGES, RESPONSES, Provider, waited
 from requests_of_agents import JSON, PATHS, request_of, written
 
 from langroute.cli import cli
-from langroute.core.errors import LangrouteError
-from langroute.gateway.clients import token_digest
+from langroute.core.errors import InputError, LangrouteError
+from langroute.core.records import Decision, Step
+from langroute.gateway.clients import Caller, token_digest
+from langroute.gateway.outcome_endpoint import recorded_outcome
 from langroute.ledger import open_ledger
 
 SESSION = {**JSON, "x-session-id": "session-1"}
@@ -81,6 +84,37 @@ def test_a_client_tells_of_its_own_sessions_and_its_teams(
             assert client.post("/v1/outcomes", json={**about, "success": True}).status_code == status
         assert client.post("/v1/outcomes", json={"session": "session-2", "success": True}).status_code == 200
     assert running.ledger.task("session-1").success is (True if status == 200 else None)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "search"), ("search", None)])
+def test_a_user_who_was_given_a_team_tells_of_what_was_before(before: str | None, after: str | None, tmp_path: Path) -> None:
+    body = b'{"session": "s", "success": true}'
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        made = Caller("ada", "ada", before).metadata
+        ledger.record(Decision("d1", Step("title", task="s"), "small", (), metadata=made))
+        assert recorded_outcome(body, ledger.record_outcome, Caller("ada", "ada", after), ledger)["recorded"]
+        with pytest.raises(InputError, match=r"one team in langroute\.toml, or tell it with the gateway's own token"):
+            recorded_outcome(body, ledger.record_outcome, Caller("bob", "bob"), ledger)
+
+
+def test_a_ledger_that_hangs_holds_no_outcome_for_long(
+    gateway: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client hears that the ledger cannot say whose a session is, and that it can tell it again."""
+    monkeypatch.setattr("langroute.ledger.sql.ASK_S", 0.2)
+    ledger = open_ledger(tmp_path / "ledger.db", flush_interval_s=0.01)
+    running = gateway(more=CLIENTS, ledger=ledger)
+    other = sqlite3.connect(tmp_path / "ledger.db")
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        ledger.record(Decision("d1", Step("title", task="s"), "small", ()))
+        with running.client(headers={"authorization": "Bearer lr-ada"}) as client:
+            answer = client.post("/v1/outcomes", json={"session": "s", "success": True})
+    finally:
+        other.rollback()
+        other.close()
+    assert answer.status_code == 503
+    assert "Tell it again later" in answer.json()["error"]["message"]
 
 
 def test_a_conversation_is_its_clients_own(provider: Provider, gateway: Callable[..., Any]) -> None:
