@@ -328,7 +328,7 @@ def named(steps: Steps, hard: Floats, costly: Floats) -> list[dict[str, Any]]:
     kept = steps.written
     hard, costly = hard[kept], costly[kept]
     easy = (hard < LIMIT) & (costly < MOST_STAKES)
-    top = (hard >= HARD) | (costly >= HARD)
+    top = (hard >= HARD) | (costly >= MOST_STAKES)
     side = np.isin(steps.kinds[kept], sorted(BOUNDED_KINDS))
     wanted = steps.hard[kept]
     rows = []

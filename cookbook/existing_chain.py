@@ -9,7 +9,7 @@ Output:
       title step -> cheap: looks easy: title, 0.01 that it needs a frontier model, stakes low
         cost 0.0000157 USD, baseline (frontier) 0.000240 USD
     A wound that keeps its edges together heals faster.
-      answer step -> frontier: looks hard: answer, 0.88 that it needs a frontier model, stakes low
+      answer step -> frontier: looks hard: answer, 0.75 that it needs a frontier model, stakes low
         cost 0.000355 USD, baseline (frontier) 0.000355 USD
 """
 

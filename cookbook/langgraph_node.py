@@ -5,8 +5,8 @@ request to one of two branches by the same policies.
 
 Output:
     triage      -> research
-    plan        -> frontier    not surely easy: answer, 0.16 that it needs a frontier model, stakes low
-    work        -> frontier    not surely easy: answer, 0.20 that it needs a frontier model, stakes low
+    plan        -> frontier    not surely easy: answer, 0.27 that it needs a frontier model, stakes low
+    work        -> frontier    not surely easy: answer, 0.34 that it needs a frontier model, stakes low
     title       -> cheap       the caller says: title
 """
 

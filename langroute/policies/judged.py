@@ -138,6 +138,8 @@ class Judged(ShortRepr):
             return _selection(request, "frontier", f"looks easy, but is no call beside the conversation: {said}")
         if found.hard >= HARD or found.stakes >= HARD or self.side_only:
             return _selection(request, "frontier", f"looks hard: {said}")
+        if found.stakes >= MOST_STAKES:
+            return _selection(request, "frontier", f"a mistake may be costly: {said}")
         return _selection(request, "balanced", f"not surely easy: {said}")
 
 

@@ -76,8 +76,9 @@ def test_a_page_switches_no_budget_off_and_no_route(page: str, per: str) -> None
 
     _, calm = spend(router(budget=Budget(usd=1.0, per=per, soft=1)).bind_tools([TOOL]), "fine", OWNER)
     assert 0 < spent <= 1.0
-    assert set(taken) == set(calm)
-    assert len(set(taken)) == 1
+    # A long page uses the budget up in fewer steps.
+    assert taken
+    assert taken == calm[: len(taken)]
 
 
 @pytest.mark.parametrize("inspector", [Broken(), Nothing()], ids=["raises", "returns nothing"])
