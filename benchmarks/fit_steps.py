@@ -439,7 +439,8 @@ def by_fold(steps: Steps, hard: Floats, folds: NDArray[np.int64]) -> list[float]
 def curve(steps: Steps, hard: Floats, costly: Floats) -> list[dict[str, float]]:
     """Return the rates at several limits."""
     return [
-        {"limit": limit, **measured(steps, hard, costly, limit)} for limit in (0.03, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.2, 0.3)
+        {"limit": limit, **measured(steps, hard, costly, limit)}
+        for limit in (0.03, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.2, 0.3)
     ]
 
 
