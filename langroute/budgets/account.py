@@ -49,8 +49,9 @@ class Account:
 
         self.worst = worst
         self._limits = [budget.limit for budget in self.budgets]
-        self._worsts: dict[tuple[str, int], int | None] = {}
-        """Route and place of a budget → the most that a call may cost: reckoned when routes are looked at, used to reserve."""
+        self._worsts: dict[tuple[str, int, int], int | None] = {}
+        """Route, the answers that its bounds were learned from and place of a budget → the most that a call may cost: reckoned when routes are
+        looked at, used to reserve unless another call has shown more meanwhile."""
 
         self.local = all(budget.store.local for budget in budgets)
         self.awaited = all(budget.store.local or is_awaited(budget.store) for budget in budgets)
@@ -135,7 +136,7 @@ class Account:
         return None
 
     def _most(self, place: int, request: Request, route: Any) -> int | None:
-        every, key = self.every, (route.name, place)
+        every, key = self.every, (route.name, self.worst.answers(route.name), place)
         if request.step is not every.step or request.tools is not every.tools or request.max_tokens != every.max_tokens:
             return self._reckoned(self.budgets[place], request, route)
         if key not in self._worsts:

@@ -47,6 +47,8 @@ class _BillFacts:
     """The highest cost that it stated where the list price is 0."""
 
     fees: dict[str, int] = field(default_factory=dict)
+    answers: int = 0
+    """How many answers this was learned from."""
 
 
 class MaxCost:
@@ -65,6 +67,10 @@ class MaxCost:
 
     def _of(self, route: str) -> _BillFacts:
         return self._routes.get(route) or self._routes.setdefault(route, _BillFacts())
+
+    def answers(self, route: str) -> int:
+        """Return from how many answers of a route its bounds were learned: while it stays the same, so do they."""
+        return self._of(route).answers
 
     def input_tokens(self, route: RouteInfo, request: Request) -> int:
         """Return the most input tokens that a request can be billed."""
@@ -145,6 +151,7 @@ class MaxCost:
             answer_tokens: The limit of the answer; 0 if it is not known.
         """
         seen = self._of(route)
+        seen.answers += 1
         seen.hours = seen.hours or usage.cache_write_1h > 0
         seen.thinking = max(seen.thinking, usage.reasoning)
         seen.terms = usage.terms or seen.terms

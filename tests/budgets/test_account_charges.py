@@ -194,6 +194,21 @@ def test_a_cancelled_call_of_unknown_usage_is_charged_no_more_than_was_reserved(
     assert taken(stores)[0].spent < units(0.005)
 
 
+def test_what_another_call_has_shown_since_the_routes_were_looked_at_is_reserved() -> None:
+    """A policy that asks somebody takes seconds to select."""
+    store, worst = MemoryBudgets(), MaxCost()
+    built = ChatRouter(routes()).router.routes
+    request = Request("Hi.", Step(signals=Signals(tokens=1000)), routes=tuple(route.info for route in built.values()))
+    account = Account([Budget(tokens=50_000, per="all", store=store)], request, "d", worst)
+    assert carry_out(account.affordable(request, built)) is request
+    looked_at = worst.input_tokens(built["cheap"].info, request)
+    worst.learn("cheap", request, Usage(3_000, 20))
+
+    assert carry_out(account.reserve(request, built["cheap"])) is None
+    (balance,) = store.every()
+    assert balance.held == worst.input_tokens(built["cheap"].info, request) + ANSWER > looked_at + ANSWER
+
+
 def test_a_step_that_is_cancelled_between_calls_pays_nothing(open_call: Any) -> None:
     account, request, _, stores = open_call
     account.cancel(request, None, None, 600.0)

@@ -27,6 +27,7 @@ from wire_shapes import REQUESTS, STREAMS, cut
 
 from langroute.gateway.upstream import HiddenKeys
 from langroute.ledger import open_ledger
+from langroute.ledger.memory import MemoryLedger
 
 PATHS = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 PAIRS = [(client, spoken) for client in PATHS for spoken in PATHS]
@@ -77,7 +78,8 @@ class Bench:
             f'base_url = "{self.provider.url}"\nprotocols = ["{name}"]\ntranslate = true\nprice = {{ input = 10, output = 20 }}\n'
             for name in PATHS
         )
-        self.running = Running(CONFIG.format(routes=routes))
+        # Whose decisions are counted, of as many examples as are asked for.
+        self.running = Running(CONFIG.format(routes=routes), ledger=MemoryLedger(max_decisions=10**7))
         self.log = Log()
         self.connection = http.client.HTTPConnection("127.0.0.1", self.running.port, timeout=20)
         self.booked = 0
