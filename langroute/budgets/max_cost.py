@@ -107,7 +107,10 @@ class MaxCost:
         for billed in {(), terms, seen.terms}:
             price = route.price.under(billed) if billed else route.price
             if price is None:
-                return None
+                if billed == terms:
+                    return None
+                # A word in an answer takes no route out of use: such a bill is unknown, and costs what is reserved.
+                continue
             fees = _fees(price, seen, (*request.tools, *tools))
             for usage in self._usages(price, seen, request, tokens, output, fees):
                 usd = cost(price, usage, seconds)
@@ -175,12 +178,13 @@ class MaxCost:
 
 def _fees(price: Price, seen: _BillFacts, tools: Sequence[Any]) -> tuple[tuple[str, int], ...]:
     """Return the most searches and the like that a call may make."""
-    fees = dict(seen.fees)
     asked = [name for name, _ in price.extra_rates if COMPONENTS[name].of is None]
+    # Those without a rate are unknown in the bill, too, which then costs what is reserved.
+    fees = {name: seen.fees.get(name, 0) for name in asked}
     # Agents have dozens of tools, and few prices ask for a fee.
     if asked and tools and (most := sum(map(_searches, tools))):
         for name in asked:
-            fees[name] = max(fees.get(name, 0), most)
+            fees[name] = max(fees[name], most)
     return tuple((name, count) for name, count in fees.items() if count)
 
 

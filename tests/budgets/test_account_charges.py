@@ -18,6 +18,8 @@ from langroute.budgets.store import Balance
 from langroute.core.errors import BudgetExceededError
 from langroute.core.records import Attempt, Request, Selection, Signals, Step, Usage, Verdict
 from langroute.policies import Cascade
+from langroute.routes.pricing import cost
+from langroute.routes.route import build_routes
 from langroute.testing import ScriptedModel
 
 PRICES = {"cheap": {"input": 1, "output": 10}, "frontier": {"input": 10, "output": 100}}
@@ -31,6 +33,19 @@ def routes() -> dict[str, Route]:
 
 
 # What is charged -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("usage", [Usage(10, 100, terms=("no_such_tier",)), Usage(10, 100, extra_counts=(("searches", 3),))])
+def test_a_word_in_an_answer_that_the_price_does_not_know_takes_no_route_out_of_use(usage: Usage) -> None:
+    worst, route, request = MaxCost(), routes()["cheap"], Request("Hi.", Step(signals=Signals(tokens=PROMPT)))
+    (info,) = [built.info for built in build_routes({"cheap": route}).values()]
+    before = worst.usd(info, request, ANSWER)
+    worst.learn("cheap", request, usage, price=info.price)
+
+    assert cost(info.price, usage) is None
+    assert before is not None
+    assert worst.usd(info, request, ANSWER) == before
+    assert worst.usd(info, request, ANSWER, terms=("no_such_tier",)) is None
 
 
 class SaysNoUsage(ScriptedModel):
