@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import monotonic
@@ -28,10 +27,8 @@ KEPT_SECONDS = 86_400.0
 MOST_DIGESTS = 500
 MOST_DECISIONS = 16
 
-GATHER_SECONDS = 1.0
-"""How long records wait for others to be written with, where no other worker reads them.
-
-Each write locks the database, which the ledger writes to as well, and makes it read anew what it had in memory."""
+GATHER_SECONDS = 0.05
+"""How long records wait for others to be written with, where no other worker reads them: each write locks the database."""
 
 READ_S = 1.0
 """Longest time that a step waits for what other workers remember."""
@@ -144,7 +141,6 @@ class ThreadRecords:
         self._known: OrderedDict[str, tuple[float, ThreadRecord]] = OrderedDict()
         self._unwritten: dict[str, ThreadRecord] = {}
         self._writing: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._readers, self._away_until = Workers("langroute-threads", READERS), 0.0
 
     async def of(self, key: str, *, begun: bool) -> ThreadRecord:
@@ -201,8 +197,7 @@ class ThreadRecords:
         """Write what there is, all that came meanwhile at once, until nothing is left."""
         while self._unwritten:
             if not self._shared:
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), GATHER_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS)
             texts = {key: record.as_text() for key, record in self._unwritten.items()}
             self._unwritten = {}
             await asyncio.to_thread(self._write, texts)
@@ -226,8 +221,7 @@ class ThreadRecords:
         return bool(self.store.commit(SPACE, changes))
 
     async def close(self) -> None:
-        """Write what waits."""
-        self._closing.set()
+        """Wait for what is being written."""
         if self._writing is not None and not self._writing.done():
             await asyncio.wait((self._writing,), timeout=5.0)
 

@@ -117,14 +117,3 @@ async def test_a_crowd_of_reads_is_no_store_that_hangs(monkeypatch: pytest.Monke
     assert asked < 40
     await threads.of("another", begun=True)
     assert store.asked > asked
-
-
-async def test_what_waits_to_be_written_with_others_is_written_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langroute.gateway.thread_records.GATHER_SECONDS", 1000.0)
-    store = MemoryState()
-    threads = ThreadRecords(store)
-    threads.keep("mine", remembered())
-    await asyncio.sleep(0.01)
-    assert (await ThreadRecords(store).of("mine", begun=True)).reasoning == {}
-    await threads.close()
-    assert (await ThreadRecords(store).of("mine", begun=True)).reasoning == {"abc": "small-1"}
