@@ -156,8 +156,6 @@ class Account:
     def reserve(self, request: Request, route: Any) -> Queries[str | None]:
         """Reserve the most that a call can cost. Return `None` when granted, else the reason for the refusal."""
         amounts = [self._most(place, request, route) or 0 for place in range(len(self.budgets))]
-        # Whoever waits, or calls again, may have learned more by then.
-        self._worsts.clear()
         return (yield from self._reserve(amounts))
 
     def reserve_usd(self, usd: float) -> Queries[str | None]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,7 @@ from langroute.cli.terminal import Terminal
 from langroute.core.errors import InputError, StateError
 from langroute.core.plain_text import one_line
 from langroute.core.redis_url import is_redis_url
-from langroute.ledger.connection import url_of
+from langroute.ledger.connection import lacks_file, url_of
 from langroute.policies.autopilot_status import ArmStatus, FamilyStatus, Undoable, hold_in, names_in, status_of, told_apart, undo_in
 from langroute.reports.autopilots import LATEST, goal_of, said_of
 from langroute.reports.words import usd
@@ -84,7 +83,8 @@ def _one(ledger: str, store: str | None, name: str | None) -> Iterator[Undoable]
 @contextmanager
 def _store(ledger: str, store: str | None) -> Iterator[Any]:
     if store is not None:
-        if _is_missing(store):
+        if not is_redis_url(store) and lacks_file(url_of(store)):
+            # Opening it would make it.
             raise StateError(f"There is no file {store!r}. Name the place that the router has with --store.")
         opened = open_state(store)
         try:
@@ -94,14 +94,6 @@ def _store(ledger: str, store: str | None) -> Iterator[Any]:
         return
     with open_existing(ledger) as known:
         yield state_of(known)
-
-
-def _is_missing(store: str) -> bool:
-    """Return whether a store is a file that is not there; opening it would make it."""
-    if is_redis_url(store):
-        return False
-    url = url_of(store)
-    return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
 
 
 def _chosen(store: Any, name: str | None) -> list[str]:

@@ -206,16 +206,20 @@ def begin_in_child(engine: Engine) -> None:
     engine.dispose(close=False)
 
 
+def lacks_file(url: URL) -> bool:
+    """Return whether a database is a file that is not there; opening it would make it."""
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
+
+
 def holds_ledger(where: str | Path | URL) -> bool:
     """Return whether there is a ledger at a path or URL, without creating or changing anything.
 
     Returns `True` where the database does not answer: opening it raises an error that says why.
     """
     url = url_of(where)
-    sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and not Path(str(url.database)).is_file():
+    if lacks_file(url):
         return False
-    engine = create_engine(url) if sqlite else engine_of(url)
+    engine = create_engine(url) if url.get_backend_name() == "sqlite" else engine_of(url)
     try:
         with engine.connect() as connection:
             return bool(connection.dialect.has_table(connection, schema.meta.name))

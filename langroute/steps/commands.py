@@ -27,6 +27,7 @@ _PIECES = re.compile(
 _SHOWN = frozenset(["/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/fd/1", "/dev/fd/2"])
 """Files of which the output is seen all the same."""
 
+_CODE = re.compile(r"[\s(;]")
 _VARIABLE = re.compile(r"\w{1,200}\+?=")
 _RESERVED = frozenset(["!", "{", "}", "if", "then", "elif", "else", "fi", "while", "until", "do", "done", "time"])
 """Words of the shell's own, behind which a command may stand."""
@@ -49,22 +50,10 @@ class Command:
     reads_file: bool = False
 
 
-def programs(command: str) -> list[str]:
-    r"""Return the programs that a command runs, without their folders: of each pipeline the first.
-
-    Programs in substitutions (`$(…)`) and in texts that a command reads (`<<EOF`) are left out.
-
-    Example:
-        >>> programs("cd src && PYTHONPATH=. .venv/bin/pytest -q 2>&1 | tail -5; cat 'a && b'")
-        ['cd', 'pytest', 'cat']
-        >>> programs("cat > t.py <<'END'\nassert 1 == 1; rm\nEND\npytest t.py")
-        ['cat', 'pytest']
-    """
-    return [stages[0].program for stages in pipelines(command) if stages[0].program]
-
-
 def pipelines(command: str) -> list[tuple[Command, ...]]:
     """Return what a command runs, one after the other: of each pipeline the commands, of which each reads what the one before it prints.
+
+    Programs in substitutions (`$(…)`) and in texts that a command reads (`<<EOF`) are left out.
 
     Example:
         >>> [[one.program for one in stages] for stages in pipelines("cd src && ./run --all 2>&1 | tail -5")]
@@ -83,6 +72,16 @@ def is_assignment(word: str) -> bool:
         (True, False)
     """
     return _VARIABLE.match(word) is not None
+
+
+def looks_like_code(text: str) -> bool:
+    """Return whether a text has in it what commands and programs have, and paths and names hardly do.
+
+    Example:
+        >>> looks_like_code("print(1)"), looks_like_code("src/test_a.py")
+        (True, False)
+    """
+    return _CODE.search(text) is not None
 
 
 @fast_dataclass
@@ -201,4 +200,4 @@ def _pipeline(before: list[Command], last: _Stage) -> Iterator[tuple[Command, ..
         yield (*before, made)
 
 
-__all__ = ["LONGEST", "Command", "is_assignment", "pipelines", "programs"]
+__all__ = ["LONGEST", "Command", "is_assignment", "looks_like_code", "pipelines"]

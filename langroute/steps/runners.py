@@ -10,7 +10,7 @@ import re
 import shlex
 from itertools import pairwise
 
-from langroute.steps.commands import Command, is_assignment, pipelines
+from langroute.steps.commands import Command, is_assignment, looks_like_code, pipelines
 from langroute.steps.results import passed_tests
 
 _RUNNERS = frozenset(
@@ -74,9 +74,6 @@ _CODES = re.compile(r"\$\?|\$\{PIPESTATUS\[[0-9@*]\]\}")
 """Codes of exits, which are numbers."""
 
 _PATH = re.compile(r"[\w./:@+-]+")
-_TEXT = re.compile(r"[\s(;]")
-"""What the text of a program has in it, and hardly any name."""
-
 _SUBCOMMAND = re.compile(r"tests?(?:[:-][\w:-]+)?")
 """What package managers and scripts call a run of tests: `test`, `test:unit`."""
 
@@ -92,6 +89,10 @@ def only_a_runner_prints(command: str) -> bool:
         [True, True, True]
         >>> [only_a_runner_prints(one) for one in ("pytest; cat ci.log", "pytest | tail -5 ci.log", "pytest > log; tail log", "gh run view --log")]
         [False, False, False, False]
+        >>> [only_a_runner_prints(one) for one in ("python -m unittest", "npm run test:unit")]
+        [True, True]
+        >>> [only_a_runner_prints(one) for one in ("pytest --version", "python a.py", "npm install jest")]
+        [False, False, False]
     """
     return _only_runners(command, 0)
 
@@ -142,19 +143,8 @@ def _passes_on(command: Command) -> bool:
     return len([one for one in command.arguments if not one.startswith("-") and not _NUMBER.fullmatch(one)]) <= most
 
 
-def can_run_tests(command: Command) -> bool:
-    """Return whether a command can have run tests. One that only installs a runner, or asks for its version, has not.
-
-    Example:
-        >>> [can_run_tests(Command(*one)) for one in (("pytest", ("-q",)), ("python", ("-m", "unittest")), ("npm", ("run", "test:unit")))]
-        [True, True, True]
-        >>> [can_run_tests(Command(*one)) for one in (("pytest", ("--version",)), ("python", ("a.py",)), ("npm", ("install", "jest")))]
-        [False, False, False]
-    """
-    return _runs_tests(command, 0)
-
-
 def _runs_tests(command: Command, depth: int) -> bool:
+    """Return whether a command can have run tests. One that only installs a runner, or asks for its version, has not."""
     program, arguments = _without_version(command.program), command.arguments
     if depth > _DEEPEST or (arguments and arguments[0] in _ASKS):
         return False
@@ -186,7 +176,7 @@ def _starts_tests(command: Command, words: list[int], depth: int) -> bool:
         return _runs_tests(Command(program, arguments[words[0] + 1 :]), depth + 1)
     if _PATH.fullmatch(name) and _is_of_tests(name):
         return True
-    if command.program in _WRAPPERS or _TEXT.search(name):
+    if command.program in _WRAPPERS or looks_like_code(name):
         # What stands behind a program's text (`python -c '…'`) is an argument of that.
         return False
     return "--test" in arguments or any(_names_run(arguments[at]) for at in words[1:])
@@ -243,4 +233,4 @@ def _is_of_tests(name: str) -> bool:
     return "test" in name.lower().replace("latest", "")
 
 
-__all__ = ["can_run_tests", "only_a_runner_prints"]
+__all__ = ["only_a_runner_prints"]

@@ -15,6 +15,7 @@ from typing import Any
 
 from langroute.core.bounded import parse_json
 from langroute.core.fast_dataclass import fast_dataclass
+from langroute.steps.commands import looks_like_code
 from langroute.steps.results import passed_tests, ran_badly
 from langroute.steps.runners import only_a_runner_prints
 
@@ -114,9 +115,6 @@ READ = frozenset(
 
 LONGEST_NAME = 200
 """Longest tool name, in characters, that is examined; providers accept 64."""
-
-_PROGRAM = re.compile(r"[\s(;]")
-"""What a command or a program has in it, whatever the argument is called that it is given as; paths and names hardly do."""
 
 _VIEWING = frozenset({"view", "read", "open", "list"})
 _SIGNS = re.compile(r"[^a-z0-9]+")
@@ -289,7 +287,7 @@ def _is_of_runner(args: Any) -> bool:
     given = next((args[name] for name in ("command", "cmd", "script", "commands") if name in args), None)
     if given is None:
         # A program may print anything.
-        return "code" not in args and not any(isinstance(value, str) and _PROGRAM.search(value) for value in args.values())
+        return "code" not in args and not any(isinstance(value, str) and looks_like_code(value) for value in args.values())
     if isinstance(given, (list, tuple)):
         given = shlex.join(map(str, given))
     return isinstance(given, str) and only_a_runner_prints(given)

@@ -6,7 +6,12 @@ import sys
 
 import pytest
 
-from langroute.steps.commands import LONGEST, programs
+from langroute.steps.commands import LONGEST, pipelines
+
+
+def programs(command: str) -> list[str]:
+    """Of each pipeline the first program."""
+    return [stages[0].program for stages in pipelines(command) if stages[0].program]
 
 
 @pytest.mark.parametrize(
